@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# Build functions. A module's CMakeLists.txt is normally the one line `paring_module(name)`.
+
+# Flags that every object of ours gets. Common code targets x86-64-v2 (or armv8-a): anything newer
+# lives in an ISA folder that is entered only after a run-time check.
+add_library(paring_flags INTERFACE)
+target_include_directories(paring_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(paring_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  -Wno-sign-conversion -fno-math-errno -ffp-contract=off)
+# Kept apart from paring_flags: an ISA target must not get it, the last -march on a line wins.
+add_library(paring_baseline INTERFACE)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(paring_baseline INTERFACE -march=x86-64-v2)
+endif()
+if(PARING_WERROR)
+  target_compile_options(paring_flags INTERFACE -Werror)
+endif()
+if(PARING_SANITIZE)
+  target_compile_options(paring_flags INTERFACE -fsanitize=${PARING_SANITIZE}
+    -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(paring_flags INTERFACE -fsanitize=${PARING_SANITIZE})
+endif()
+
+# Reads `module : dep dep` lines into PARING_MODULES and PARING_DEPS_<module>.
+function(paring_read_modules file)
+  file(STRINGS ${file} lines REGEX "^[a-z]")
+  set(modules "")
+  foreach(line IN LISTS lines)
+    string(REGEX MATCH "^([a-z]+) *:(.*)$" _ "${line}")
+    set(name ${CMAKE_MATCH_1})
+    string(STRIP "${CMAKE_MATCH_2}" deps)
+    string(REPLACE " " ";" deps "${deps}")
+    foreach(dep IN LISTS deps)
+      if(NOT dep IN_LIST modules)
+        message(FATAL_ERROR "modules.txt: ${name} names ${dep}, which is not above it")
+      endif()
+    endforeach()
+    list(APPEND modules ${name})
+    set(PARING_DEPS_${name} "${deps}" PARENT_SCOPE)
+  endforeach()
+  set(PARING_MODULES "${modules}" PARENT_SCOPE)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+endfunction()
+
+# paring_module(name [LIBS lib...]): static library paring_<name> from *.cc in the folder and in its
+# sub-folders that are not ISA folders, and the test program <name>_test from *_test.cc.
+function(paring_module name)
+  cmake_parse_arguments(ARG "" "" "LIBS;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  foreach(pattern IN LISTS ARG_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${pattern}")
+  endforeach()
+  set(links paring_flags fmt::fmt Threads::Threads ${ARG_LIBS})
+  foreach(dep IN LISTS PARING_DEPS_${name})
+    list(APPEND links paring_${dep})
+  endforeach()
+  add_library(paring_${name} STATIC ${sources})
+  set_target_properties(paring_${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(paring_${name} PUBLIC ${links} PRIVATE paring_baseline)
+  if(PARING_TESTS AND tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE paring_${name} paring_baseline GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE PARING_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    target_compile_options(${name}_test PRIVATE -Wno-conversion)
+    # WORKING_DIRECTORY is the source root so that tests find tests/data.
+    add_test(NAME ${name}_test COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name}_test PROPERTIES LABELS unit TIMEOUT 900)
+  endif()
+endfunction()
+
+# paring_isa_sources(module isa flags...): objects of src/<module>/<isa>/ built with their own flags
+# and linked into the module. Everything in them but the kernel table must have internal linkage
+# (tests/check_isa_symbols.py).
+function(paring_isa_sources module isa)
+  file(GLOB sources CONFIGURE_DEPENDS ${isa}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  add_library(paring_${module}_${isa} OBJECT ${sources})
+  target_link_libraries(paring_${module}_${isa} PRIVATE paring_flags fmt::fmt)
+  target_compile_options(paring_${module}_${isa} PRIVATE ${ARGN})
+  target_sources(paring_${module} PRIVATE $<TARGET_OBJECTS:paring_${module}_${isa}>)
+endfunction()

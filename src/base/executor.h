@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Executor: the process's pinned compute threads. One job at a time runs on all of them, SPMD: each
+// worker executes the same function and meets the others at barriers. Work is split by index, never
+// by arrival, so results do not depend on timing.
+//
+//   executor.run([&](Worker& worker) {
+//     const Range rows = worker.split(row_count, 16);   // this worker's part, a multiple of 16
+//     ...
+//     worker.barrier();                                  // all parts done
+//   });
+//
+// Thread-safe: concurrent run() calls are served one after the other. A job must not call run().
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/result.h"
+
+namespace paring {
+
+struct Range {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t size() const noexcept { return end - begin; }
+  bool empty() const noexcept { return begin >= end; }
+};
+
+// Part `index` of `parts` nearly equal contiguous parts of [0, count), with boundaries at multiples
+// of `grain` (the last part may be short; some may be empty).
+Range split_range(std::size_t count, std::size_t grain, std::size_t index, std::size_t parts) noexcept;
+
+class Executor;
+
+class Worker {
+ public:
+  std::size_t index() const noexcept { return index_; }
+  std::size_t count() const noexcept;
+  bool is_first() const noexcept { return index_ == 0; }
+  // Returns when every worker of the job has called it. Spins briefly, then sleeps on a futex.
+  void barrier() noexcept;
+  Range split(std::size_t items, std::size_t grain = 1) const noexcept {
+    return split_range(items, grain, index_, count());
+  }
+
+ private:
+  friend class Executor;
+  Worker(Executor& executor, std::size_t index) : executor_(executor), index_(index) {}
+  Executor& executor_;
+  std::size_t index_;
+  unsigned sense_ = 0;
+};
+
+// Threads the process may really use at once: min(affinity mask, cgroup v1/v2 CPU quota rounded
+// down (at least 1), physical cores).
+std::size_t usable_cores();
+
+class Executor {
+ public:
+  struct Options {
+    std::size_t threads = 0;  // 0: usable_cores()
+    bool pin = true;          // each worker to one CPU of the affinity mask
+  };
+  // InvalidArgument when threads > kThreadsMax.
+  static Result<std::unique_ptr<Executor>> create(Options options);
+  ~Executor();
+
+  std::size_t threads() const noexcept { return threads_; }
+  // Runs `job` on every worker (the caller is worker 0) and returns when all have finished.
+  void run(const std::function<void(Worker&)>& job);
+
+  static constexpr std::size_t kThreadsMax = 256;
+
+ private:
+  friend class Worker;
+  explicit Executor(Options options);
+  void worker_loop(std::size_t index);
+  void wait_barrier(unsigned& sense) noexcept;
+
+  std::size_t threads_ = 1;
+  bool pin_ = true;
+  std::vector<std::thread> pool_;
+  std::mutex run_mutex_;
+  const std::function<void(Worker&)>* job_ = nullptr;
+  std::atomic<unsigned> generation_{0};   // bumped to start a job
+  std::atomic<unsigned> finished_{0};     // workers other than the caller that ended the job
+  std::atomic<bool> stopping_{false};
+  alignas(64) std::atomic<unsigned> arrived_{0};
+  alignas(64) std::atomic<unsigned> phase_{0};
+};
+
+}  // namespace paring

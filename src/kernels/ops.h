@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations every instruction set implements, as one table of function pointers. Contract of
+// every entry: allocates nothing, starts no threads, keeps no state, throws nothing, reads and
+// writes only what it is given; works on a range of panels, rows or heads so that callers divide
+// work; preconditions are the caller's. Matrices are row-major; T is a number of tokens (rows of
+// activations), D a width.
+//
+// Batch invariance: the result for a token and an output depends only on that token's input and the
+// weights, never on T, the panel range or the tiling. So every dot product has one summation order,
+// the same in GEMV, small-T and GEMM code and the same on every ISA:
+//   float types  acc = 0; for k ascending: acc = fma(w[k], x[k], acc)
+//   block types  acc = 0; for group g ascending:
+//                  i   = sum over the group of (code - zero) * x_code        (exact, int32)
+//                  acc = fma(x_scale[g] * w_scale[g], float(i), acc)
+//                  with mins:  acc = fma(w_min[g], x_sum[g], acc)
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/packed_matrix.h"
+
+namespace paring::kernels {
+
+// Activations of T tokens in int8, groups of 32 columns.
+//   codes [T][cols] s8, scales [T][cols/32] f32, code_sums [T][cols/32] i32 (sum of a group's codes),
+//   value_sums [T][cols/32] f32 = scale * code_sum.
+struct QuantizedRows {
+  std::int8_t* codes;
+  float* scales;
+  std::int32_t* code_sums;
+  float* value_sums;
+  std::size_t cols;
+  static std::size_t bytes(std::size_t tokens, std::size_t cols) noexcept;
+};
+
+struct PanelRange {
+  std::size_t begin;
+  std::size_t end;
+};
+
+// Attention over one sequence's cached keys and values for the query heads of one KV head.
+// Pages hold kPageTokens tokens; position t lies in page t / kPageTokens at slot t % kPageTokens.
+inline constexpr std::size_t kPageTokens = 32;
+
+enum class KvType : std::uint8_t { kF32, kF16, kQ8 };
+
+// Page layout for one (layer, KV head), head width D:
+//   kF32  keys f32 [32][D], values f32 [32][D]
+//   kF16  keys u16 [32][D], values u16 [32][D]
+//   kQ8   keys s8 [32][D], values s8 [32][D], key_scales f32 [32][D/32], value_scales f32 [32][D/32]
+// Planes follow each other in this order in one block of kv_page_bytes().
+std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept;
+
+struct KvWriteArgs {
+  KvType type;
+  std::size_t head_width;    // D, a multiple of 32
+  std::byte* page;           // page of this (layer, head)
+  std::size_t slot;          // 0..kPageTokens-1
+  const float* key;          // [D], rope applied
+  const float* value;        // [D]
+};
+
+struct AttentionArgs {
+  KvType type;
+  std::size_t head_width;            // D
+  std::size_t queries;               // rows of q that attend, all query heads of the group together
+  const float* const* q;             // [queries] pointers to D floats, rope applied
+  float* const* out;                 // [queries] pointers to D floats
+  const std::size_t* visible;        // [queries] number of cached tokens row i sees: positions 0..visible-1
+  const std::byte* const* pages;     // pages of this (layer, KV head), enough for max(visible)
+  float scale;                       // 1/sqrt(D)
+  std::byte* scratch;                // attention_scratch_bytes(queries, D)
+};
+
+struct KernelTable {
+  const char* isa;
+
+  // Groups of 32: scale = max|x|/127, code = round(x/scale) to nearest even; all-zero group: scale 0.
+  void (*quantize_rows)(const float* x, std::size_t tokens, std::size_t cols, std::size_t stride,
+                        const QuantizedRows& out) noexcept;
+
+  // y[t*stride + n] = sum_k W[n][k] x[t][k] for the rows n of panels [begin, end) that exist.
+  // Block types, int8 activations.
+  void (*matmul_q)(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens, float* y,
+                   std::size_t stride, PanelRange panels) noexcept;
+  // Any type, decoded to f32 exactly; f32 activations x [tokens][x_stride].
+  void (*matmul_f)(const PackedMatrix& w, const float* x, std::size_t x_stride, std::size_t tokens,
+                   float* y, std::size_t stride, PanelRange panels) noexcept;
+
+  // y[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i], one row of `width`.
+  void (*rms_norm)(const float* x, const float* weight, float* y, std::size_t width,
+                   float epsilon) noexcept;
+  // x[i] += y[i].
+  void (*add)(float* x, const float* y, std::size_t count) noexcept;
+  // y[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)).
+  void (*silu_mul)(const float* gate, const float* up, float* y, std::size_t count) noexcept;
+
+  void (*kv_write)(const KvWriteArgs& args) noexcept;
+  // Online softmax over tiles of one page; a row's result does not depend on the other rows.
+  void (*attention)(const AttentionArgs& args) noexcept;
+
+  // log(sum_i exp(x[i])) with the maximum taken out and the sum in double.
+  double (*log_sum_exp)(const float* x, std::size_t count) noexcept;
+  // sum_i exp(p[i] - p_lse) * ((p[i] - p_lse) - (q[i] - q_lse)) in double.
+  double (*kl_divergence)(const float* p, double p_lse, const float* q, double q_lse,
+                          std::size_t count) noexcept;
+};
+
+std::size_t attention_scratch_bytes(std::size_t queries, std::size_t head_width) noexcept;
+
+// An instruction-set level: name, whether this CPU runs it, its table.
+struct IsaLevel {
+  const char* name;
+  bool (*supported)() noexcept;
+  const KernelTable* table;
+};
+// From fastest to "reference".
+const IsaLevel* isa_levels(std::size_t* count) noexcept;
+
+// The table in use: the fastest supported, or PARING_ISA's. Chosen once, at first call. An unknown
+// or unsupported PARING_ISA is reported by select_isa(); kernels() itself then uses "reference".
+const KernelTable& kernels() noexcept;
+// Forces a level for the process (tests, --isa). NotFound / Unsupported with the choices.
+Result<void> select_isa(const char* name);
+// The table of a level by name, null when unknown or unsupported here.
+const KernelTable* find_kernels(const char* isa) noexcept;
+
+}  // namespace paring::kernels
