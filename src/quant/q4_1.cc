@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Q4_1: blocks of 32 unsigned 4-bit codes, an f16 scale and an f16 min; 5 bits a weight.
+#include <cstring>
+
+#include "quant/blocks.h"
+#include "quant/format.h"
+#include "quant/half.h"
+#include "quant/search.h"
+
+namespace paring::quant {
+
+namespace {
+
+constexpr std::size_t kHalf = kBlockValues / 2;
+
+void decode_q4_1(const std::byte* source, float* target, std::size_t values) noexcept {
+  const auto* blocks = reinterpret_cast<const BlockQ4_1*>(source);
+  for (std::size_t b = 0; b < values / kBlockValues; ++b, target += kBlockValues) {
+    const BlockQ4_1& block = blocks[b];
+    const float scale = widen_f16(block.scale);
+    const float min = widen_f16(block.min);
+    for (std::size_t j = 0; j < kHalf; ++j) {
+      const int low = (block.nibbles[j] & 0x0f);
+      const int high = (block.nibbles[j] >> 4);
+      target[j] = scale * static_cast<float>(low) + min;
+      target[j + kHalf] = scale * static_cast<float>(high) + min;
+    }
+  }
+}
+
+void store(const BlockChoice& choice, std::byte* block) noexcept {
+  BlockQ4_1 out;
+  out.scale = choice.scale;
+  out.min = choice.min;
+  for (std::size_t j = 0; j < kHalf; ++j) {
+    const auto low = static_cast<unsigned>(choice.codes[j]);
+    const auto high = static_cast<unsigned>(choice.codes[j + kHalf]);
+    out.nibbles[j] = static_cast<std::uint8_t>(low | high << 4);
+  }
+  std::memcpy(block, &out, sizeof(out));
+}
+
+constexpr BlockLayout kLayout{0, 15, sizeof(BlockQ4_1), store};
+
+void encode_q4_1(const float* source, const float* importance, std::byte* target,
+                 std::size_t values) noexcept {
+  encode_affine(kLayout, source, importance, target, values);
+}
+
+}  // namespace
+
+extern const Format kFormatQ4_1;
+const Format kFormatQ4_1{DType::kQ4_1, decode_q4_1, encode_q4_1, true};
+
+}  // namespace paring::quant

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Search for the scale (and min) and the codes of 32-value blocks that minimise the weighted square
+// error, shared by the block formats. A format gives its levels and a function that stores a block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace paring::quant {
+
+// Codes and parameters of one block, as found by the search: x[i] ~ scale * codes[i] (+ min).
+struct BlockChoice {
+  std::uint16_t scale;  // f16
+  std::uint16_t min;    // f16; 0 for symmetric formats
+  std::int8_t codes[32];
+};
+
+struct BlockLayout {
+  int lowest;   // smallest code
+  int highest;  // largest code
+  std::size_t bytes;
+  void (*store)(const BlockChoice& choice, std::byte* block) noexcept;
+};
+
+// Encodes a row of `values` (whole blocks) with x ~ scale * code.
+void encode_symmetric(const BlockLayout& layout, const float* source, const float* importance,
+                      std::byte* target, std::size_t values) noexcept;
+// Encodes a row with x ~ scale * code + min; lowest is 0.
+void encode_affine(const BlockLayout& layout, const float* source, const float* importance,
+                   std::byte* target, std::size_t values) noexcept;
+
+}  // namespace paring::quant
