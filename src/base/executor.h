@@ -9,11 +9,16 @@
 //     worker.barrier();                                  // all parts done
 //   });
 //
-// Thread-safe: concurrent run() calls are served one after the other. A job must not call run().
+// Thread-safe: concurrent run() calls are served one after the other. A job must not call run() and
+// must not throw.
+//
+// Pinning: pool threads stay on their CPU for life. The caller is pinned for the time of run() only
+// and gets its own mask back, so threads that it starts later do not inherit a pin. Nothing is
+// pinned when there are more workers than CPUs, or under a CPU quota (other containers would pick
+// the same CPUs): then the kernel balances better.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -34,7 +39,8 @@ struct Range {
 
 // Part `index` of `parts` nearly equal contiguous parts of [0, count), with boundaries at multiples
 // of `grain` (the last part may be short; some may be empty).
-Range split_range(std::size_t count, std::size_t grain, std::size_t index, std::size_t parts) noexcept;
+Range split_range(std::size_t count, std::size_t grain, std::size_t index,
+                  std::size_t parts) noexcept;
 
 class Executor;
 
@@ -54,7 +60,6 @@ class Worker {
   Worker(Executor& executor, std::size_t index) : executor_(executor), index_(index) {}
   Executor& executor_;
   std::size_t index_;
-  unsigned sense_ = 0;
 };
 
 // Threads the process may really use at once: min(affinity mask, cgroup v1/v2 CPU quota rounded
@@ -80,19 +85,22 @@ class Executor {
  private:
   friend class Worker;
   explicit Executor(Options options);
-  void worker_loop(std::size_t index);
-  void wait_barrier(unsigned& sense) noexcept;
+  Result<void> start_pool();
+  void worker_loop(std::size_t index) noexcept;
+  void wait_barrier() noexcept;
+  void wait_while(const std::atomic<unsigned>& cell, unsigned value) const noexcept;
 
   std::size_t threads_ = 1;
-  bool pin_ = true;
+  unsigned spins_ = 0;     // pauses before a waiting worker sleeps
+  std::vector<int> cpus_;  // CPU of each worker; empty: not pinned
   std::vector<std::thread> pool_;
   std::mutex run_mutex_;
   const std::function<void(Worker&)>* job_ = nullptr;
-  std::atomic<unsigned> generation_{0};   // bumped to start a job
-  std::atomic<unsigned> finished_{0};     // workers other than the caller that ended the job
-  std::atomic<bool> stopping_{false};
-  alignas(64) std::atomic<unsigned> arrived_{0};
-  alignas(64) std::atomic<unsigned> phase_{0};
+  bool stopping_ = false;  // as job_, published by generation_
+  // Each on its own cache line: workers spin on generation_ and phase_ while arrived_ changes.
+  alignas(64) std::atomic<unsigned> generation_{0};  // bumped to start a job
+  alignas(64) std::atomic<unsigned> arrived_{0};     // workers at the barrier
+  alignas(64) std::atomic<unsigned> phase_{0};       // bumped when all have arrived
 };
 
 }  // namespace paring
