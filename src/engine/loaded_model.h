@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model file opened for use: metadata, weights in panels, tokenizer, chat template, identity.
+// Immutable after load(); shared by threads.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/executor.h"
+#include "base/result.h"
+#include "io/gguf.h"
+#include "model/weights.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace paring::engine {
+
+// What a GGUF file says of its tokenizer. Corrupt or Unsupported errors name the key.
+Result<text::TokenizerSpec> read_tokenizer_spec(const io::Metadata& metadata);
+
+struct LoadOptions {
+  // Memory that the caller will need beside the weights (cache, buffers): checked before loading.
+  std::size_t extra_bytes = 0;
+};
+
+struct LoadedModel {
+  std::string path;
+  io::GgufFile file;
+  std::shared_ptr<const model::Model> model;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::shared_ptr<const text::ChatTemplate> chat_template;  // null when the file has none
+  bool add_bos = false;
+
+  // Reads hyper-parameters, checks that memory suffices, then packs the weights on `executor`.
+  static Result<LoadedModel> load(const std::string& path, Executor& executor,
+                                  const LoadOptions& options);
+};
+
+// Bytes the packed weights of `file` take: about the size of its tensors.
+std::uint64_t packed_weight_bytes(const io::GgufFile& file);
+
+}  // namespace paring::engine

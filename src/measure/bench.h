@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Speed of one model on this machine: prefill and decode tokens per second, with the share of the
+// machine's limit (cost/roofline.h) that they reach. Medians of repeated runs after a warm-up.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "base/executor.h"
+#include "base/result.h"
+#include "cost/probes.h"
+#include "model/forward.h"
+
+namespace paring::measure {
+
+struct BenchOptions {
+  std::size_t prefill_tokens = 512;  // prompt computed in one step chain; 0 skips the phase
+  std::size_t decode_tokens = 128;   // tokens generated one by one; 0 skips the phase
+  std::size_t depth_tokens = 0;      // tokens already in the cache before decode starts
+  std::size_t repetitions = 3;
+  model::Numerics numerics = model::Numerics::kServed;
+  kernels::KvType kv_type = kernels::KvType::kQ8;
+};
+
+struct PhaseSpeed {
+  std::size_t tokens = 0;
+  double seconds = 0;            // median of the repetitions
+  double tokens_per_second = 0;
+  double limit_tokens_per_second = 0;  // what this machine's probes allow
+  double limit_share = 0;              // tokens_per_second / limit
+  double bytes_per_token = 0;          // weights and cache read from memory
+  double operations_per_token = 0;     // 2 a multiply-add
+};
+
+struct BenchResult {
+  PhaseSpeed prefill;
+  PhaseSpeed decode;
+  std::size_t weight_bytes = 0;
+  std::size_t kv_bytes = 0;      // cache of the run
+  std::size_t buffer_bytes = 0;  // step buffers
+};
+
+// InvalidArgument for zero repetitions or a request beyond the limits kBenchTokensMax.
+Result<BenchResult> bench(const model::ModelView& view, Executor& executor,
+                          const cost::Probes& probes, const BenchOptions& options);
+
+inline constexpr std::size_t kBenchTokensMax = std::size_t{1} << 20;
+
+}  // namespace paring::measure

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Perplexity of one model, and KL divergence and top-1 agreement of a model against a base model
+// that is run beside it in exact numerics: no logits are stored or rounded. The base is kept as the
+// inputs of its head (D floats a row), from which its logits are computed again when needed.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/executor.h"
+#include "base/progress.h"
+#include "base/result.h"
+#include "measure/windows.h"
+#include "model/forward.h"
+
+namespace paring::measure {
+
+struct EvalOptions {
+  model::Numerics numerics = model::Numerics::kServed;
+  kernels::KvType kv_type = kernels::KvType::kQ8;
+};
+inline constexpr EvalOptions kExactOptions{model::Numerics::kExact, kernels::KvType::kF32};
+
+struct Perplexity {
+  double value = 0;           // exp(mean negative log-likelihood)
+  double standard_error = 0;  // of value, first order
+  std::size_t tokens = 0;
+};
+
+// Divergence of a model from its base over scored rows; KL in nats, base first.
+struct Divergence {
+  double kl_mean = 0;
+  double kl_standard_error = 0;
+  double kl_median = 0;
+  double kl_p90 = 0;
+  double kl_p95 = 0;
+  double kl_p99 = 0;
+  double kl_p999 = 0;
+  double kl_max = 0;
+  double top1 = 0;                 // share of rows whose most likely token is the base's
+  double top1_standard_error = 0;
+  Perplexity base;
+  Perplexity model;
+  double log_ratio = 0;                 // ln(model perplexity / base perplexity)
+  double log_ratio_standard_error = 0;  // paired
+  std::size_t tokens = 0;
+};
+
+// Owns the step buffers and the cache of evaluation runs on one executor. Not thread-safe.
+class Evaluator {
+ public:
+  static Result<std::unique_ptr<Evaluator>> create(const model::BlockSpec& spec,
+                                                   std::size_t context, Executor& executor);
+  model::Forward& forward() { return *forward_; }
+  // [kLogitRowsMax, V] for the base's logits while a window is compared.
+  float* base_logits() { return base_logits_.as<float>(); }
+
+  // One forward pass over `window`; logits of its last `logit_rows` tokens go to `options.sink`.
+  Result<void> run_window(const model::ModelView& view, const std::vector<std::int32_t>& window,
+                          std::size_t logit_rows, const EvalOptions& eval,
+                          model::ForwardOptions options);
+
+ private:
+  Evaluator(const model::BlockSpec& spec, std::size_t context) : spec_(spec), context_(context) {}
+  model::BlockSpec spec_;
+  std::size_t context_;
+  std::unique_ptr<model::Forward> forward_;
+  AlignedBuffer base_logits_;
+  std::vector<std::pair<kernels::KvType, std::unique_ptr<model::KvPool>>> pools_;
+};
+
+Result<Perplexity> perplexity(Evaluator& evaluator, const model::ModelView& view,
+                              const Windows& windows, const EvalOptions& eval,
+                              ProgressSink& progress);
+
+// The base model's run over windows: what compare() needs of it.
+class BaseRun {
+ public:
+  // `view` must outlive the result.
+  static Result<BaseRun> create(Evaluator& evaluator, const model::ModelView& view,
+                                Windows windows, const EvalOptions& eval, ProgressSink& progress);
+  const Windows& windows() const { return windows_; }
+  const model::ModelView& view() const { return *view_; }
+  const float* hidden(std::size_t window) const {
+    return hidden_.data() + window * windows_.scored_rows() * view_->spec().width;
+  }
+  // Log of the normalizer and negative log-likelihood of the next token, per scored row.
+  const std::vector<double>& log_sums() const { return log_sums_; }
+  const std::vector<double>& losses() const { return losses_; }
+  const std::vector<std::int32_t>& top() const { return top_; }
+
+ private:
+  const model::ModelView* view_ = nullptr;
+  Windows windows_;
+  std::vector<float> hidden_;
+  std::vector<double> log_sums_;
+  std::vector<double> losses_;
+  std::vector<std::int32_t> top_;
+};
+
+// One value a scored row, in window order.
+struct RowScores {
+  std::vector<double> kl;
+  std::vector<double> losses;
+  std::vector<std::uint8_t> same_top;
+};
+
+// Scores window `window` of `base` with `view`; appends to `scores`. `options` may start at a later
+// layer.
+Result<void> compare_window(Evaluator& evaluator, const BaseRun& base, std::size_t window,
+                            const model::ModelView& view, const EvalOptions& eval,
+                            const model::ForwardOptions& options, RowScores& scores);
+
+Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const model::ModelView& view,
+                           const EvalOptions& eval, ProgressSink& progress);
+
+Divergence summarize(const BaseRun& base, const RowScores& scores);
+
+}  // namespace paring::measure

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text cut into windows for perplexity and divergence, and the rows of each window that are scored.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "text/tokenizer.h"
+
+namespace paring::measure {
+
+// llama.cpp's protocol (llama-perplexity): the whole text is tokenized once (with BOS when the model
+// asks for one), cut into windows of `context` tokens, the remainder dropped; a window's first token
+// is replaced by BOS when the model asks for one; the second half of each window is scored: rows
+// context/2 .. context-2 predict the token after them.
+struct Windows {
+  std::string name;                                // what the text is, for reports
+  std::string sha256;                              // of the text
+  std::size_t context = 512;
+  std::vector<std::vector<std::int32_t>> windows;  // each of `context` tokens
+
+  // Scored rows are the last scored_rows() of the window but one.
+  std::size_t first_scored() const { return context / 2; }
+  std::size_t scored_rows() const { return context - 1 - context / 2; }
+  std::size_t scored_tokens() const { return windows.size() * scored_rows(); }
+};
+
+struct WindowOptions {
+  std::size_t context = 512;      // tokens a window, even, >= 4
+  std::size_t windows_max = 0;    // 0: all
+  std::size_t skip = 0;           // windows left out at the start
+  std::size_t stride = 1;         // every stride-th window is taken (after skip)
+};
+
+// InvalidArgument when the text does not fill a single window.
+Result<Windows> cut_windows(const text::Tokenizer& tokenizer, bool add_bos, std::string name,
+                            std::string_view content, const WindowOptions& options);
+
+}  // namespace paring::measure

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forward pass of a decoder, written once over BlockSpec. Runs as one job on the executor: each
+// phase is split over workers by output rows, tokens or heads, with a barrier between phases.
+//
+// Batch invariance: a token's result depends on its sequence's tokens, the weights and the numerics,
+// not on the batch, the chunking or the thread count (see kernels/ops.h). Attention always reads keys
+// and values back from the cache, so a chunk sees its own tokens as later chunks will.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/result.h"
+#include "model/kv_cache.h"
+#include "model/rope.h"
+#include "model/weights.h"
+
+namespace paring::model {
+
+// Exact: weights decoded to f32, f32 activations (and an f32 KvPool): the yardstick.
+// Served: block-quantized weights meet int8 activations in groups of 32; float weights f32 ones.
+enum class Numerics : std::uint8_t { kServed, kExact };
+
+// Consecutive tokens of one sequence. Its KvSequence must already have been grown by tokens.size():
+// they take the last tokens.size() positions of it.
+struct Segment {
+  KvSequence* sequence;
+  std::span<const std::int32_t> tokens;
+  // Rows whose logits are wanted: the last `logit_rows` tokens of the segment.
+  std::size_t logit_rows = 0;
+};
+
+// Activations a tap may see, [T, width] f32, row t = token t of the batch in segment order.
+enum class TapSite : std::uint8_t {
+  kLayerInput,       // [T, D] residual stream entering a layer
+  kAttentionInput,   // [T, D] normed: input of q, k, v
+  kAttentionOutput,  // [T, H*d] heads concatenated: input of the attention output matrix
+  kFfnInput,         // [T, D] normed: input of gate and up
+  kFfnProduct,       // [T, F] silu(gate)*up: input of down
+  kHeadInput,        // [R, D] final norm of the rows that want logits: input of the head
+};
+
+class Taps {
+ public:
+  virtual ~Taps() = default;
+  virtual bool wants(TapSite site) const = 0;
+  // Called on worker 0 while the others wait. `data` is valid during the call.
+  virtual void observe(TapSite site, std::size_t layer, const float* data, std::size_t rows,
+                       std::size_t width) = 0;
+};
+
+// Consecutive logit rows, in the order of the segments. `logits` has `rows` rows of `vocabulary`.
+struct LogitsChunk {
+  std::size_t first;  // index of the first row among all logit rows of the batch
+  std::size_t rows;   // <= kLogitRowsMax
+  const float* logits;
+  std::size_t vocabulary;
+  const float* hidden;  // [rows, D] input of the head
+};
+
+// Receives logits as they are computed. consume() runs on every worker at once (split the work, use
+// worker.barrier()); the chunk stays valid until all have returned.
+class LogitsSink {
+ public:
+  virtual ~LogitsSink() = default;
+  virtual void consume(Worker& worker, const LogitsChunk& chunk) = 0;
+};
+
+struct ForwardOptions {
+  Numerics numerics = Numerics::kServed;
+  Taps* taps = nullptr;
+  LogitsSink* sink = nullptr;
+  // Starts at this layer with `hidden` [T, D] as the residual stream (from a kLayerInput tap), to
+  // recompute only what a changed layer can influence. 0 and null: from the tokens.
+  std::size_t first_layer = 0;
+  const float* hidden = nullptr;
+};
+
+inline constexpr std::size_t kLogitRowsMax = 32;
+
+// Buffers for steps of up to `tokens_max` tokens. One per executor; not thread-safe.
+class Forward {
+ public:
+  // Exhausted when memory does not suffice.
+  static Result<std::unique_ptr<Forward>> create(const BlockSpec& spec, std::size_t tokens_max,
+                                                 Executor& executor);
+  ~Forward();
+
+  // One step. REQUIRES: total tokens in [1, tokens_max]; token ids below the vocabulary; every
+  // segment's sequence grown.
+  void run(const ModelView& view, std::span<const Segment> segments, const ForwardOptions& options);
+
+  // Logits of `rows` head inputs [rows, D], for sinks that compare with another head: computes
+  // target [rows, V] in exact numerics over this worker's panels; a barrier is needed before it is
+  // read. REQUIRES: rows <= kLogitRowsMax.
+  static void head_exact(Worker& worker, const ModelView& view, const float* hidden,
+                         std::size_t rows, float* target) noexcept;
+
+  std::size_t tokens_max() const noexcept { return tokens_max_; }
+  Executor& executor() noexcept { return executor_; }
+  std::size_t bytes() const noexcept;
+  // What create() would allocate.
+  static std::size_t bytes_for(const BlockSpec& spec, std::size_t tokens_max, std::size_t threads);
+
+ private:
+  struct Buffers;
+  class Step;
+  Forward(const BlockSpec& spec, std::size_t tokens_max, Executor& executor);
+  BlockSpec spec_;
+  std::size_t tokens_max_;
+  Executor& executor_;
+  RopeTable rope_;
+  std::unique_ptr<Buffers> buffers_;
+};
+
+}  // namespace paring::model
