@@ -14,8 +14,7 @@ constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 Result<AlignedBuffer> AlignedBuffer::create(std::size_t bytes) {
   AlignedBuffer buffer;
   if (bytes == 0) return buffer;
-  void* memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     return exhausted(fmt::format("the system refused {} bytes of memory", bytes),
                      "free memory or use a smaller model or context");

@@ -11,10 +11,10 @@ namespace paring {
                                std::string_view text) noexcept;
 }  // namespace paring
 
-#define PARING_CHECK(condition, text)                                                   \
-  do {                                                                                  \
-    if (!(condition)) [[unlikely]]                                                      \
-      ::paring::check_failed(__FILE__, __LINE__, #condition, (text));                   \
+#define PARING_CHECK(condition, text)                                 \
+  do {                                                                \
+    if (!(condition)) [[unlikely]]                                    \
+      ::paring::check_failed(__FILE__, __LINE__, #condition, (text)); \
   } while (false)
 
 #ifdef NDEBUG

@@ -18,16 +18,16 @@
 namespace paring {
 
 // One row: enumerator, snake_case name, process exit code, HTTP status. The only table of codes.
-#define PARING_ERROR_CODES(X)                        \
-  X(kInvalidArgument, "invalid_argument", 2, 400)    \
-  X(kNotFound, "not_found", 3, 404)                  \
-  X(kCorrupt, "corrupt", 4, 422)                     \
-  X(kUnsupported, "unsupported", 5, 501)             \
-  X(kExhausted, "exhausted", 6, 503)                 \
-  X(kUnavailable, "unavailable", 7, 503)             \
-  X(kCancelled, "cancelled", 8, 499)                 \
-  X(kDeadline, "deadline", 9, 504)                   \
-  X(kIo, "io", 10, 500)                              \
+#define PARING_ERROR_CODES(X)                     \
+  X(kInvalidArgument, "invalid_argument", 2, 400) \
+  X(kNotFound, "not_found", 3, 404)               \
+  X(kCorrupt, "corrupt", 4, 422)                  \
+  X(kUnsupported, "unsupported", 5, 501)          \
+  X(kExhausted, "exhausted", 6, 503)              \
+  X(kUnavailable, "unavailable", 7, 503)          \
+  X(kCancelled, "cancelled", 8, 499)              \
+  X(kDeadline, "deadline", 9, 504)                \
+  X(kIo, "io", 10, 500)                           \
   X(kInternal, "internal", 70, 500)
 
 enum class ErrorCode {
@@ -59,7 +59,7 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}   // NOLINT: implicit
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
 
   bool has_value() const noexcept { return state_.index() == 0; }
@@ -145,14 +145,14 @@ inline Error io_error(std::string message, std::string hint = {}) {
 // PARING_TRY(declaration, expression): declares a variable from a Result or returns its Error.
 #define PARING_TRY(declaration, ...) \
   PARING_TRY_IMPL_(PARING_CONCAT(paring_try_, __LINE__), declaration, __VA_ARGS__)
-#define PARING_TRY_IMPL_(temporary, declaration, ...)                  \
-  auto temporary = (__VA_ARGS__);                                      \
-  if (!temporary.has_value()) return std::move(temporary.error());     \
+#define PARING_TRY_IMPL_(temporary, declaration, ...)              \
+  auto temporary = (__VA_ARGS__);                                  \
+  if (!temporary.has_value()) return std::move(temporary.error()); \
   declaration = std::move(temporary).value()
 
 // The same for Result<void>.
-#define PARING_TRY_VOID(...)                                                            \
-  do {                                                                                  \
-    auto paring_try_result = (__VA_ARGS__);                                             \
-    if (!paring_try_result.has_value()) return std::move(paring_try_result.error());    \
+#define PARING_TRY_VOID(...)                                                         \
+  do {                                                                               \
+    auto paring_try_result = (__VA_ARGS__);                                          \
+    if (!paring_try_result.has_value()) return std::move(paring_try_result.error()); \
   } while (false)

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this process uses and what is left for it: memory, page faults, CPU time. Values that the
+// system does not tell are absent, never guessed. `root` stands in front of every path, "" on a
+// real machine. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace paring {
+
+struct ProcessMemory {
+  std::uint64_t resident_bytes = 0;       // VmRSS
+  std::uint64_t peak_resident_bytes = 0;  // VmHWM, since start or since reset_peak_memory()
+};
+std::optional<ProcessMemory> process_memory(const std::string& root = "");
+
+// Sets the peak back to the present value. False where the system does not let us.
+bool reset_peak_memory() noexcept;
+
+struct PageFaults {
+  std::uint64_t minor = 0;
+  std::uint64_t major = 0;  // had to read from disk
+};
+PageFaults page_faults() noexcept;
+
+// User and system time of all threads.
+double cpu_seconds() noexcept;
+
+// Bytes that can still be allocated without swapping: the smaller of MemAvailable and what the
+// control groups leave.
+std::optional<std::uint64_t> available_memory(const std::string& root = "");
+// Memory of the machine, not of the control group.
+std::optional<std::uint64_t> total_memory(const std::string& root = "");
+
+}  // namespace paring
