@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// MappedFile: a regular file mapped read-only. Movable; the bytes stay where they are. Thread-safe.
+// The length is fixed when opened: if the file is cut afterwards, reading beyond the new end raises
+// SIGBUS, which nothing here can prevent. Writers of this project replace files by rename instead.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace paring::io {
+
+class MappedFile {
+ public:
+  // NotFound when the path does not exist, InvalidArgument for a directory, device or pipe, Io when
+  // it cannot be read. An empty file is mapped as no bytes.
+  static Result<MappedFile> open(const std::string& path);
+  MappedFile() = default;
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  const std::string& path() const noexcept { return path_; }
+  // Drops the whole pages inside [offset, offset + length) from this process's memory. They are
+  // loaded again when touched. Pages shared with bytes outside the range stay.
+  void release(std::size_t offset, std::size_t length) const noexcept;
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::string path_;
+};
+
+}  // namespace paring::io
