@@ -119,7 +119,7 @@ Result<api::Completion> Generator::generate(const api::Request& request,
   api::Completion completion;
   completion.usage.prompt_tokens = request.prompt.size();
   model::KvSequence sequence(*pool_);
-  const double start = monotonic_seconds();
+  const double start = system_clock().monotonic_seconds();
   for (std::size_t done = 0; done < request.prompt.size();) {
     const std::size_t count = std::min(forward_->tokens_max(), request.prompt.size() - done);
     PARING_TRY_VOID(sequence.grow(count));
@@ -127,7 +127,7 @@ Result<api::Completion> Generator::generate(const api::Request& request,
     step(sequence, std::span(request.prompt).subspan(done - count, count),
          done == request.prompt.size());
   }
-  const double prefilled = monotonic_seconds();
+  const double prefilled = system_clock().monotonic_seconds();
   completion.usage.prefill_seconds = prefilled - start;
 
   Sampler sampler(request.sampling, request.id);
@@ -168,7 +168,7 @@ Result<api::Completion> Generator::generate(const api::Request& request,
     PARING_TRY_VOID(emit(filter.push(decoder.finish())));
     if (!filter.is_stopped()) PARING_TRY_VOID(emit(filter.finish()));
   }
-  completion.usage.decode_seconds = monotonic_seconds() - prefilled;
+  completion.usage.decode_seconds = system_clock().monotonic_seconds() - prefilled;
   completion.usage.generated_tokens = completion.tokens.size();
   return completion;
 }

@@ -74,8 +74,9 @@ Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executo
   if (!spec) return std::move(spec.error()).with_context(path);
   loaded.add_bos = spec->add_bos;
   if (spec->tokens.size() != loaded.model->spec().vocabulary) {
-    return corrupt(fmt::format("{}: tokenizer.ggml.tokens has {} entries, the embedding has {} rows", path,
-                               spec->tokens.size(), loaded.model->spec().vocabulary));
+    return corrupt(
+        fmt::format("{}: tokenizer.ggml.tokens has {} entries, the embedding has {} rows", path,
+                    spec->tokens.size(), loaded.model->spec().vocabulary));
   }
   auto tokenizer = text::Tokenizer::create(*spec);
   if (!tokenizer) return std::move(tokenizer.error()).with_context(path);

@@ -13,7 +13,8 @@ namespace paring::engine {
 Result<void> check_sampling(const api::Sampling& sampling) {
   const auto check = [](const char* name, double value, double low, double high) -> Result<void> {
     if (value >= low && value <= high) return {};  // false for NaN
-    return invalid_argument(fmt::format("{} is {}, it must be between {} and {}", name, value, low, high));
+    return invalid_argument(
+        fmt::format("{} is {}, it must be between {} and {}", name, value, low, high));
   };
   PARING_TRY_VOID(check("temperature", sampling.temperature, 0.0, 100.0));
   PARING_TRY_VOID(check("top_p", sampling.top_p, 0.0, 1.0));
@@ -23,10 +24,11 @@ Result<void> check_sampling(const api::Sampling& sampling) {
 }
 
 void Sampler::penalize(std::span<const std::int32_t> history) {
-  // As in CTRL (arXiv:1909.05858, sec. 4.1), once per distinct token; negative logits are multiplied
-  // so that the penalty always lowers them.
+  // As in CTRL (arXiv:1909.05858, sec. 4.1), once per distinct token; negative logits are
+  // multiplied so that the penalty always lowers them.
   const std::size_t window = std::min(history.size(), kPenaltyWindowTokens);
-  std::vector<std::int32_t> recent(history.end() - static_cast<std::ptrdiff_t>(window), history.end());
+  std::vector<std::int32_t> recent(history.end() - static_cast<std::ptrdiff_t>(window),
+                                   history.end());
   std::sort(recent.begin(), recent.end());
   recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
   const auto penalty = static_cast<float>(sampling_.repetition_penalty);
@@ -69,7 +71,8 @@ std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std:
   while (count < weights.size() && (count == 0 || kept < sampling_.top_p * total)) {
     kept += weights[count++];
   }
-  double left = uniform_double(sampling_.seed, sequence_, position) * kept;
+  RandomStream stream({sampling_.seed, sequence_, static_cast<std::uint32_t>(position)});
+  double left = stream.uniform() * kept;
   for (std::size_t i = 0; i + 1 < count; ++i) {
     left -= weights[i];
     if (left < 0) return candidates_[i].token;

@@ -24,7 +24,7 @@ struct BenchOptions {
 
 struct PhaseSpeed {
   std::size_t tokens = 0;
-  double seconds = 0;            // median of the repetitions
+  double seconds = 0;  // median of the repetitions
   double tokens_per_second = 0;
   double limit_tokens_per_second = 0;  // what this machine's probes allow
   double limit_share = 0;              // tokens_per_second / limit

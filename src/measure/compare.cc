@@ -107,11 +107,7 @@ class CompareSink : public model::LogitsSink {
  public:
   CompareSink(const BaseRun& base, std::size_t window, float* base_logits, RowScores& scores,
               std::size_t offset)
-      : base_(base),
-        window_(window),
-        base_logits_(base_logits),
-        scores_(scores),
-        offset_(offset) {}
+      : base_(base), window_(window), base_logits_(base_logits), scores_(scores), offset_(offset) {}
 
   void consume(Worker& worker, const LogitsChunk& chunk) override {
     const std::size_t scored = base_.windows().scored_rows();
@@ -129,12 +125,11 @@ class CompareSink : public model::LogitsSink {
       const float* q = chunk.logits + r * chunk.vocabulary;
       const float* p = base_logits_ + r * chunk.vocabulary;
       const double q_sum = kernels::kernels().log_sum_exp(q, chunk.vocabulary);
-      const double kl = kernels::kernels().kl_divergence(p, base_.log_sums()[global], q, q_sum,
-                                                         chunk.vocabulary);
+      const double kl =
+          kernels::kernels().kl_divergence(p, base_.log_sums()[global], q, q_sum, chunk.vocabulary);
       const std::size_t at = offset_ + row;
       scores_.kl[at] = kl;
-      const auto next =
-          static_cast<std::size_t>(tokens[base_.windows().first_scored() + row + 1]);
+      const auto next = static_cast<std::size_t>(tokens[base_.windows().first_scored() + row + 1]);
       scores_.losses[at] = q_sum - static_cast<double>(q[next]);
       scores_.same_top[at] = arg_max(q, chunk.vocabulary) == base_.top()[global] ? 1 : 0;
     }
@@ -181,14 +176,13 @@ Result<Perplexity> perplexity(Evaluator& evaluator, const ModelView& view, const
                               const EvalOptions& eval, ProgressSink& progress) {
   const std::size_t scored = windows.scored_rows();
   std::vector<double> losses(windows.scored_tokens());
-  progress.begin(windows.windows.size(), "perplexity");
+  progress.begin("perplexity", windows.windows.size());
   for (std::size_t w = 0; w < windows.windows.size(); ++w) {
     LossSink sink(windows.windows[w], windows.first_scored(), losses.data() + w * scored, nullptr,
                   nullptr);
     ForwardOptions options;
     options.sink = &sink;
-    PARING_TRY_VOID(
-        evaluator.run_window(view, windows.windows[w], scored + 1, eval, options));
+    PARING_TRY_VOID(evaluator.run_window(view, windows.windows[w], scored + 1, eval, options));
     progress.advance(1);
   }
   progress.end();
@@ -206,7 +200,7 @@ Result<BaseRun> BaseRun::create(Evaluator& evaluator, const ModelView& view, Win
   run.log_sums_.resize(run.windows_.scored_tokens());
   run.losses_.resize(run.windows_.scored_tokens());
   run.top_.resize(run.windows_.scored_tokens());
-  progress.begin(run.windows_.windows.size(), "original model");
+  progress.begin("original model", run.windows_.windows.size());
   for (std::size_t w = 0; w < run.windows_.windows.size(); ++w) {
     HiddenTap tap(run.hidden_.data() + w * scored * width, scored);
     LossSink sink(run.windows_.windows[w], run.windows_.first_scored(),
@@ -215,8 +209,7 @@ Result<BaseRun> BaseRun::create(Evaluator& evaluator, const ModelView& view, Win
     ForwardOptions options;
     options.taps = &tap;
     options.sink = &sink;
-    PARING_TRY_VOID(
-        evaluator.run_window(view, run.windows_.windows[w], scored + 1, eval, options));
+    PARING_TRY_VOID(evaluator.run_window(view, run.windows_.windows[w], scored + 1, eval, options));
     progress.advance(1);
   }
   progress.end();
@@ -240,7 +233,7 @@ Result<void> compare_window(Evaluator& evaluator, const BaseRun& base, std::size
 Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const ModelView& view,
                            const EvalOptions& eval, ProgressSink& progress) {
   RowScores scores;
-  progress.begin(base.windows().windows.size(), "divergence");
+  progress.begin("divergence", base.windows().windows.size());
   for (std::size_t w = 0; w < base.windows().windows.size(); ++w) {
     PARING_TRY_VOID(compare_window(evaluator, base, w, view, eval, {}, scores));
     progress.advance(1);

@@ -39,7 +39,7 @@ struct Divergence {
   double kl_p99 = 0;
   double kl_p999 = 0;
   double kl_max = 0;
-  double top1 = 0;                 // share of rows whose most likely token is the base's
+  double top1 = 0;  // share of rows whose most likely token is the base's
   double top1_standard_error = 0;
   Perplexity base;
   Perplexity model;
@@ -79,8 +79,8 @@ Result<Perplexity> perplexity(Evaluator& evaluator, const model::ModelView& view
 class BaseRun {
  public:
   // `view` must outlive the result.
-  static Result<BaseRun> create(Evaluator& evaluator, const model::ModelView& view,
-                                Windows windows, const EvalOptions& eval, ProgressSink& progress);
+  static Result<BaseRun> create(Evaluator& evaluator, const model::ModelView& view, Windows windows,
+                                const EvalOptions& eval, ProgressSink& progress);
   const Windows& windows() const { return windows_; }
   const model::ModelView& view() const { return *view_; }
   const float* hidden(std::size_t window) const {

@@ -10,9 +10,8 @@ namespace paring::measure {
 Result<Windows> cut_windows(const text::Tokenizer& tokenizer, bool add_bos, std::string name,
                             std::string_view content, const WindowOptions& options) {
   if (options.context < 4 || options.context % 2 != 0) {
-    return invalid_argument(
-        fmt::format("a window of {} tokens is not possible", options.context),
-        "use an even number of at least 4, 512 is usual");
+    return invalid_argument(fmt::format("a window of {} tokens is not possible", options.context),
+                            "use an even number of at least 4, 512 is usual");
   }
   PARING_TRY(const std::vector<std::int32_t> tokens,
              tokenizer.encode(content, {.add_special = true, .parse_special = false}));
@@ -29,10 +28,9 @@ Result<Windows> cut_windows(const text::Tokenizer& tokenizer, bool add_bos, std:
     result.windows.push_back(std::move(window));
   }
   if (result.windows.empty()) {
-    return invalid_argument(
-        fmt::format("the text '{}' has {} tokens, fewer than one window of {}", result.name,
-                    tokens.size(), options.context),
-        "use a longer text or a smaller --context");
+    return invalid_argument(fmt::format("the text '{}' has {} tokens, fewer than one window of {}",
+                                        result.name, tokens.size(), options.context),
+                            "use a longer text or a smaller --context");
   }
   return result;
 }

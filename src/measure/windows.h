@@ -12,13 +12,13 @@
 
 namespace paring::measure {
 
-// llama.cpp's protocol (llama-perplexity): the whole text is tokenized once (with BOS when the model
-// asks for one), cut into windows of `context` tokens, the remainder dropped; a window's first token
-// is replaced by BOS when the model asks for one; the second half of each window is scored: rows
-// context/2 .. context-2 predict the token after them.
+// llama.cpp's protocol (llama-perplexity): the whole text is tokenized once (with BOS when the
+// model asks for one), cut into windows of `context` tokens, the remainder dropped; a window's
+// first token is replaced by BOS when the model asks for one; the second half of each window is
+// scored: rows context/2 .. context-2 predict the token after them.
 struct Windows {
-  std::string name;                                // what the text is, for reports
-  std::string sha256;                              // of the text
+  std::string name;    // what the text is, for reports
+  std::string sha256;  // of the text
   std::size_t context = 512;
   std::vector<std::vector<std::int32_t>> windows;  // each of `context` tokens
 
@@ -29,10 +29,10 @@ struct Windows {
 };
 
 struct WindowOptions {
-  std::size_t context = 512;      // tokens a window, even, >= 4
-  std::size_t windows_max = 0;    // 0: all
-  std::size_t skip = 0;           // windows left out at the start
-  std::size_t stride = 1;         // every stride-th window is taken (after skip)
+  std::size_t context = 512;    // tokens a window, even, >= 4
+  std::size_t windows_max = 0;  // 0: all
+  std::size_t skip = 0;         // windows left out at the start
+  std::size_t stride = 1;       // every stride-th window is taken (after skip)
 };
 
 // InvalidArgument when the text does not fill a single window.

@@ -18,8 +18,8 @@ struct Architecture {
 };
 
 std::span<const Architecture* const> architectures() noexcept;
-// The BlockSpec of a file: Unsupported, with the known names, for another architecture; Corrupt when
-// a hyper-parameter is missing or absurd.
+// The BlockSpec of a file: Unsupported, with the known names, for another architecture; Corrupt
+// when a hyper-parameter is missing or absurd.
 Result<BlockSpec> read_block_spec(const io::GgufFile& file);
 
 // Upper bounds on hyper-parameters: far above any real model, so that no size computed from them

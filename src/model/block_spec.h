@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // BlockSpec: a decoder architecture as data. arch/*.cc translate a file's metadata into it; the
-// forward pass is written once over it and knows no architecture names. Plain data, thread-compatible.
+// forward pass is written once over it and knows no architecture names. Plain data,
+// thread-compatible.
 #pragma once
 
 #include <cstddef>
@@ -16,20 +17,20 @@ enum class RopePairing : std::uint8_t {
 };
 
 struct BlockSpec {
-  std::string architecture;     // as the file names it
+  std::string architecture;  // as the file names it
   std::size_t layers = 0;
-  std::size_t width = 0;        // D, residual stream
-  std::size_t ffn_width = 0;    // F
-  std::size_t heads = 0;        // query heads
-  std::size_t kv_heads = 0;     // key/value heads; heads % kv_heads == 0
-  std::size_t head_width = 0;   // multiple of 32
+  std::size_t width = 0;       // D, residual stream
+  std::size_t ffn_width = 0;   // F
+  std::size_t heads = 0;       // query heads
+  std::size_t kv_heads = 0;    // key/value heads; heads % kv_heads == 0
+  std::size_t head_width = 0;  // multiple of 32
   std::size_t vocabulary = 0;
   std::size_t context_max = 0;  // positions the model was trained for
   float norm_epsilon = 1e-5F;
   float rope_base = 10000.0F;
-  std::size_t rope_width = 0;   // leading values of a head that are rotated, even
+  std::size_t rope_width = 0;  // leading values of a head that are rotated, even
   RopePairing rope_pairing = RopePairing::kAdjacent;
-  bool tied_head = false;       // the output matrix is the embedding
+  bool tied_head = false;  // the output matrix is the embedding
 
   std::size_t query_width() const { return heads * head_width; }
   std::size_t kv_width() const { return kv_heads * head_width; }

@@ -68,18 +68,18 @@ bool is_block_type(DType type) { return dtype_info(type).block_values > 1; }
 
 struct Forward::Buffers {
   AlignedBuffer memory;
-  float* x;         // [T, D] residual stream
-  float* normed;    // [T, D]
-  float* query;     // [T, H*d]
-  float* key;       // [T, Hkv*d]
-  float* value;     // [T, Hkv*d]
-  float* attended;  // [T, H*d]
-  float* gate;      // [T, F]
-  float* up;        // [T, F]
-  float* product;   // [T, F]
-  float* delta;     // [T, D] output of a half before it joins the residual stream
-  float* head_in;   // [R, D]
-  float* logits;    // [R, V]
+  float* x;              // [T, D] residual stream
+  float* normed;         // [T, D]
+  float* query;          // [T, H*d]
+  float* key;            // [T, Hkv*d]
+  float* value;          // [T, Hkv*d]
+  float* attended;       // [T, H*d]
+  float* gate;           // [T, F]
+  float* up;             // [T, F]
+  float* product;        // [T, F]
+  float* delta;          // [T, D] output of a half before it joins the residual stream
+  float* head_in;        // [R, D]
+  float* logits;         // [R, V]
   QuantizedRows narrow;  // [T, D]: inputs of qkv, gate/up, head
   QuantizedRows heads;   // [T, H*d]
   QuantizedRows wide;    // [T, F]
@@ -112,8 +112,7 @@ struct Forward::Buffers {
   }
 };
 
-std::size_t Forward::bytes_for(const BlockSpec& spec, std::size_t tokens_max,
-                               std::size_t threads) {
+std::size_t Forward::bytes_for(const BlockSpec& spec, std::size_t tokens_max, std::size_t threads) {
   Buffers counting{};
   return counting.lay_out(spec, tokens_max, threads, nullptr);
 }
@@ -402,8 +401,8 @@ class Forward::Step {
       multiply(w, buffers_.head_in, buffers_.narrow, buffers_.logits, {panels.begin, panels.end},
                rows);
       worker.barrier();
-      options_.sink->consume(worker, {first, rows, buffers_.logits, spec_.vocabulary,
-                                      buffers_.head_in});
+      options_.sink->consume(worker,
+                             {first, rows, buffers_.logits, spec_.vocabulary, buffers_.head_in});
       worker.barrier();
     }
   }
@@ -437,8 +436,7 @@ void Forward::head_exact(Worker& worker, const ModelView& view, const float* hid
   const PackedMatrix& w = view.head();
   const Range panels = worker.split(w.panels());
   if (panels.empty()) return;
-  kernels::kernels().matmul_f(w, hidden, w.cols, rows, target, w.rows,
-                              {panels.begin, panels.end});
+  kernels::kernels().matmul_f(w, hidden, w.cols, rows, target, w.rows, {panels.begin, panels.end});
 }
 
 }  // namespace paring::model

@@ -2,9 +2,10 @@
 // The forward pass of a decoder, written once over BlockSpec. Runs as one job on the executor: each
 // phase is split over workers by output rows, tokens or heads, with a barrier between phases.
 //
-// Batch invariance: a token's result depends on its sequence's tokens, the weights and the numerics,
-// not on the batch, the chunking or the thread count (see kernels/ops.h). Attention always reads keys
-// and values back from the cache, so a chunk sees its own tokens as later chunks will.
+// Batch invariance: a token's result depends on its sequence's tokens, the weights and the
+// numerics, not on the batch, the chunking or the thread count (see kernels/ops.h). Attention
+// always reads keys and values back from the cache, so a chunk sees its own tokens as later chunks
+// will.
 #pragma once
 
 #include <cstddef>

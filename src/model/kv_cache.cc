@@ -38,12 +38,13 @@ Result<std::size_t> KvPool::take() {
 }
 
 Result<void> KvSequence::grow(std::size_t tokens) {
-  const std::size_t pages =
-      (length_ + tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
+  const std::size_t pages = (length_ + tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
   if (pages - pages_.size() > pool_->pages_free() && pages > pages_.size()) {
-    return exhausted(fmt::format("the sequence needs {} tokens of key/value cache, {} pages of {} tokens are free",
-                                 length_ + tokens, pool_->pages_free(), kernels::kPageTokens),
-                     "raise context_tokens or shorten the prompt");
+    return exhausted(
+        fmt::format(
+            "the sequence needs {} tokens of key/value cache, {} pages of {} tokens are free",
+            length_ + tokens, pool_->pages_free(), kernels::kPageTokens),
+        "raise context_tokens or shorten the prompt");
   }
   while (pages_.size() < pages) {
     PARING_TRY(const std::size_t page, pool_->take());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Paged key/value storage. A page holds kernels::kPageTokens positions of every layer and KV head of
-// one sequence; KvPool owns the memory, KvSequence lists the pages of one sequence. Never evicts on
-// its own. Confined to one thread at a time; workers of a step write disjoint parts.
+// Paged key/value storage. A page holds kernels::kPageTokens positions of every layer and KV head
+// of one sequence; KvPool owns the memory, KvSequence lists the pages of one sequence. Never evicts
+// on its own. Confined to one thread at a time; workers of a step write disjoint parts.
 #pragma once
 
 #include <cstddef>

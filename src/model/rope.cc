@@ -10,8 +10,9 @@ namespace paring::model {
 RopeTable::RopeTable(const BlockSpec& spec)
     : half_(spec.rope_width / 2), pairing_(spec.rope_pairing), frequencies_(half_) {
   for (std::size_t i = 0; i < half_; ++i) {
-    frequencies_[i] = std::pow(static_cast<double>(spec.rope_base),
-                               -2.0 * static_cast<double>(i) / static_cast<double>(spec.rope_width));
+    frequencies_[i] =
+        std::pow(static_cast<double>(spec.rope_base),
+                 -2.0 * static_cast<double>(i) / static_cast<double>(spec.rope_width));
   }
 }
 

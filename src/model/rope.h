@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary position embedding (arXiv:2104.09864): tables of cos and sin by position, and the rotation.
+// Rotary position embedding (arXiv:2104.09864): tables of cos and sin by position, and the
+// rotation.
 #pragma once
 
 #include <cstddef>

@@ -20,9 +20,9 @@ struct LayerMatrix {
   const char* suffix;
 };
 constexpr LayerMatrix kLayerMatrices[kMatricesPerLayer] = {
-    {MatrixKind::kQuery, "attn_q"},      {MatrixKind::kKey, "attn_k"},
-    {MatrixKind::kValue, "attn_v"},      {MatrixKind::kAttentionOut, "attn_output"},
-    {MatrixKind::kGate, "ffn_gate"},     {MatrixKind::kUp, "ffn_up"},
+    {MatrixKind::kQuery, "attn_q"},  {MatrixKind::kKey, "attn_k"},
+    {MatrixKind::kValue, "attn_v"},  {MatrixKind::kAttentionOut, "attn_output"},
+    {MatrixKind::kGate, "ffn_gate"}, {MatrixKind::kUp, "ffn_up"},
     {MatrixKind::kDown, "ffn_down"},
 };
 
@@ -68,7 +68,8 @@ Result<std::vector<float>> load_vector(const io::GgufFile& file, const std::stri
   format->decode(file.data(*info).data(), values.data(), width);
   for (const float value : values) {
     if (!std::isfinite(value)) {
-      return corrupt(fmt::format("{}: tensor '{}' holds a value that is not finite", file.path(), name));
+      return corrupt(
+          fmt::format("{}: tensor '{}' holds a value that is not finite", file.path(), name));
     }
   }
   return values;
@@ -81,13 +82,14 @@ Result<kernels::PackedMatrix> load_matrix(const io::GgufFile& file, const Matrix
                    "the file is incomplete or of another architecture");
   }
   if (info->shape.size() != 2 || info->columns() != slot.cols || info->rows() != slot.rows) {
-    return corrupt(fmt::format("{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
-                               file.path(), slot.name, info->rows(), info->columns(), slot.rows,
-                               slot.cols));
+    return corrupt(fmt::format(
+        "{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
+        file.path(), slot.name, info->rows(), info->columns(), slot.rows, slot.cols));
   }
   auto packed = kernels::pack(info->type, file.data(*info).data(), slot.rows, slot.cols);
   if (!packed) {
-    return std::move(packed.error()).with_context(fmt::format("{}: tensor '{}'", file.path(), slot.name));
+    return std::move(packed.error())
+        .with_context(fmt::format("{}: tensor '{}'", file.path(), slot.name));
   }
   file.release(*info);
   return packed;
@@ -115,7 +117,8 @@ Result<std::shared_ptr<const Model>> Model::load(const io::GgufFile& file, Execu
   PARING_TRY(BlockSpec spec, read_block_spec(file));
   const io::TensorInfo* embedding = file.find("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {
-    return corrupt(fmt::format("{}: tensor 'token_embd.weight' is missing or not a matrix", file.path()));
+    return corrupt(
+        fmt::format("{}: tensor 'token_embd.weight' is missing or not a matrix", file.path()));
   }
   if (embedding->rows() > kVocabularyMax) {
     return corrupt(fmt::format("{}: a vocabulary of {} is over the limit {}", file.path(),
@@ -144,8 +147,10 @@ Result<std::shared_ptr<const Model>> Model::load(const io::GgufFile& file, Execu
   }
   for (std::size_t layer = 0; layer < spec.layers; ++layer) {
     LayerNorms norms;
-    PARING_TRY(norms.attention, load_vector(file, fmt::format("blk.{}.attn_norm.weight", layer), spec.width));
-    PARING_TRY(norms.ffn, load_vector(file, fmt::format("blk.{}.ffn_norm.weight", layer), spec.width));
+    PARING_TRY(norms.attention,
+               load_vector(file, fmt::format("blk.{}.attn_norm.weight", layer), spec.width));
+    PARING_TRY(norms.ffn,
+               load_vector(file, fmt::format("blk.{}.ffn_norm.weight", layer), spec.width));
     model->norms_.push_back(std::move(norms));
   }
   PARING_TRY(model->final_norm_, load_vector(file, "output_norm.weight", spec.width));
@@ -177,7 +182,8 @@ Result<std::shared_ptr<const Model>> Model::from_parts(BlockSpec spec,
 std::size_t Model::index_of(MatrixId id) const noexcept {
   if (id.kind == MatrixKind::kEmbedding) return 0;
   if (id.kind == MatrixKind::kHead) return slots_.size() - 1;
-  const auto offset = static_cast<std::size_t>(id.kind) - static_cast<std::size_t>(MatrixKind::kQuery);
+  const auto offset =
+      static_cast<std::size_t>(id.kind) - static_cast<std::size_t>(MatrixKind::kQuery);
   return 1 + id.layer * kMatricesPerLayer + offset;
 }
 

@@ -55,10 +55,9 @@ class Model {
   // Corrupt for missing tensors or wrong shapes (named), Exhausted when memory does not suffice.
   static Result<std::shared_ptr<const Model>> load(const io::GgufFile& file, Executor& executor);
   // From parts, for tests: `matrices` in the order of matrix_slots(spec).
-  static Result<std::shared_ptr<const Model>> from_parts(BlockSpec spec,
-                                                         std::vector<kernels::PackedMatrix> matrices,
-                                                         std::vector<LayerNorms> norms,
-                                                         std::vector<float> final_norm);
+  static Result<std::shared_ptr<const Model>> from_parts(
+      BlockSpec spec, std::vector<kernels::PackedMatrix> matrices, std::vector<LayerNorms> norms,
+      std::vector<float> final_norm);
 
   const BlockSpec& spec() const noexcept { return spec_; }
   std::size_t matrix_count() const noexcept { return slots_.size(); }
@@ -78,7 +77,8 @@ class Model {
   std::vector<float> final_norm_;
 };
 
-// Every matrix of an architecture: embedding, layer by layer q k v o gate up down, head if not tied.
+// Every matrix of an architecture: embedding, layer by layer q k v o gate up down, head if not
+// tied.
 std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec);
 
 class ModelView {

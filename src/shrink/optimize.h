@@ -36,7 +36,7 @@ struct Budget {
 struct OptimizeOptions {
   Budget budget;
   std::string out_path;
-  std::string report_path;       // empty: no HTML report
+  std::string report_path;  // empty: no HTML report
   std::uint64_t seed = 0;
   std::vector<DType> types;      // allowed types; empty: every block type and the original's
   std::string calibration_path;  // empty: the built-in text
@@ -47,10 +47,10 @@ struct ModelFigures {
   std::uint64_t file_bytes = 0;
   std::uint64_t memory_bytes = 0;  // weights + cache + buffers as measured
   measure::BenchResult speed;
-  double perplexity = 0;           // on the held-out text
-  double kl = 0;                   // to the original, as served
-  double kl_weights = 0;           // to the original, exact numerics
-  double top1 = 1;                 // agreement, as served
+  double perplexity = 0;  // on the held-out text
+  double kl = 0;          // to the original, as served
+  double kl_weights = 0;  // to the original, exact numerics
+  double top1 = 1;        // agreement, as served
 };
 
 // One type that a matrix could take.
@@ -60,7 +60,7 @@ struct TypeOption {
   double error = 0;         // importance-weighted squared error of the weights
   double predicted_kl = 0;  // of this matrix alone
   bool is_measured = false;
-  double seconds = 0;       // of the matrix-vector product on this machine
+  double seconds = 0;  // of the matrix-vector product on this machine
 };
 
 struct MatrixPlan {
@@ -79,7 +79,7 @@ struct Candidate {
   std::vector<DType> types;  // by plan
   std::uint64_t file_bytes = 0;
   double predicted_kl = 0;
-  double kl = 0;             // measured on search text, exact numerics
+  double kl = 0;  // measured on search text, exact numerics
   double kl_standard_error = 0;
   double decode_tokens_per_second = 0;  // 0: not timed
   bool is_winner = false;

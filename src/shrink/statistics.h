@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Statistics of a model's activations over calibration text, collected in one pass: for every matrix
-// the mean square of each input column (llama.cpp calls it the importance matrix).
+// Statistics of a model's activations over calibration text, collected in one pass: for every
+// matrix the mean square of each input column (llama.cpp calls it the importance matrix).
 #pragma once
 
 #include <span>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Llama, and what shares its block: SmolLM, SmolLM2, Mistral 7B (without a sliding window).
-// RMSNorm before each half, grouped-query attention with rotary positions, SwiGLU (arXiv:2302.13971).
+// RMSNorm before each half, grouped-query attention with rotary positions, SwiGLU
+// (arXiv:2302.13971).
 #include <fmt/format.h>
 
 #include <cmath>
@@ -40,8 +41,9 @@ Result<BlockSpec> read_llama(const io::Metadata& metadata) {
     PARING_TRY(spec.kv_heads, read_size(metadata, "llama.attention.head_count_kv", kHeadsMax));
   }
   if (spec.heads % spec.kv_heads != 0) {
-    return corrupt(fmt::format("llama.attention.head_count {} is not a multiple of head_count_kv {}",
-                               spec.heads, spec.kv_heads));
+    return corrupt(
+        fmt::format("llama.attention.head_count {} is not a multiple of head_count_kv {}",
+                    spec.heads, spec.kv_heads));
   }
   if (metadata.has("llama.attention.key_length")) {
     PARING_TRY(spec.head_width, read_size(metadata, "llama.attention.key_length", kWidthMax));
@@ -53,12 +55,10 @@ Result<BlockSpec> read_llama(const io::Metadata& metadata) {
     spec.head_width = spec.width / spec.heads;
   }
   if (spec.head_width % 32 != 0) {
-    return unsupported(
-        fmt::format("a head width of {} is not a multiple of 32", spec.head_width));
+    return unsupported(fmt::format("a head width of {} is not a multiple of 32", spec.head_width));
   }
   PARING_TRY(spec.context_max, read_size(metadata, "llama.context_length", kContextMax));
-  PARING_TRY(const double epsilon,
-             metadata.get_f64("llama.attention.layer_norm_rms_epsilon"));
+  PARING_TRY(const double epsilon, metadata.get_f64("llama.attention.layer_norm_rms_epsilon"));
   PARING_TRY(const double base, metadata.f64_or("llama.rope.freq_base", 10000.0));
   if (!(epsilon >= 0.0 && epsilon < 1.0) || !(base > 1.0) || !std::isfinite(base)) {
     return corrupt(fmt::format("layer_norm_rms_epsilon {} or rope.freq_base {} is out of range",
@@ -71,8 +71,9 @@ Result<BlockSpec> read_llama(const io::Metadata& metadata) {
     PARING_TRY(spec.rope_width, read_size(metadata, "llama.rope.dimension_count", kWidthMax));
   }
   if (spec.rope_width > spec.head_width || spec.rope_width % 2 != 0) {
-    return corrupt(fmt::format("llama.rope.dimension_count {} must be even and at most the head width {}",
-                               spec.rope_width, spec.head_width));
+    return corrupt(
+        fmt::format("llama.rope.dimension_count {} must be even and at most the head width {}",
+                    spec.rope_width, spec.head_width));
   }
   return spec;
 }

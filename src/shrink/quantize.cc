@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shrink/quantize.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/sha256.h"
+#include "io/gguf_writer.h"
+
+namespace paring::shrink {
+
+namespace {
+
+// Rows that decide whether importance changed a matrix's encoding.
+constexpr std::size_t kProofRows = 64;
+
+// llama.cpp's general.file_type for the type that holds most bytes; 1024 is its "guessed".
+std::uint32_t file_type_of(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return 0;
+    case DType::kF16:
+      return 1;
+    case DType::kQ4_0:
+      return 2;
+    case DType::kQ4_1:
+      return 3;
+    case DType::kQ8_0:
+      return 7;
+    case DType::kQ5_0:
+      return 8;
+    case DType::kQ5_1:
+      return 9;
+    case DType::kBF16:
+      return 32;
+    default:
+      return 1024;
+  }
+}
+
+// The target type of a file's tensor: as planned for matrices of the model, else unchanged.
+DType target_type(const TypeMap& types,
+                  const std::map<std::string, std::size_t, std::less<>>& slots,
+                  const io::TensorInfo& tensor) {
+  const auto found = slots.find(tensor.name);
+  return found == slots.end() ? tensor.type : types[found->second];
+}
+
+std::map<std::string, std::size_t, std::less<>> slots_by_name(const model::Model& model) {
+  std::map<std::string, std::size_t, std::less<>> slots;
+  for (std::size_t i = 0; i < model.matrix_count(); ++i) slots.emplace(model.slot(i).name, i);
+  return slots;
+}
+
+Result<std::vector<io::TensorDeclaration>> declarations(const engine::LoadedModel& model,
+                                                        const TypeMap& types) {
+  PARING_CHECK(types.size() == model.model->matrix_count(), "one type a matrix");
+  const auto slots = slots_by_name(*model.model);
+  std::vector<io::TensorDeclaration> result;
+  for (const io::TensorInfo& tensor : model.file.tensors()) {
+    result.push_back({tensor.name, target_type(types, slots, tensor), tensor.shape});
+  }
+  return result;
+}
+
+io::Metadata output_metadata(const engine::LoadedModel& model, const QuantizeOptions& options,
+                             const std::vector<io::TensorDeclaration>& tensors) {
+  io::Metadata metadata = model.file.metadata();
+  std::map<DType, std::uint64_t> values;
+  for (const auto& tensor : tensors) {
+    std::uint64_t count = 1;
+    for (const std::uint64_t side : tensor.shape) count *= side;
+    values[tensor.type] += count;
+  }
+  const auto most =
+      std::max_element(values.begin(), values.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  metadata.set("general.file_type", io::GgufValue::of_u32(file_type_of(most->first)));
+  metadata.set("general.quantization_version", io::GgufValue::of_u32(2));
+  for (const auto& [key, value] : options.extra.entries()) metadata.set(key, value);
+  return metadata;
+}
+
+// A method that was given statistics must have used them.
+Result<void> prove_importance(const engine::LoadedModel& model, const QuantizeOptions& options,
+                              Executor& executor) {
+  if (options.statistics == nullptr) return {};
+  for (std::size_t i = 0; i < options.types.size(); ++i) {
+    const model::MatrixSlot& slot = model.model->slot(i);
+    const io::TensorInfo* tensor = model.file.find(slot.name);
+    const DType type = options.types[i];
+    if (type == tensor->type || dtype_info(type).block_values == 1 || type == DType::kQ8_0) {
+      continue;  // 8 bits leave next to nothing to choose
+    }
+    PARING_TRY(const auto losses,
+               encoding_losses(model.file, slot.name, {&type, 1}, options.statistics->importance(i),
+                               kProofRows, executor));
+    if (losses[0].changed_share < kChangedShareMin) {
+      return Error{
+          ErrorCode::kInternal,
+          fmt::format("importance changed {:.2f} % of the codes of '{}', at least {:.0f} % "
+                      "are expected: calibration had no effect",
+                      100 * losses[0].changed_share, slot.name, 100 * kChangedShareMin)};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<TypeMap> uniform_types(const model::Model& model, DType type) {
+  TypeMap types(model.matrix_count(), type);
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    auto bytes = dtype_row_bytes(type, model.slot(i).cols);
+    if (!bytes) return std::move(bytes.error()).with_context("tensor '" + model.slot(i).name + "'");
+  }
+  return types;
+}
+
+Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
+                                           const QuantizeOptions& options) {
+  PARING_TRY(const auto tensors, declarations(model, options.types));
+  return io::gguf_file_bytes(output_metadata(model, options, tensors), tensors);
+}
+
+Result<void> write_quantized(const engine::LoadedModel& model, const QuantizeOptions& options,
+                             const std::string& path, Executor& executor, ProgressSink& progress) {
+  PARING_TRY_VOID(prove_importance(model, options, executor));
+  PARING_TRY(const auto tensors, declarations(model, options.types));
+  PARING_TRY(io::GgufWriter writer, io::GgufWriter::create(path, io::Overwrite::kReplace));
+  writer.set_metadata(output_metadata(model, options, tensors));
+  for (const auto& tensor : tensors) PARING_TRY_VOID(writer.declare(tensor));
+  PARING_TRY_VOID(writer.begin());
+  const auto slots = slots_by_name(*model.model);
+  progress.begin("writing", tensors.size());
+  for (const io::TensorInfo& tensor : model.file.tensors()) {
+    const auto slot = slots.find(tensor.name);
+    if (slot == slots.end()) {
+      PARING_TRY_VOID(writer.append(tensor.name, model.file.data(tensor)));
+    } else {
+      const auto importance = options.statistics != nullptr
+                                  ? options.statistics->importance(slot->second)
+                                  : std::span<const float>{};
+      PARING_TRY(const std::vector<std::byte> bytes,
+                 encode_matrix(model.file, tensor.name, options.types[slot->second], importance,
+                               executor));
+      PARING_TRY_VOID(writer.append(tensor.name, bytes));
+    }
+    model.file.release(tensor);
+    progress.advance(1);
+  }
+  progress.end();
+  return writer.commit();
+}
+
+Result<std::string> weights_sha256(const io::GgufFile& file) {
+  std::map<std::string_view, const io::TensorInfo*> by_name;
+  for (const io::TensorInfo& tensor : file.tensors()) by_name.emplace(tensor.name, &tensor);
+  Sha256 all;
+  for (const auto& [name, tensor] : by_name) {
+    all.update(
+        fmt::format("{}\n{}\n{}\n", name, dtype_name(tensor->type), fmt::join(tensor->shape, "x")));
+    all.update(file.data(*tensor));
+    file.release(*tensor);
+  }
+  return hex(all.finish());
+}
+
+}  // namespace paring::shrink
