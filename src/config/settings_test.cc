@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/settings.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/log.h"
+
+namespace paring::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SettingsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "paring_config_XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string file(const std::string& text) {
+    const std::string path = folder_ + "/paring.yaml";
+    std::ofstream(path) << text;
+    return path;
+  }
+  Result<void> environment(std::vector<const char*> variables) {
+    variables.push_back(nullptr);
+    return settings_.load_environment(variables.data());
+  }
+  std::string origin(std::string_view key) const {
+    for (const auto& entry : settings_.entries()) {
+      if (key == entry.row->key) return entry.origin;
+    }
+    return "no such key";
+  }
+
+  std::string folder_;
+  Settings settings_;
+};
+
+TEST_F(SettingsTest, DefaultsAreWithinTheirOwnBounds) {
+  std::set<std::string> flags;
+  for (const SettingRow& row : setting_rows()) {
+    EXPECT_TRUE(settings_.set(row.key, row.default_text, SettingOrigin::flag()).has_value())
+        << row.key;
+    EXPECT_TRUE(flags.insert(row.flag()).second) << row.flag();
+    EXPECT_FALSE(std::string(row.help).empty());
+    EXPECT_EQ(find_setting(row.key), &row);
+  }
+  EXPECT_EQ(Settings().values().kv_type, "q8");
+  EXPECT_EQ(Settings().values().threads, 0u);
+  EXPECT_FALSE(Settings().values().quiet);
+}
+
+TEST_F(SettingsTest, FlagBeatsEnvironmentBeatsFileBeatsDefaultInAnyOrder) {
+  ASSERT_TRUE(settings_.set("threads", "4", SettingOrigin::flag()).has_value());
+  ASSERT_TRUE(environment({"PARING_THREADS=3", "PARING_KV_TYPE=f16", "HOME=/"}).has_value());
+  const std::string path = file("threads: 2\nkv_type: f32\nseed: 9\n");
+  ASSERT_TRUE(settings_.load_file(path).has_value());
+  EXPECT_EQ(settings_.values().threads, 4u);
+  EXPECT_EQ(settings_.values().kv_type, "f16");
+  EXPECT_EQ(settings_.values().seed, 9u);
+  EXPECT_EQ(settings_.values().numerics, "served");
+  EXPECT_EQ(origin("threads"), "flag --threads");
+  EXPECT_EQ(origin("kv_type"), "environment PARING_KV_TYPE");
+  EXPECT_EQ(origin("seed"), "file " + path + ", line 3");
+  EXPECT_EQ(origin("numerics"), "default");
+}
+
+TEST_F(SettingsTest, ErrorsNameKeyValueBoundsAndOrigin) {
+  const auto number = environment({"PARING_THREADS=999"});
+  ASSERT_FALSE(number.has_value());
+  EXPECT_EQ(number.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(number.error().text(),
+            "setting 'threads' cannot be '999' (environment PARING_THREADS); it takes 0 to 256");
+  const auto choice = settings_.set("kv_type", "q4", SettingOrigin::flag());
+  EXPECT_EQ(choice.error().text(),
+            "setting 'kv_type' cannot be 'q4' (flag --kv-type); it takes q8, f16 or f32");
+  const std::string path = file("seed: 1\nquiet: perhaps\n");
+  EXPECT_EQ(
+      settings_.load_file(path).error().text(),
+      "setting 'quiet' cannot be 'perhaps' (file " + path + ", line 2); it takes true or false");
+  EXPECT_EQ(settings_.values().seed, 0u) << "a file with an error must change nothing";
+}
+
+TEST_F(SettingsTest, WrongValuesOfEveryType) {
+  for (const char* text : {"", "-1", "2x", "1.5", "0x2", " 2", "18446744073709551616"}) {
+    EXPECT_FALSE(settings_.set("threads", text, SettingOrigin::flag()).has_value()) << text;
+  }
+  EXPECT_FALSE(settings_.set("isa", "", SettingOrigin::flag()).has_value());
+  EXPECT_FALSE(settings_.set("isa", std::string(33, 'a'), SettingOrigin::flag()).has_value());
+  EXPECT_FALSE(settings_.set("isa", "a\nb", SettingOrigin::flag()).has_value());
+  EXPECT_TRUE(settings_.set("isa", "avx2", SettingOrigin::flag()).has_value());
+  for (const char* text : {"true", "1", "yes", "on"}) {
+    ASSERT_TRUE(settings_.set("quiet", text, SettingOrigin::flag()).has_value());
+    EXPECT_TRUE(settings_.values().quiet) << text;
+  }
+  for (const char* text : {"false", "0", "no", "off"}) {
+    ASSERT_TRUE(settings_.set("quiet", text, SettingOrigin::flag()).has_value());
+    EXPECT_FALSE(settings_.values().quiet) << text;
+  }
+}
+
+TEST_F(SettingsTest, AnUnknownKeyNamesTheNearest) {
+  const auto near = settings_.load_file(file("thread: 2\n"));
+  ASSERT_FALSE(near.has_value());
+  EXPECT_EQ(near.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(near.error().text().find("did you mean 'threads'?"), std::string::npos);
+  EXPECT_NE(near.error().text().find("line 1"), std::string::npos);
+  const auto far = settings_.set("colour_of_the_sky", "blue", SettingOrigin::flag());
+  EXPECT_NE(far.error().text().find("--print-config"), std::string::npos);
+}
+
+TEST_F(SettingsTest, AMisspeltVariableIsLoggedAndIgnored) {
+  testing::internal::CaptureStderr();
+  ASSERT_TRUE(environment({"PARING_THREAD=2", "PARING_CONFIG=x.yaml", "OTHER=1"}).has_value());
+  const std::string logged = testing::internal::GetCapturedStderr();
+  EXPECT_NE(logged.find("PARING_THREAD is no setting"), std::string::npos);
+  EXPECT_EQ(logged.find("PARING_CONFIG"), std::string::npos);
+}
+
+TEST_F(SettingsTest, AMissingOrBrokenFileIsAnError) {
+  EXPECT_EQ(settings_.load_file(folder_ + "/none.yaml").error().code, ErrorCode::kNotFound);
+  const auto broken = settings_.load_file(file("threads: [\n"));
+  EXPECT_NE(broken.error().message.find("paring.yaml: line"), std::string::npos);
+}
+
+TEST_F(SettingsTest, WhatIsPrintedCanBeReadBack) {
+  ASSERT_TRUE(settings_.set("threads", "3", SettingOrigin::flag()).has_value());
+  ASSERT_TRUE(settings_.set("isa", "avx2", SettingOrigin::flag()).has_value());
+  ASSERT_TRUE(settings_.set("quiet", "yes", SettingOrigin::flag()).has_value());
+  const std::string printed = settings_.print();
+  EXPECT_NE(printed.find("threads: 3  # flag --threads\n"), std::string::npos);
+  Settings again;
+  ASSERT_TRUE(again.load_file(file(printed)).has_value());
+  EXPECT_EQ(again.values().threads, 3u);
+  EXPECT_EQ(again.values().isa, "avx2");
+  EXPECT_TRUE(again.values().quiet);
+}
+
+TEST_F(SettingsTest, TheReferenceHasOneRowASetting) {
+  const std::string page = settings_reference();
+  EXPECT_EQ(std::count(page.begin(), page.end(), '\n'),
+            static_cast<std::ptrdiff_t>(setting_rows().size() + 2));
+  EXPECT_NE(page.find("| `kv_type` | `--kv-type` | `PARING_KV_TYPE` | `q8` | q8, f16 or f32 | "),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace paring::config
