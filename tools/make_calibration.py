@@ -182,7 +182,7 @@ def main():
         manifest["texts"][name] = {"file": f"{name}.txt", "bytes": len(data),
                                    "sha256": hashlib.sha256(data).hexdigest(), "documents": rows}
     text = json.dumps(manifest, indent=1, ensure_ascii=True)
-    text = re.sub(r'\{\s+"begin": (\d+),\s+"end": (\d+),\s+"part": "(\w+)"\s+\}', r'{"begin": \1, "end": \2, "part": "\3"}', text)
+    text = re.sub(r'\{\s+("begin": \d+),\s+("end": \d+),\s+("part": "\w+")\s+\}', r"{\1, \2, \3}", text)
     (args.out / "manifest.json").write_text(text + "\n")
 
 

