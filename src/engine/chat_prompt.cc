@@ -8,6 +8,8 @@
 #include <random>
 #include <string_view>
 
+#include "base/clock.h"
+
 namespace paring::engine {
 
 namespace {
@@ -232,8 +234,10 @@ Result<ChatPrompt> ChatPrompt::create(const io::Metadata& metadata,
 
 Result<std::vector<std::int32_t>> ChatPrompt::encode(
     std::span<const text::ChatMessage> messages) const {
+  // One time for every rendering of this prompt: templates may print the date.
+  const auto now = static_cast<std::int64_t>(system_clock().wall_seconds());
   const RenderMessages render = [&](std::span<const text::ChatMessage> list) {
-    return chat_template_->render(list, {.add_generation_prompt = true});
+    return chat_template_->render_at(list, /*add_generation_prompt=*/true, now);
   };
   PARING_TRY(const auto parts, split_prompt(render, messages, control_, random_nonce()));
   PARING_TRY(std::vector<std::int32_t> ids, encode_parts(parts, [&](std::string_view piece) {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <map>
 
-#include "base/sha256.h"
 #include "io/gguf_writer.h"
 
 namespace paring::shrink {
@@ -153,19 +152,6 @@ Result<void> write_quantized(const engine::LoadedModel& model, const QuantizeOpt
   }
   progress.end();
   return writer.commit();
-}
-
-Result<std::string> weights_sha256(const io::GgufFile& file) {
-  std::map<std::string_view, const io::TensorInfo*> by_name;
-  for (const io::TensorInfo& tensor : file.tensors()) by_name.emplace(tensor.name, &tensor);
-  Sha256 all;
-  for (const auto& [name, tensor] : by_name) {
-    all.update(
-        fmt::format("{}\n{}\n{}\n", name, dtype_name(tensor->type), fmt::join(tensor->shape, "x")));
-    all.update(file.data(*tensor));
-    file.release(*tensor);
-  }
-  return hex(all.finish());
 }
 
 }  // namespace paring::shrink

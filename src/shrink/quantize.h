@@ -41,8 +41,4 @@ Result<void> write_quantized(const engine::LoadedModel& model, const QuantizeOpt
 
 inline constexpr double kChangedShareMin = 0.01;
 
-// SHA-256 over every tensor's name, type, shape and bytes, in name order: the identity of the
-// weights, whatever the metadata says.
-Result<std::string> weights_sha256(const io::GgufFile& file);
-
 }  // namespace paring::shrink

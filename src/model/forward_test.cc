@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/forward.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "model/testing/random_model.h"
+
+namespace paring::model {
+namespace {
+
+using testing::random_model;
+using testing::RandomModel;
+using testing::tiny_spec;
+
+// Every logit row of a run, copied.
+class CollectSink : public LogitsSink {
+ public:
+  void consume(Worker& worker, const LogitsChunk& chunk) override {
+    if (!worker.is_first()) return;
+    rows.insert(rows.end(), chunk.logits, chunk.logits + chunk.rows * chunk.vocabulary);
+  }
+  std::vector<float> rows;
+};
+
+std::unique_ptr<Executor> make_executor(std::size_t threads) {
+  return Executor::create({.threads = threads, .pin = false}).value();
+}
+
+std::vector<std::int32_t> test_tokens(std::size_t count, std::size_t vocabulary,
+                                      std::uint64_t seed) {
+  RandomStream stream({seed, 7, 0});
+  std::vector<std::int32_t> tokens(count);
+  for (auto& token : tokens) {
+    token = static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(vocabulary)));
+  }
+  return tokens;
+}
+
+// Logits of every token of one sequence, computed in chunks of the given sizes (repeated).
+std::vector<float> run_chunks(const Model& model, const std::vector<std::int32_t>& tokens,
+                              const std::vector<std::size_t>& chunks, std::size_t threads,
+                              Numerics numerics, kernels::KvType kv) {
+  const auto executor = make_executor(threads);
+  const ModelView view(model);
+  auto forward = Forward::create(model.spec(), 128, *executor).value();
+  KvPool pool = KvPool::create(model.spec(), kv, 256).value();
+  KvSequence sequence(pool);
+  std::vector<float> all;
+  std::size_t done = 0;
+  for (std::size_t i = 0; done < tokens.size(); ++i) {
+    const std::size_t count = std::min(chunks[i % chunks.size()], tokens.size() - done);
+    EXPECT_TRUE(sequence.grow(count).has_value());
+    CollectSink sink;
+    const Segment segment{&sequence, std::span(tokens).subspan(done, count), count};
+    ForwardOptions options;
+    options.numerics = numerics;
+    options.sink = &sink;
+    forward->run(view, {&segment, 1}, options);
+    all.insert(all.end(), sink.rows.begin(), sink.rows.end());
+    done += count;
+  }
+  return all;
+}
+
+// The same function written plainly in double, for one sequence from position 0.
+class Oracle {
+ public:
+  Oracle(const BlockSpec& spec, const RandomModel& random) : spec_(spec), random_(random) {}
+
+  std::vector<double> logits(const std::vector<std::int32_t>& tokens) {
+    const std::size_t d = spec_.width;
+    std::vector<std::vector<double>> x;
+    for (const auto token : tokens) {
+      const float* row = random_.decoded[0].data() + static_cast<std::size_t>(token) * d;
+      x.emplace_back(row, row + d);
+    }
+    for (std::size_t layer = 0; layer < spec_.layers; ++layer) block(layer, x);
+    std::vector<double> result;
+    for (auto& row : x) {
+      const auto y = multiply(0, norm(row, random_.model->final_norm()));
+      result.insert(result.end(), y.begin(), y.end());
+    }
+    return result;
+  }
+
+ private:
+  std::vector<double> norm(const std::vector<double>& x, const std::vector<float>& weight) const {
+    double squares = 0;
+    for (const double v : x) squares += v * v;
+    const double scale =
+        1.0 / std::sqrt(squares / static_cast<double>(x.size()) + spec_.norm_epsilon);
+    std::vector<double> y(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * weight[i];
+    return y;
+  }
+  std::vector<double> multiply(std::size_t slot, const std::vector<double>& x) const {
+    const auto& w = random_.decoded[slot];
+    std::vector<double> y(w.size() / x.size());
+    for (std::size_t r = 0; r < y.size(); ++r) {
+      for (std::size_t c = 0; c < x.size(); ++c) y[r] += w[r * x.size() + c] * x[c];
+    }
+    return y;
+  }
+  void rotate(double* head, std::size_t position) const {
+    for (std::size_t i = 0; i < spec_.rope_width / 2; ++i) {
+      const double angle = static_cast<double>(position) *
+                           std::pow(spec_.rope_base, -2.0 * static_cast<double>(i) /
+                                                         static_cast<double>(spec_.rope_width));
+      const double a = head[2 * i];
+      const double b = head[2 * i + 1];
+      head[2 * i] = a * std::cos(angle) - b * std::sin(angle);
+      head[2 * i + 1] = a * std::sin(angle) + b * std::cos(angle);
+    }
+  }
+  void block(std::size_t layer, std::vector<std::vector<double>>& x) const {
+    const auto slot = [&](MatrixKind kind) { return random_.model->index_of({kind, layer}); };
+    const std::size_t hd = spec_.head_width;
+    std::vector<std::vector<double>> keys;
+    std::vector<std::vector<double>> values;
+    for (std::size_t t = 0; t < x.size(); ++t) {
+      const auto h = norm(x[t], random_.model->norms(layer).attention);
+      auto q = multiply(slot(MatrixKind::kQuery), h);
+      auto k = multiply(slot(MatrixKind::kKey), h);
+      values.push_back(multiply(slot(MatrixKind::kValue), h));
+      for (std::size_t i = 0; i < spec_.heads; ++i) rotate(q.data() + i * hd, t);
+      for (std::size_t i = 0; i < spec_.kv_heads; ++i) rotate(k.data() + i * hd, t);
+      keys.push_back(std::move(k));
+      std::vector<double> attended(q.size());
+      for (std::size_t i = 0; i < spec_.heads; ++i) {
+        const std::size_t kv = i / spec_.group() * hd;
+        std::vector<double> weights(t + 1);
+        double total = 0;
+        for (std::size_t s = 0; s <= t; ++s) {
+          double dot = 0;
+          for (std::size_t c = 0; c < hd; ++c) dot += q[i * hd + c] * keys[s][kv + c];
+          weights[s] = std::exp(dot / std::sqrt(static_cast<double>(hd)));
+          total += weights[s];
+        }
+        for (std::size_t s = 0; s <= t; ++s) {
+          for (std::size_t c = 0; c < hd; ++c) {
+            attended[i * hd + c] += weights[s] / total * values[s][kv + c];
+          }
+        }
+      }
+      add(x[t], multiply(slot(MatrixKind::kAttentionOut), attended));
+      const auto f = norm(x[t], random_.model->norms(layer).ffn);
+      auto gate = multiply(slot(MatrixKind::kGate), f);
+      const auto up = multiply(slot(MatrixKind::kUp), f);
+      for (std::size_t i = 0; i < gate.size(); ++i)
+        gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+      add(x[t], multiply(slot(MatrixKind::kDown), gate));
+    }
+  }
+  static void add(std::vector<double>& x, const std::vector<double>& y) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+  }
+  const BlockSpec& spec_;
+  const RandomModel& random_;
+};
+
+double relative_error(const std::vector<float>& got, const std::vector<double>& want) {
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    difference += (got[i] - want[i]) * (got[i] - want[i]);
+    size += want[i] * want[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
+                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1};
+
+TEST(Forward, ExactNumericsMatchADoublePrecisionOracle) {
+  const BlockSpec spec = tiny_spec();
+  const auto tokens = test_tokens(70, spec.vocabulary, 1);
+  for (const DType type : kTypes) {
+    const RandomModel random = random_model(spec, type, 11);
+    const auto want = Oracle(spec, random).logits(tokens);
+    const auto got =
+        run_chunks(*random.model, tokens, {70}, 2, Numerics::kExact, kernels::KvType::kF32);
+    ASSERT_EQ(got.size(), want.size());
+    EXPECT_LT(relative_error(got, want), 3e-6) << dtype_name(type);
+  }
+}
+
+TEST(Forward, ServedNumericsStayNearTheOracle) {
+  const BlockSpec spec = tiny_spec();
+  const auto tokens = test_tokens(70, spec.vocabulary, 2);
+  for (const DType type : kTypes) {
+    const RandomModel random = random_model(spec, type, 12);
+    const auto want = Oracle(spec, random).logits(tokens);
+    const auto got =
+        run_chunks(*random.model, tokens, {70}, 2, Numerics::kServed, kernels::KvType::kQ8);
+    const double error = relative_error(got, want);
+    EXPECT_LT(error, 0.02) << dtype_name(type);
+    EXPECT_GT(error, 1e-5) << "int8 activations or cache were not used";
+  }
+}
+
+struct Case {
+  DType type;
+  Numerics numerics;
+  kernels::KvType kv;
+};
+
+class BatchInvariance : public ::testing::TestWithParam<Case> {};
+
+TEST_P(BatchInvariance, ChunksAndThreadsGiveTheSameBits) {
+  const Case param = GetParam();
+  const RandomModel random = random_model(tiny_spec(), param.type, 13);
+  const auto tokens = test_tokens(90, random.model->spec().vocabulary, 3);
+  const auto run = [&](std::vector<std::size_t> chunks, std::size_t threads) {
+    return run_chunks(*random.model, tokens, chunks, threads, param.numerics, param.kv);
+  };
+  const auto want = run({90}, 1);
+  EXPECT_EQ(run({90}, 2), want);
+  EXPECT_EQ(run({90}, 3), want);
+  EXPECT_EQ(run({1}, 1), want);
+  EXPECT_EQ(run({1}, 2), want);
+  EXPECT_EQ(run({7, 33, 2}, 2), want);
+  EXPECT_EQ(run({64, 5}, 3), want);
+}
+
+TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
+  const Case param = GetParam();
+  const RandomModel random = random_model(tiny_spec(), param.type, 14);
+  const Model& model = *random.model;
+  const auto a = test_tokens(40, model.spec().vocabulary, 4);
+  const auto b = test_tokens(23, model.spec().vocabulary, 5);
+  const auto want_a = run_chunks(model, a, {40}, 2, param.numerics, param.kv);
+  const auto want_b = run_chunks(model, b, {23}, 2, param.numerics, param.kv);
+  const auto executor = make_executor(2);
+  const ModelView view(model);
+  auto forward = Forward::create(model.spec(), 128, *executor).value();
+  KvPool pool = KvPool::create(model.spec(), param.kv, 256).value();
+  KvSequence first(pool);
+  KvSequence second(pool);
+  ASSERT_TRUE(first.grow(a.size()));
+  ASSERT_TRUE(second.grow(b.size()));
+  const Segment segments[] = {{&second, b, b.size()}, {&first, a, a.size()}};
+  CollectSink sink;
+  ForwardOptions options;
+  options.numerics = param.numerics;
+  options.sink = &sink;
+  forward->run(view, segments, options);
+  const auto split = sink.rows.begin() + static_cast<std::ptrdiff_t>(want_b.size());
+  EXPECT_EQ(std::vector<float>(sink.rows.begin(), split), want_b);
+  EXPECT_EQ(std::vector<float>(split, sink.rows.end()), want_a);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Types, BatchInvariance,
+    ::testing::Values(Case{DType::kF32, Numerics::kExact, kernels::KvType::kF32},
+                      Case{DType::kQ4_0, Numerics::kExact, kernels::KvType::kF32},
+                      Case{DType::kF16, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kBF16, Numerics::kServed, kernels::KvType::kF16},
+                      Case{DType::kQ8_0, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ4_0, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ4_1, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ5_0, Numerics::kServed, kernels::KvType::kF16},
+                      Case{DType::kQ5_1, Numerics::kServed, kernels::KvType::kQ8}));
+
+class LayerInput : public Taps {
+ public:
+  explicit LayerInput(std::size_t layer) : layer_(layer) {}
+  bool wants(TapSite site) const override { return site == TapSite::kLayerInput; }
+  void observe(TapSite, std::size_t layer, const float* data, std::size_t rows,
+               std::size_t width) override {
+    if (layer == layer_) values.assign(data, data + rows * width);
+  }
+  std::vector<float> values;
+
+ private:
+  std::size_t layer_;
+};
+
+TEST(Forward, StartingAtALayerContinuesTheFullRun) {
+  const RandomModel random = random_model(tiny_spec(), DType::kF32, 15);
+  const Model& model = *random.model;
+  const auto tokens = test_tokens(50, model.spec().vocabulary, 6);
+  const auto executor = make_executor(2);
+  const ModelView view(model);
+  auto forward = Forward::create(model.spec(), 64, *executor).value();
+  KvPool pool = KvPool::create(model.spec(), kernels::KvType::kF32, 64).value();
+  const auto run = [&](ForwardOptions options) {
+    KvSequence sequence(pool);
+    EXPECT_TRUE(sequence.grow(tokens.size()));
+    CollectSink sink;
+    const Segment segment{&sequence, tokens, 5};
+    options.numerics = Numerics::kExact;
+    options.sink = &sink;
+    forward->run(view, {&segment, 1}, options);
+    return sink.rows;
+  };
+  LayerInput tap(1);
+  ForwardOptions full;
+  full.taps = &tap;
+  const auto want = run(full);
+  EXPECT_EQ(want.size(), 5 * model.spec().vocabulary);
+  ForwardOptions rest;
+  rest.first_layer = 1;
+  rest.hidden = tap.values.data();
+  EXPECT_EQ(run(rest), want);
+}
+
+TEST(ModelView, AnOverlayReplacesOneMatrixOnly) {
+  const RandomModel a = random_model(tiny_spec(), DType::kF32, 16);
+  const RandomModel b = random_model(tiny_spec(), DType::kF32, 17);
+  ModelView view(*a.model);
+  const std::size_t slot = a.model->index_of({MatrixKind::kDown, 1});
+  view.replace(slot, &b.model->matrix(slot));
+  for (std::size_t i = 0; i < a.model->matrix_count(); ++i) {
+    EXPECT_EQ(&view.matrix(i), i == slot ? &b.model->matrix(i) : &a.model->matrix(i));
+  }
+  view.replace(slot, nullptr);
+  EXPECT_EQ(&view.matrix(slot), &a.model->matrix(slot));
+}
+
+TEST(KvSequence, GrowsInPagesAndGivesThemBack) {
+  KvPool pool = KvPool::create(tiny_spec(), kernels::KvType::kQ8, 96).value();
+  EXPECT_EQ(pool.pages_free(), 3U);
+  {
+    KvSequence sequence(pool);
+    ASSERT_TRUE(sequence.grow(33));
+    EXPECT_EQ(pool.pages_free(), 1U);
+    const auto refused = sequence.grow(64);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kExhausted);
+    EXPECT_EQ(sequence.length(), 33U);
+    sequence.truncate(32);
+    EXPECT_EQ(pool.pages_free(), 2U);
+  }
+  EXPECT_EQ(pool.pages_free(), 3U);
+}
+
+}  // namespace
+}  // namespace paring::model

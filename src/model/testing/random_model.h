@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small random models for tests. Header only, so that it is built into tests alone.
+#pragma once
+
+#include <vector>
+
+#include "base/random.h"
+#include "model/weights.h"
+#include "quant/format.h"
+
+namespace paring::model::testing {
+
+inline BlockSpec tiny_spec() {
+  BlockSpec spec;
+  spec.architecture = "llama";
+  spec.layers = 2;
+  spec.width = 96;
+  spec.ffn_width = 160;
+  spec.heads = 4;
+  spec.kv_heads = 2;
+  spec.head_width = 32;
+  spec.vocabulary = 83;
+  spec.context_max = 256;
+  spec.rope_width = 32;
+  spec.tied_head = true;
+  return spec;
+}
+
+// Normal values of deviation `scale`, by (seed, index).
+inline std::vector<float> random_values(std::size_t count, std::uint64_t seed, double scale) {
+  RandomStream stream({seed, 0, 0});
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(stream.normal() * scale);
+  return values;
+}
+
+struct RandomModel {
+  std::shared_ptr<const Model> model;
+  std::vector<std::vector<float>> decoded;  // by slot: what the packed weights stand for
+};
+
+inline RandomModel random_model(const BlockSpec& spec, DType type, std::uint64_t seed) {
+  RandomModel result;
+  std::vector<kernels::PackedMatrix> matrices;
+  const quant::Format& format = *quant::find_format(type);
+  for (const MatrixSlot& slot : matrix_slots(spec)) {
+    const std::vector<float> values = random_values(slot.rows * slot.cols, ++seed, 0.15);
+    const std::size_t row_bytes = dtype_row_bytes(type, slot.cols).value();
+    std::vector<std::byte> bytes(slot.rows * row_bytes);
+    std::vector<float> decoded(values.size());
+    for (std::size_t r = 0; r < slot.rows; ++r) {
+      format.encode(values.data() + r * slot.cols, nullptr, bytes.data() + r * row_bytes,
+                    slot.cols);
+      format.decode(bytes.data() + r * row_bytes, decoded.data() + r * slot.cols, slot.cols);
+    }
+    matrices.push_back(kernels::pack(type, bytes.data(), slot.rows, slot.cols).value());
+    result.decoded.push_back(std::move(decoded));
+  }
+  const auto norm = [&] {
+    std::vector<float> weights = random_values(spec.width, ++seed, 0.2);
+    for (float& weight : weights) weight += 1.0F;
+    return weights;
+  };
+  std::vector<LayerNorms> norms;
+  for (std::size_t layer = 0; layer < spec.layers; ++layer) norms.push_back({norm(), norm()});
+  result.model = Model::from_parts(spec, std::move(matrices), std::move(norms), norm()).value();
+  return result;
+}
+
+}  // namespace paring::model::testing
