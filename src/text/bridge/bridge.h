@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The C interface of the Rust text bridge (paring_text_bridge), implemented in src/lib.rs. Only the
+ * text module includes it; everybody else uses text/tokenizer.h and text/chat_template.h.
+ *
+ * Rules that hold for every function:
+ * - It returns a status. code 0 is success; otherwise `message` is one UTF-8 sentence that the
+ *   caller frees with paring_bridge_buffer_free. Panics become PARING_BRIDGE_INTERNAL.
+ * - Slices and arrays that go in belong to the caller and are not used after the call. Buffers, id
+ *   arrays and handles that come out belong to the bridge: they go back through their free
+ * function, once. On failure `*out` is null or empty and needs no free.
+ * - Size and depth limits of what goes in are checked by the caller before the call.
+ * - Handles are opaque. BPE and template handles are immutable: any number of threads may use one
+ * at the same time, and free it when none does.
+ *
+ * What comes next fits the same form: a compiled grammar (immutable, shared) and a matcher made
+ * from it (mutable, belongs to one sequence), each with create, calls, free.
+ */
+#ifndef PARING_TEXT_BRIDGE_BRIDGE_H_
+#define PARING_TEXT_BRIDGE_BRIDGE_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum paring_bridge_code {
+  PARING_BRIDGE_OK = 0,
+  PARING_BRIDGE_INVALID_ARGUMENT = 1,
+  PARING_BRIDGE_CORRUPT = 2,
+  PARING_BRIDGE_UNSUPPORTED = 3,
+  PARING_BRIDGE_EXHAUSTED = 4,
+  PARING_BRIDGE_INTERNAL = 5,
+};
+
+/* Bytes of the caller. data may be null when size is 0. */
+struct paring_bridge_slice {
+  const uint8_t* data;
+  size_t size;
+};
+
+/* Bytes of the bridge. */
+struct paring_bridge_buffer {
+  uint8_t* data;
+  size_t size;
+};
+
+/* Token ids of the bridge. */
+struct paring_bridge_ids {
+  int32_t* data;
+  size_t size;
+};
+
+struct paring_bridge_status {
+  int32_t code;
+  struct paring_bridge_buffer message;
+};
+
+void paring_bridge_buffer_free(struct paring_bridge_buffer buffer);
+void paring_bridge_ids_free(struct paring_bridge_ids ids);
+
+/* ---- Byte-level BPE ---- */
+
+struct paring_bridge_bpe;
+
+struct paring_bridge_bpe_spec {
+  const struct paring_bridge_slice* tokens; /* UTF-8 in the byte-level alphabet; index = id */
+  size_t token_count;
+  const uint32_t* merges; /* 2 * merge_count ids, best pair first */
+  size_t merge_count;
+  bool ignore_merges; /* a word that is a token is taken whole */
+};
+
+/* PARING_BRIDGE_CORRUPT for a token that is not UTF-8 or occurs twice, and for a merge that names a
+ * token beyond the vocabulary or makes one that is not in it. */
+struct paring_bridge_status paring_bridge_bpe_create(const struct paring_bridge_bpe_spec* spec,
+                                                     struct paring_bridge_bpe** out);
+
+/* Encodes words of raw bytes: word i is text[word_ends[i-1], word_ends[i]). No merge crosses a
+ * word. A byte that the vocabulary has no token for is left out, and no merge crosses it. */
+struct paring_bridge_status paring_bridge_bpe_encode(const struct paring_bridge_bpe* bpe,
+                                                     struct paring_bridge_slice text,
+                                                     const size_t* word_ends, size_t word_count,
+                                                     struct paring_bridge_ids* out);
+
+/* Null is allowed. */
+void paring_bridge_bpe_free(struct paring_bridge_bpe* bpe);
+
+/* ---- Chat templates ---- */
+
+struct paring_bridge_template;
+
+struct paring_bridge_template_limits {
+  uint64_t fuel;       /* template instructions of one rendering */
+  size_t recursion;    /* nested scopes */
+  size_t output_bytes; /* of the rendered text */
+};
+
+struct paring_bridge_message {
+  struct paring_bridge_slice role;
+  struct paring_bridge_slice content;
+};
+
+struct paring_bridge_render {
+  const struct paring_bridge_message* messages;
+  size_t message_count;
+  struct paring_bridge_slice bos_token;
+  struct paring_bridge_slice eos_token;
+  int64_t now; /* seconds since 1970, what strftime_now shows in local time */
+  bool add_generation_prompt;
+};
+
+/* PARING_BRIDGE_CORRUPT when the Jinja source does not parse. */
+struct paring_bridge_status paring_bridge_template_create(
+    struct paring_bridge_slice source, const struct paring_bridge_template_limits* limits,
+    struct paring_bridge_template** out);
+
+/* PARING_BRIDGE_INVALID_ARGUMENT when the template refuses the messages, PARING_BRIDGE_EXHAUSTED
+ * when a limit was reached. */
+struct paring_bridge_status paring_bridge_template_render(
+    const struct paring_bridge_template* chat_template, const struct paring_bridge_render* render,
+    struct paring_bridge_buffer* out);
+
+/* Null is allowed. */
+void paring_bridge_template_free(struct paring_bridge_template* chat_template);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PARING_TEXT_BRIDGE_BRIDGE_H_ */

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The C entry points declared in bridge.h; every contract is written there. Each one runs under
+//! `guard`, so that no panic reaches the caller.
+
+mod bpe;
+mod python_json;
+mod status;
+mod template;
+
+use bpe::Bpe;
+use status::{guard, view, Buffer, Code, Failure, Ids, Slice, Status};
+use template::{ChatTemplate, Limits, Message, Render};
+
+/// `paring_bridge_bpe_spec`.
+#[repr(C)]
+pub struct BpeSpec {
+    tokens: *const Slice,
+    token_count: usize,
+    merges: *const u32,
+    merge_count: usize,
+    ignore_merges: bool,
+}
+
+/// `paring_bridge_template_limits`.
+#[repr(C)]
+pub struct TemplateLimits {
+    fuel: u64,
+    recursion: usize,
+    output_bytes: usize,
+}
+
+/// `paring_bridge_message`.
+#[repr(C)]
+pub struct BridgeMessage {
+    role: Slice,
+    content: Slice,
+}
+
+/// `paring_bridge_render`.
+#[repr(C)]
+pub struct BridgeRender {
+    messages: *const BridgeMessage,
+    message_count: usize,
+    bos_token: Slice,
+    eos_token: Slice,
+    now: i64,
+    add_generation_prompt: bool,
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_buffer_free(buffer: Buffer) {
+    buffer.release();
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_ids_free(ids: Ids) {
+    ids.release();
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_bpe_create(
+    spec: *const BpeSpec,
+    out: *mut *mut Bpe,
+) -> Status {
+    guard(|| {
+        *out = std::ptr::null_mut();
+        let spec = &*spec;
+        let mut tokens = Vec::with_capacity(spec.token_count);
+        for (id, token) in view(spec.tokens, spec.token_count).iter().enumerate() {
+            let text = std::str::from_utf8(token.bytes()).map_err(|_| {
+                Failure::new(Code::Corrupt, format!("token {id} is not valid UTF-8"))
+            })?;
+            tokens.push(text);
+        }
+        let merges = view(spec.merges, spec.merge_count * 2);
+        *out = Box::into_raw(Box::new(Bpe::new(&tokens, merges, spec.ignore_merges)?));
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_bpe_encode(
+    bpe: *const Bpe,
+    text: Slice,
+    word_ends: *const usize,
+    word_count: usize,
+    out: *mut Ids,
+) -> Status {
+    guard(|| {
+        *out = Ids::EMPTY;
+        let ids = (*bpe).encode(text.bytes(), view(word_ends, word_count))?;
+        *out = Ids::from_vec(ids);
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_bpe_free(bpe: *mut Bpe) {
+    if !bpe.is_null() {
+        drop(Box::from_raw(bpe));
+    }
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_template_create(
+    source: Slice,
+    limits: *const TemplateLimits,
+    out: *mut *mut ChatTemplate,
+) -> Status {
+    guard(|| {
+        *out = std::ptr::null_mut();
+        let limits = &*limits;
+        let limits = Limits {
+            fuel: limits.fuel,
+            recursion: limits.recursion,
+            output_bytes: limits.output_bytes,
+        };
+        let source = source.text("the chat template")?;
+        *out = Box::into_raw(Box::new(ChatTemplate::new(source, limits)?));
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_template_render(
+    template: *const ChatTemplate,
+    render: *const BridgeRender,
+    out: *mut Buffer,
+) -> Status {
+    guard(|| {
+        *out = Buffer::EMPTY;
+        let render = &*render;
+        let mut messages = Vec::with_capacity(render.message_count);
+        for (at, message) in view(render.messages, render.message_count).iter().enumerate() {
+            messages.push(Message {
+                role: message.role.text(&format!("the role of message {at}"))?,
+                content: message.content.text(&format!("the content of message {at}"))?,
+            });
+        }
+        let bytes = (*template).render(&Render {
+            messages: &messages,
+            bos_token: render.bos_token.text("the bos token")?,
+            eos_token: render.eos_token.text("the eos token")?,
+            add_generation_prompt: render.add_generation_prompt,
+            now: render.now,
+        })?;
+        *out = Buffer::from_bytes(bytes);
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_template_free(template: *mut ChatTemplate) {
+    if !template.is_null() {
+        drop(Box::from_raw(template));
+    }
+}
