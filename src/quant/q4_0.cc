@@ -40,9 +40,13 @@ void store(const BlockChoice& choice, std::byte* block) noexcept {
 
 constexpr BlockLayout kLayout{-8, 7, sizeof(BlockQ4_0), store};
 
+constexpr float kPositions[] = {-8.0F, -7.6F, -7.2F, -6.8F, -6.4F, -8.4F, -8.8F, -9.2F,
+                                7.0F,  6.6F,  6.2F,  5.8F,  7.4F,  7.8F,  8.2F};
+constexpr ScaleGrid kGrid{kPositions, 2};
+
 void encode_q4_0(const float* source, const float* importance, std::byte* target,
                  std::size_t values) noexcept {
-  encode_symmetric(kLayout, source, importance, target, values);
+  encode_symmetric(kLayout, kGrid, source, importance, target, values);
 }
 
 }  // namespace

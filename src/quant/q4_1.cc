@@ -42,9 +42,17 @@ void store(const BlockChoice& choice, std::byte* block) noexcept {
 
 constexpr BlockLayout kLayout{0, 15, sizeof(BlockQ4_1), store};
 
+constexpr AffineGrid::Point kPoints[] = {
+    {-0.5F, -0.5F}, {-0.5F, 0.0F}, {-0.5F, 0.5F}, {-0.5F, 1.0F}, {-0.5F, 1.5F},
+    {0.0F, -0.5F},  {0.0F, 0.0F},  {0.0F, 0.5F},  {0.0F, 1.0F},  {0.0F, 1.5F},
+    {0.5F, -0.5F},  {0.5F, 0.0F},  {0.5F, 0.5F},  {0.5F, 1.0F},  {0.5F, 1.5F},
+    {1.0F, -0.5F},  {1.0F, 0.0F},  {1.0F, 0.5F},  {1.0F, 1.0F},  {1.0F, 1.5F},
+    {1.5F, -0.5F},  {1.5F, 0.0F},  {1.5F, 0.5F},  {1.5F, 1.0F},  {1.5F, 1.5F}};
+constexpr AffineGrid kGrid{kPoints, 3};
+
 void encode_q4_1(const float* source, const float* importance, std::byte* target,
                  std::size_t values) noexcept {
-  encode_affine(kLayout, source, importance, target, values);
+  encode_affine(kLayout, kGrid, source, importance, target, values);
 }
 
 }  // namespace

@@ -47,9 +47,13 @@ void store(const BlockChoice& choice, std::byte* block) noexcept {
 
 constexpr BlockLayout kLayout{-16, 15, sizeof(BlockQ5_0), store};
 
+constexpr float kPositions[] = {-16.0F, -15.5F, -15.0F, -14.5F, -14.0F, -13.5F, -13.0F, -12.0F,
+                                -16.5F, -17.0F, 15.0F,  14.5F,  14.0F,  13.0F,  15.5F,  16.0F};
+constexpr ScaleGrid kGrid{kPositions, 2};
+
 void encode_q5_0(const float* source, const float* importance, std::byte* target,
                  std::size_t values) noexcept {
-  encode_symmetric(kLayout, source, importance, target, values);
+  encode_symmetric(kLayout, kGrid, source, importance, target, values);
 }
 
 }  // namespace

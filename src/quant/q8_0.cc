@@ -31,9 +31,13 @@ void store(const BlockChoice& choice, std::byte* block) noexcept {
 // -128 is left out: kernels may then negate codes freely.
 constexpr BlockLayout kLayout{-127, 127, sizeof(BlockQ8_0), store};
 
+constexpr float kPositions[] = {-127.0F, -126.5F, -126.0F, -125.0F, -124.0F,
+                                -123.0F, -122.0F, -120.0F, -118.0F, -127.5F};
+constexpr ScaleGrid kGrid{kPositions, 2};
+
 void encode_q8_0(const float* source, const float* importance, std::byte* target,
                  std::size_t values) noexcept {
-  encode_symmetric(kLayout, source, importance, target, values);
+  encode_symmetric(kLayout, kGrid, source, importance, target, values);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace paring::quant {
 
@@ -22,11 +23,29 @@ struct BlockLayout {
   void (*store)(const BlockChoice& choice, std::byte* block) noexcept;
 };
 
+// Candidates for the scale: the largest value of the block (by magnitude, signed) is put on each of
+// `positions`, in codes. Then `turns` rounds of best codes and best scale in alternation.
+struct ScaleGrid {
+  std::span<const float> positions;
+  int turns;
+};
+
+// Candidates for scale and min: the range is cut by `low` and `high` steps of the plain scale at
+// its two ends (negative: widened).
+struct AffineGrid {
+  struct Point {
+    float low;
+    float high;
+  };
+  std::span<const Point> points;
+  int turns;
+};
+
 // Encodes a row of `values` (whole blocks) with x ~ scale * code.
-void encode_symmetric(const BlockLayout& layout, const float* source, const float* importance,
-                      std::byte* target, std::size_t values) noexcept;
+void encode_symmetric(const BlockLayout& layout, const ScaleGrid& grid, const float* source,
+                      const float* importance, std::byte* target, std::size_t values) noexcept;
 // Encodes a row with x ~ scale * code + min; lowest is 0.
-void encode_affine(const BlockLayout& layout, const float* source, const float* importance,
-                   std::byte* target, std::size_t values) noexcept;
+void encode_affine(const BlockLayout& layout, const AffineGrid& grid, const float* source,
+                   const float* importance, std::byte* target, std::size_t values) noexcept;
 
 }  // namespace paring::quant
