@@ -23,20 +23,17 @@
 namespace paring::kernels {
 
 // Activations of T tokens in int8, groups of 32 columns.
-//   codes [T][cols] s8, scales [T][cols/32] f32, code_sums [T][cols/32] i32 (sum of a group's codes),
-//   value_sums [T][cols/32] f32 = scale * code_sum.
+//   codes [T][cols] s8, scales [T][cols/32] f32, code_sums [T][cols/32] i32 (sum of a group's
+//   codes), value_sums [T][cols/32] f32 = scale * code_sum.
 struct QuantizedRows {
   std::int8_t* codes;
   float* scales;
   std::int32_t* code_sums;
   float* value_sums;
   std::size_t cols;
+  // Memory for `tokens` rows, and the planes placed in it (64-byte aligned).
   static std::size_t bytes(std::size_t tokens, std::size_t cols) noexcept;
-};
-
-struct PanelRange {
-  std::size_t begin;
-  std::size_t end;
+  static QuantizedRows place(std::byte* memory, std::size_t tokens, std::size_t cols) noexcept;
 };
 
 // Attention over one sequence's cached keys and values for the query heads of one KV head.
@@ -45,38 +42,43 @@ inline constexpr std::size_t kPageTokens = 32;
 
 enum class KvType : std::uint8_t { kF32, kF16, kQ8 };
 
-// Page layout for one (layer, KV head), head width D:
-//   kF32  keys f32 [32][D], values f32 [32][D]
-//   kF16  keys u16 [32][D], values u16 [32][D]
-//   kQ8   keys s8 [32][D], values s8 [32][D], key_scales f32 [32][D/32], value_scales f32 [32][D/32]
-// Planes follow each other in this order in one block of kv_page_bytes().
+// Page layout for one (layer, KV head), head width D. Keys lie with the tokens side by side, so
+// that a score is a column sum and needs no transposition, neither for one query nor for hundreds:
+//   kF32  keys f32 [D][32], values f32 [32][D]
+//   kF16  keys u16 [D][32], values u16 [32][D]
+//   kQ8   keys s8 [D][32], values s8 [32][D], key_scales f32 [D/32][32], value_scales f32
+//   [32][D/32]
+// Planes follow each other in this order in one block of kv_page_bytes(), 64-byte aligned. Slots
+// that were never written may hold anything. Only kv_write and attention know this layout.
 std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept;
 
 struct KvWriteArgs {
   KvType type;
-  std::size_t head_width;    // D, a multiple of 32
-  std::byte* page;           // page of this (layer, head)
-  std::size_t slot;          // 0..kPageTokens-1
-  const float* key;          // [D], rope applied
-  const float* value;        // [D]
+  std::size_t head_width;  // D, a multiple of 32
+  std::byte* page;         // page of this (layer, head)
+  std::size_t slot;        // 0..kPageTokens-1
+  const float* key;        // [D], rope applied
+  const float* value;      // [D]
 };
 
 struct AttentionArgs {
   KvType type;
-  std::size_t head_width;            // D
-  std::size_t queries;               // rows of q that attend, all query heads of the group together
-  const float* const* q;             // [queries] pointers to D floats, rope applied
-  float* const* out;                 // [queries] pointers to D floats
-  const std::size_t* visible;        // [queries] number of cached tokens row i sees: positions 0..visible-1
-  const std::byte* const* pages;     // pages of this (layer, KV head), enough for max(visible)
-  float scale;                       // 1/sqrt(D)
-  std::byte* scratch;                // attention_scratch_bytes(queries, D)
+  std::size_t head_width;  // D
+  std::size_t queries;     // rows of q that attend, all query heads of the group together
+  const float* const* q;   // [queries] pointers to D floats, rope applied
+  float* const* out;       // [queries] pointers to D floats
+  const std::size_t*
+      visible;  // [queries] number of cached tokens row i sees: positions 0..visible-1
+  const std::byte* const* pages;  // pages of this (layer, KV head), enough for max(visible)
+  float scale;                    // 1/sqrt(D)
+  std::byte* scratch;             // attention_scratch_bytes(queries, D), 64-byte aligned
 };
 
 struct KernelTable {
   const char* isa;
 
-  // Groups of 32: scale = max|x|/127, code = round(x/scale) to nearest even; all-zero group: scale 0.
+  // Groups of 32: scale = max|x|/127, code = round(x/scale) to nearest even; all-zero group: scale
+  // 0.
   void (*quantize_rows)(const float* x, std::size_t tokens, std::size_t cols, std::size_t stride,
                         const QuantizedRows& out) noexcept;
 
@@ -121,7 +123,8 @@ const IsaLevel* isa_levels(std::size_t* count) noexcept;
 // The table in use: the fastest supported, or PARING_ISA's. Chosen once, at first call. An unknown
 // or unsupported PARING_ISA is reported by select_isa(); kernels() itself then uses "reference".
 const KernelTable& kernels() noexcept;
-// Forces a level for the process (tests, --isa). NotFound / Unsupported with the choices.
+// Forces a level for the process (tests, --isa); null or "" means PARING_ISA, or the fastest when
+// that is not set. NotFound / Unsupported with the choices; the level in use then stays.
 Result<void> select_isa(const char* name);
 // The table of a level by name, null when unknown or unsupported here.
 const KernelTable* find_kernels(const char* isa) noexcept;

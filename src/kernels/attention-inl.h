@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention over pages of 32 cached tokens (layout: ops.h), with the online softmax of
+// FlashAttention (arXiv:2205.14135, algorithm 1) page by page: a page's keys and values are decoded
+// to f32 once for all queries of the call. A query's result depends on its own pages and on nothing
+// else, because every sum has a fixed order and masked tokens add exact zeros. Included by the ISA
+// tables alone.
+#pragma once
+
+namespace paring::kernels {
+namespace {
+
+// The planes of a page, by type.
+template <class Value>
+struct PagePlanes {
+  const Value* keys;          // [D][32]
+  const Value* values;        // [32][D]
+  const float* key_scales;    // kQ8: [D/32][32]
+  const float* value_scales;  // kQ8: [32][D/32]
+};
+
+template <class Value>
+PARING_INLINE PagePlanes<Value> page_planes(const std::byte* page, std::size_t width) {
+  const std::size_t count = kPageTokens * width;
+  const Value* keys = reinterpret_cast<const Value*>(page);
+  const auto* scales = reinterpret_cast<const float*>(keys + 2 * count);
+  return {keys, keys + count, scales, scales + count / kGroupValues};
+}
+
+PARING_INLINE void write_q8(const KvWriteArgs& args) {
+  const std::size_t width = args.head_width;
+  const PagePlanes<std::int8_t> page = page_planes<std::int8_t>(args.page, width);
+  auto* keys = const_cast<std::int8_t*>(page.keys) + args.slot;
+  auto* values = const_cast<std::int8_t*>(page.values) + args.slot * width;
+  auto* key_scales = const_cast<float*>(page.key_scales) + args.slot;
+  auto* value_scales = const_cast<float*>(page.value_scales) + args.slot * (width / kGroupValues);
+  for (std::size_t g = 0; g < width / kGroupValues; ++g) {
+    std::int8_t codes[kGroupValues];
+    quantize_group(args.key + g * kGroupValues, codes, &key_scales[g * kPageTokens]);
+    for (std::size_t d = 0; d < kGroupValues; ++d) {
+      keys[(g * kGroupValues + d) * kPageTokens] = codes[d];
+    }
+    quantize_group(args.value + g * kGroupValues, values + g * kGroupValues, &value_scales[g]);
+  }
+}
+
+PARING_INLINE void write_f16(const KvWriteArgs& args) {
+  const std::size_t width = args.head_width;
+  const PagePlanes<std::uint16_t> page = page_planes<std::uint16_t>(args.page, width);
+  auto* keys = const_cast<std::uint16_t*>(page.keys) + args.slot;
+  auto* values = const_cast<std::uint16_t*>(page.values) + args.slot * width;
+  for (std::size_t d = 0; d < width; d += kLanes) {
+    std::uint16_t halves[kLanes];
+    store_f16(halves, load(args.key + d));
+    for (std::size_t i = 0; i < kLanes; ++i) keys[(d + i) * kPageTokens] = halves[i];
+    store_f16(values + d, load(args.value + d));
+  }
+}
+
+inline void kv_write(const KvWriteArgs& args) noexcept {
+  if (args.type == KvType::kQ8) return write_q8(args);
+  if (args.type == KvType::kF16) return write_f16(args);
+  const PagePlanes<float> page = page_planes<float>(args.page, args.head_width);
+  auto* keys = const_cast<float*>(page.keys) + args.slot;
+  auto* values = const_cast<float*>(page.values) + args.slot * args.head_width;
+  for (std::size_t d = 0; d < args.head_width; ++d) {
+    keys[d * kPageTokens] = args.key[d];
+    values[d] = args.value[d];
+  }
+}
+
+// A call's working memory, in args.scratch (attention_scratch_bytes).
+struct AttentionScratch {
+  float* keys;     // [D][32] decoded
+  float* values;   // [32][D] decoded
+  float* q;        // [queries][D]
+  float* sums;     // [queries][D], not yet divided by total
+  float* weights;  // [queries][32]: scores, then probabilities relative to the maximum
+  float* largest;  // [queries] maximum so far
+  float* total;    // [queries] sum of probabilities so far
+  float* shrink;   // [queries] factor that the page put on the earlier sums
+};
+
+PARING_INLINE AttentionScratch place_scratch(const AttentionArgs& args) {
+  AttentionScratch scratch{};
+  const std::size_t page = kPageTokens * args.head_width;
+  const std::size_t rows = args.queries * args.head_width;
+  scratch.keys = reinterpret_cast<float*>(args.scratch);
+  scratch.values = scratch.keys + page;
+  scratch.q = scratch.values + page;
+  scratch.sums = scratch.q + rows;
+  scratch.weights = scratch.sums + rows;
+  scratch.largest = scratch.weights + args.queries * kPageTokens;
+  scratch.total = scratch.largest + args.queries + 16;
+  scratch.shrink = scratch.total + args.queries + 16;
+  return scratch;
+}
+
+// Decodes the page into scratch; only the first `count` values, as later slots may hold anything
+// and 0 * NaN would spread. Keys of such slots only reach scores that are masked.
+PARING_INLINE void decode_page(const AttentionArgs& args, const std::byte* page, std::size_t count,
+                               const AttentionScratch& scratch) {
+  const std::size_t width = args.head_width;
+  if (args.type == KvType::kF16) {
+    const auto planes = page_planes<std::uint16_t>(page, width);
+    for (std::size_t i = 0; i < kPageTokens * width; i += kLanes) {
+      store(scratch.keys + i, load_f16(planes.keys + i));
+    }
+    for (std::size_t i = 0; i < count * width; i += kLanes) {
+      store(scratch.values + i, load_f16(planes.values + i));
+    }
+    return;
+  }
+  const auto planes = page_planes<std::int8_t>(page, width);
+  for (std::size_t g = 0; g < width / kGroupValues; ++g) {
+    const F32x16 scale_a = load(planes.key_scales + g * kPageTokens);
+    const F32x16 scale_b = load(planes.key_scales + g * kPageTokens + kLanes);
+    for (std::size_t i = g * kGroupValues * kPageTokens; i < (g + 1) * kGroupValues * kPageTokens;
+         i += kPageTokens) {
+      store(scratch.keys + i, mul(load_s8(planes.keys + i), scale_a));
+      store(scratch.keys + i + kLanes, mul(load_s8(planes.keys + i + kLanes), scale_b));
+    }
+  }
+  for (std::size_t g = 0; g < count * width / kGroupValues; ++g) {
+    const F32x16 scale = broadcast(planes.value_scales[g]);
+    const std::size_t i = g * kGroupValues;
+    store(scratch.values + i, mul(load_s8(planes.values + i), scale));
+    store(scratch.values + i + kLanes, mul(load_s8(planes.values + i + kLanes), scale));
+  }
+}
+
+// Vectors of 16 in a tile of kRows queries: as wide as the 32 tokens of a page allow.
+constexpr int kAttentionColumns = tile_columns(kFloatTileRows);
+
+// Tokens of the page that a query sees.
+PARING_INLINE std::size_t visible_in_page(std::size_t visible, std::size_t first) {
+  if (visible <= first) return 0;
+  return visible - first < kPageTokens ? visible - first : kPageTokens;
+}
+
+// Turns a row of raw dot products into probabilities and updates the row's maximum and total.
+PARING_INLINE void soften(const AttentionArgs& args, const AttentionScratch& scratch,
+                          std::size_t row, std::size_t count) {
+  float* weights = scratch.weights + row * kPageTokens;
+  const F32x16 scale = broadcast(args.scale);
+  const F32x16 lowest = broadcast(-__builtin_inff());
+  const std::size_t count_a = count < kLanes ? count : kLanes;
+  const F32x16 a = select_first(count_a, mul(load(weights), scale), lowest);
+  const F32x16 b = select_first(count - count_a, mul(load(weights + kLanes), scale), lowest);
+  const float before = scratch.largest[row];
+  const float page_largest = reduce_max(max(a, b));
+  const float largest = page_largest > before ? page_largest : before;
+  const F32x16 p_a = exp(sub(a, broadcast(largest)));
+  const F32x16 p_b = exp(sub(b, broadcast(largest)));
+  store(weights, p_a);
+  store(weights + kLanes, p_b);
+  float shrink[kLanes];
+  store(shrink, exp(broadcast(before - largest)));
+  scratch.largest[row] = largest;
+  scratch.shrink[row] = shrink[0];
+  scratch.total[row] = scratch.total[row] * shrink[0] + reduce_add(add(p_a, p_b));
+}
+
+// Scores of kRows queries from `row` on against the 32 keys of a page.
+template <int kRows>
+inline void score_rows(const AttentionArgs& args, const AttentionScratch& scratch,
+                       const float* keys, std::size_t row) {
+  const std::size_t width = args.head_width;
+  for (std::size_t column = 0; column < kPageTokens; column += kAttentionColumns * kLanes) {
+    F32x16 sums[kRows][kAttentionColumns] = {};
+    add_products<F32, kRows, kAttentionColumns>(scratch.q + row * width, width, keys + column,
+                                                kPageTokens, kLanes, width, sums);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kAttentionColumns; ++c) {
+        store(scratch.weights + (row + r) * kPageTokens + column + c * kLanes, sums[r][c]);
+      }
+    }
+  }
+}
+
+// sums = shrink * sums + weights x values over the first `count` tokens of the page.
+template <int kRows>
+inline void mix_rows(const AttentionArgs& args, const AttentionScratch& scratch,
+                     const float* values, std::size_t row, std::size_t count) {
+  const std::size_t width = args.head_width;
+  for (std::size_t column = 0; column < width; column += kAttentionColumns * kLanes) {
+    F32x16 sums[kRows][kAttentionColumns];
+    float* target = scratch.sums + row * width + column;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kAttentionColumns; ++c) {
+        sums[r][c] = mul(load(target + static_cast<std::size_t>(r) * width + c * kLanes),
+                         broadcast(scratch.shrink[row + r]));
+      }
+    }
+    add_products<F32, kRows, kAttentionColumns>(scratch.weights + row * kPageTokens, kPageTokens,
+                                                values + column, width, kLanes, count, sums);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kAttentionColumns; ++c) {
+        store(target + static_cast<std::size_t>(r) * width + c * kLanes, sums[r][c]);
+      }
+    }
+  }
+}
+
+// One page for all queries; `first` is its first position, `count` the tokens that any query sees.
+PARING_INLINE void attend_page(const AttentionArgs& args, const AttentionScratch& scratch,
+                               const float* keys, const float* values, std::size_t first,
+                               std::size_t count) {
+  for (std::size_t row = 0; row < args.queries;) {
+    const std::size_t rows = next_tile(args.queries - row, kFloatTileRows);
+    std::size_t seen = 0;
+    for (std::size_t r = row; r < row + rows; ++r) {
+      const std::size_t n = visible_in_page(args.visible[r], first);
+      seen = n > seen ? n : seen;
+    }
+    if (seen > 0) {
+      with_count<kFloatTileRows>(rows, [&]<int kRows>() {
+        score_rows<kRows>(args, scratch, keys, row);
+        for (std::size_t r = row; r < row + kRows; ++r) {
+          soften(args, scratch, r, visible_in_page(args.visible[r], first));
+        }
+        mix_rows<kRows>(args, scratch, values, row, seen < count ? seen : count);
+      });
+    }
+    row += rows;
+  }
+}
+
+inline void attention(const AttentionArgs& args) noexcept {
+  const AttentionScratch scratch = place_scratch(args);
+  const std::size_t width = args.head_width;
+  std::size_t visible_max = 0;
+  for (std::size_t row = 0; row < args.queries; ++row) {
+    visible_max = args.visible[row] > visible_max ? args.visible[row] : visible_max;
+    for (std::size_t d = 0; d < width; d += kLanes) {
+      store(scratch.q + row * width + d, load(args.q[row] + d));
+      store(scratch.sums + row * width + d, zero());
+    }
+    // Not -inf: before the first page, largest - largest must be 0.
+    scratch.largest[row] = -3e38F;
+    scratch.total[row] = 0;
+  }
+  for (std::size_t first = 0; first < visible_max; first += kPageTokens) {
+    const std::byte* page = args.pages[first / kPageTokens];
+    const std::size_t count = visible_in_page(visible_max, first);
+    const float* keys = scratch.keys;
+    const float* values = scratch.values;
+    if (args.type == KvType::kF32) {
+      const auto planes = page_planes<float>(page, width);
+      keys = planes.keys;
+      values = planes.values;
+    } else {
+      decode_page(args, page, count, scratch);
+    }
+    attend_page(args, scratch, keys, values, first, count);
+  }
+  for (std::size_t row = 0; row < args.queries; ++row) {
+    const float total = scratch.total[row];
+    const F32x16 divisor = broadcast(total > 0 ? total : 1.0F);
+    for (std::size_t d = 0; d < width; d += kLanes) {
+      store(args.out[row] + d, div(load(scratch.sums + row * width + d), divisor));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace paring::kernels

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The AVX2 table (x86-64-v3: AVX2, FMA, F16C). Everything but the table has internal linkage: the
+// algorithms are instantiated here over this folder's vectors.
+#include "kernels/tables.h"
+
+// The order matters: the shared algorithms use the vectors.
+// clang-format off
+#include "kernels/avx2/vec-inl.h"
+#include "kernels/exp-inl.h"
+#include "kernels/rows-inl.h"
+#include "kernels/weights-inl.h"
+#include "kernels/float_tile-inl.h"
+#include "kernels/matmul_f-inl.h"
+#include "kernels/attention-inl.h"
+#include "kernels/avx2/matmul_q-inl.h"
+// clang-format on
+
+namespace paring::kernels {
+
+const KernelTable kAvx2Kernels = {
+    "avx2",   quantize_rows, matmul_q,  matmul_f,    rms_norm,      add_rows,
+    silu_mul, kv_write,      attention, log_sum_exp, kl_divergence,
+};
+
+}  // namespace paring::kernels

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vector vocabulary of the AVX2 table: the names of avx512/vec-inl.h over pairs of 256-bit
+// registers (four for doubles), lane for lane the same results. Included by table.cc alone.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace paring::kernels {
+namespace {
+
+#define PARING_INLINE [[gnu::always_inline]] inline
+
+struct F32x16 {
+  __m256 lo, hi;
+};
+struct F64x16 {
+  __m256d v[4];
+};
+struct I32x16 {
+  __m256i lo, hi;
+};
+// 16 rows of 4 bytes: one k-quad of a panel.
+struct Quad {
+  __m256i lo, hi;
+};
+
+PARING_INLINE F32x16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+PARING_INLINE F32x16 broadcast(float x) {
+  const __m256 v = _mm256_set1_ps(x);
+  return {v, v};
+}
+PARING_INLINE F32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+PARING_INLINE void store(float* p, F32x16 a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+// All ones in the first `count` (0..16) lanes.
+PARING_INLINE I32x16 first_lanes(std::size_t count) {
+  const __m256i limit = _mm256_set1_epi32(static_cast<int>(count));
+  const __m256i lo = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i hi = _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15);
+  return {_mm256_cmpgt_epi32(limit, lo), _mm256_cmpgt_epi32(limit, hi)};
+}
+// The first `count` (0..16) lanes; the others read as zero.
+PARING_INLINE F32x16 load_first(const float* p, std::size_t count) {
+  const I32x16 mask = first_lanes(count);
+  return {_mm256_maskload_ps(p, mask.lo), _mm256_maskload_ps(p + 8, mask.hi)};
+}
+PARING_INLINE void store_first(float* p, F32x16 a, std::size_t count) {
+  const I32x16 mask = first_lanes(count);
+  _mm256_maskstore_ps(p, mask.lo, a.lo);
+  _mm256_maskstore_ps(p + 8, mask.hi, a.hi);
+}
+// Lanes 0..count-1 of a, the others of b.
+PARING_INLINE F32x16 select_first(std::size_t count, F32x16 a, F32x16 b) {
+  const I32x16 mask = first_lanes(count);
+  return {_mm256_blendv_ps(b.lo, a.lo, _mm256_castsi256_ps(mask.lo)),
+          _mm256_blendv_ps(b.hi, a.hi, _mm256_castsi256_ps(mask.hi))};
+}
+PARING_INLINE __m128i load_128(const void* p) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(p));
+}
+PARING_INLINE F32x16 load_f16(const std::uint16_t* p) {
+  return {_mm256_cvtph_ps(load_128(p)), _mm256_cvtph_ps(load_128(p + 8))};
+}
+PARING_INLINE void store_f16(std::uint16_t* p, F32x16 a) {
+  auto* target = reinterpret_cast<__m128i*>(p);
+  _mm_storeu_si128(target, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128(target + 1, _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT));
+}
+PARING_INLINE __m256 widen_bf16(__m128i a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(a), 16));
+}
+PARING_INLINE F32x16 load_bf16(const std::uint16_t* p) {
+  return {widen_bf16(load_128(p)), widen_bf16(load_128(p + 8))};
+}
+PARING_INLINE F32x16 load_s8(const std::int8_t* p) {
+  const __m128i bytes = load_128(p);
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes)))};
+}
+
+PARING_INLINE F32x16 add(F32x16 a, F32x16 b) {
+  return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+PARING_INLINE F32x16 sub(F32x16 a, F32x16 b) {
+  return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+PARING_INLINE F32x16 mul(F32x16 a, F32x16 b) {
+  return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+PARING_INLINE F32x16 div(F32x16 a, F32x16 b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+PARING_INLINE F32x16 fma(F32x16 a, F32x16 b, F32x16 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+// c - a * b
+PARING_INLINE F32x16 fnma(F32x16 a, F32x16 b, F32x16 c) {
+  return {_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
+}
+// b where either is NaN, as the instructions do.
+PARING_INLINE F32x16 max(F32x16 a, F32x16 b) {
+  return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+PARING_INLINE F32x16 min(F32x16 a, F32x16 b) {
+  return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
+}
+PARING_INLINE F32x16 abs(F32x16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+}
+
+// A fixed tree: lanes i and i + 8, then 4, 2, 1.
+PARING_INLINE float reduce_add(F32x16 a) {
+  const __m256 b = _mm256_add_ps(a.lo, a.hi);
+  __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_shuffle_ps(c, c, 1)));
+}
+PARING_INLINE float reduce_max(F32x16 a) {
+  const __m256 b = _mm256_max_ps(a.lo, a.hi);
+  __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  c = _mm_max_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_max_ss(c, _mm_shuffle_ps(c, c, 1)));
+}
+
+PARING_INLINE I32x16 bits(F32x16 a) {
+  return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)};
+}
+PARING_INLINE F32x16 from_bits(I32x16 a) {
+  return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)};
+}
+PARING_INLINE I32x16 broadcast_i32(std::int32_t x) {
+  const __m256i v = _mm256_set1_epi32(x);
+  return {v, v};
+}
+PARING_INLINE I32x16 add(I32x16 a, I32x16 b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+PARING_INLINE I32x16 sub(I32x16 a, I32x16 b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
+template <int kBits>
+PARING_INLINE I32x16 shift_left(I32x16 a) {
+  return {_mm256_slli_epi32(a.lo, kBits), _mm256_slli_epi32(a.hi, kBits)};
+}
+template <int kBits>
+PARING_INLINE I32x16 shift_right(I32x16 a) {  // arithmetic
+  return {_mm256_srai_epi32(a.lo, kBits), _mm256_srai_epi32(a.hi, kBits)};
+}
+template <int kBits>
+PARING_INLINE I32x16 shift_right_zero(I32x16 a) {
+  return {_mm256_srli_epi32(a.lo, kBits), _mm256_srli_epi32(a.hi, kBits)};
+}
+PARING_INLINE F32x16 to_f32(I32x16 a) {
+  return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)};
+}
+// Nearest, ties to even.
+PARING_INLINE I32x16 round_i32(F32x16 a) {
+  return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)};
+}
+PARING_INLINE std::int32_t reduce_add(I32x16 a) {
+  const __m256i b = _mm256_add_epi32(a.lo, a.hi);
+  __m128i c = _mm_add_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+  c = _mm_add_epi32(c, _mm_unpackhi_epi64(c, c));
+  return _mm_cvtsi128_si32(_mm_add_epi32(c, _mm_shuffle_epi32(c, 1)));
+}
+// The low byte of each lane; lanes lie within -128..127.
+PARING_INLINE void store_s8(std::int8_t* p, I32x16 a) {
+  const __m256i words = _mm256_packs_epi32(a.lo, a.hi);  // 0-3, 8-11, 4-7, 12-15
+  const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
+  const __m128i bytes =
+      _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+
+template <class Function>
+PARING_INLINE F64x16 each(const Function& function) {
+  return {{function(0), function(1), function(2), function(3)}};
+}
+PARING_INLINE F64x16 broadcast(double x) {
+  const __m256d v = _mm256_set1_pd(x);
+  return {{v, v, v, v}};
+}
+PARING_INLINE F64x16 zero_f64() { return broadcast(0.0); }
+PARING_INLINE F64x16 to_f64(F32x16 a) {
+  return {{_mm256_cvtps_pd(_mm256_castps256_ps128(a.lo)),
+           _mm256_cvtps_pd(_mm256_extractf128_ps(a.lo, 1)),
+           _mm256_cvtps_pd(_mm256_castps256_ps128(a.hi)),
+           _mm256_cvtps_pd(_mm256_extractf128_ps(a.hi, 1))}};
+}
+PARING_INLINE F64x16 add(F64x16 a, F64x16 b) {
+  return each([&](int i) { return _mm256_add_pd(a.v[i], b.v[i]); });
+}
+PARING_INLINE F64x16 sub(F64x16 a, F64x16 b) {
+  return each([&](int i) { return _mm256_sub_pd(a.v[i], b.v[i]); });
+}
+PARING_INLINE F64x16 mul(F64x16 a, F64x16 b) {
+  return each([&](int i) { return _mm256_mul_pd(a.v[i], b.v[i]); });
+}
+PARING_INLINE F64x16 fma(F64x16 a, F64x16 b, F64x16 c) {
+  return each([&](int i) { return _mm256_fmadd_pd(a.v[i], b.v[i], c.v[i]); });
+}
+PARING_INLINE F64x16 fnma(F64x16 a, F64x16 b, F64x16 c) {
+  return each([&](int i) { return _mm256_fnmadd_pd(a.v[i], b.v[i], c.v[i]); });
+}
+PARING_INLINE F64x16 max(F64x16 a, F64x16 b) {
+  return each([&](int i) { return _mm256_max_pd(a.v[i], b.v[i]); });
+}
+// 2^n for n in -1022..1023, given n + 1.5 * 2^52.
+PARING_INLINE F64x16 power_of_two(F64x16 shifted) {
+  const __m256i one = _mm256_castpd_si256(_mm256_set1_pd(1.0));
+  return each([&](int i) {
+    const __m256i exponent = _mm256_slli_epi64(_mm256_castpd_si256(shifted.v[i]), 52);
+    return _mm256_castsi256_pd(_mm256_add_epi64(exponent, one));
+  });
+}
+// A fixed tree: lanes i and i + 8, then 4, 2, 1.
+PARING_INLINE double reduce_add(F64x16 a) {
+  const __m256d c = _mm256_add_pd(_mm256_add_pd(a.v[0], a.v[2]), _mm256_add_pd(a.v[1], a.v[3]));
+  const __m128d d = _mm_add_pd(_mm256_castpd256_pd128(c), _mm256_extractf128_pd(c, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(d, _mm_unpackhi_pd(d, d)));
+}
+
+PARING_INLINE __m256i load_256(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+PARING_INLINE Quad load_quad(const std::uint8_t* p) { return {load_256(p), load_256(p + 32)}; }
+PARING_INLINE __m256i low_nibbles(__m256i a) { return _mm256_and_si256(a, _mm256_set1_epi8(0x0f)); }
+PARING_INLINE Quad low_nibbles(Quad a) { return {low_nibbles(a.lo), low_nibbles(a.hi)}; }
+PARING_INLINE Quad high_nibbles(Quad a) {
+  return {low_nibbles(_mm256_srli_epi16(a.lo, 4)), low_nibbles(_mm256_srli_epi16(a.hi, 4))};
+}
+// 16 in byte i where bit i of `word` is set.
+PARING_INLINE __m256i fifth_bits(std::uint32_t word) {
+  const __m256i source = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
+                                          2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+  const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ULL));
+  const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(word)), source);
+  const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+  return _mm256_and_si256(is_set, _mm256_set1_epi8(16));
+}
+// Adds 16 to the bytes whose bit is set: bit 4r + b for byte b of row r.
+PARING_INLINE Quad add_fifth_bits(Quad a, std::uint64_t word) {
+  return {_mm256_or_si256(a.lo, fifth_bits(static_cast<std::uint32_t>(word))),
+          _mm256_or_si256(a.hi, fifth_bits(static_cast<std::uint32_t>(word >> 32)))};
+}
+PARING_INLINE I32x16 as_i32(Quad a) { return {a.lo, a.hi}; }
+
+// Largest float tile that the registers hold: 6 accumulators of two registers, two of weights, one
+// broadcast.
+inline constexpr int kFloatTileVectors = 6;
+inline constexpr int kFloatTileRows = 6;
+inline constexpr int kFloatTileColumnsMax = 4;
+
+}  // namespace
+}  // namespace paring::kernels

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which instruction-set level runs: detection, PARING_ISA, and the sizes that all levels share.
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "kernels/ops.h"
+#include "kernels/tables.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace paring::kernels {
+namespace {
+
+bool always() noexcept { return true; }
+
+#if defined(__x86_64__)
+// Bits of CPUID leaf 1 ECX and 0x80000001 ECX that __builtin_cpu_supports does not name in every
+// compiler we build with, but that -march=x86-64-v3 lets the compiler use.
+bool has_v3_extras() noexcept {
+  constexpr unsigned kMovbe = 1U << 22;
+  constexpr unsigned kF16c = 1U << 29;
+  constexpr unsigned kLzcnt = 1U << 5;
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((ecx & (kMovbe | kF16c)) != (kMovbe | kF16c)) return false;
+  if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) == 0) return false;
+  return (ecx & kLzcnt) != 0;
+}
+
+// __builtin_cpu_supports reports AVX levels only when the system saves their registers (XCR0).
+bool has_avx2() noexcept {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && has_v3_extras();
+}
+
+bool has_avx512() noexcept {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+constexpr IsaLevel kLevels[] = {
+#if defined(__x86_64__)
+    {"avx512", has_avx512, &kAvx512Kernels},
+    {"avx2", has_avx2, &kAvx2Kernels},
+#endif
+    {"reference", always, &kReferenceKernels},
+};
+
+const IsaLevel* find_level(const std::string& name) {
+  for (const IsaLevel& level : kLevels) {
+    if (name == level.name) return &level;
+  }
+  return nullptr;
+}
+
+// The level that PARING_ISA asks for, or the fastest; null when PARING_ISA cannot be met.
+const KernelTable* default_table() noexcept {
+  const char* forced = std::getenv("PARING_ISA");
+  if (forced != nullptr && *forced != '\0') return find_kernels(forced);
+  for (const IsaLevel& level : kLevels) {
+    if (level.supported()) return level.table;
+  }
+  return &kReferenceKernels;
+}
+
+std::atomic<const KernelTable*> active_table{nullptr};
+
+std::string level_names(bool only_supported) {
+  std::string names;
+  for (const IsaLevel& level : kLevels) {
+    if (only_supported && !level.supported()) continue;
+    names += (names.empty() ? "" : ", ") + std::string(level.name);
+  }
+  return names;
+}
+
+constexpr std::size_t align_64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+const IsaLevel* isa_levels(std::size_t* count) noexcept {
+  *count = sizeof(kLevels) / sizeof(kLevels[0]);
+  return kLevels;
+}
+
+const KernelTable& kernels() noexcept {
+  const KernelTable* table = active_table.load(std::memory_order_acquire);
+  if (table == nullptr) {
+    table = default_table();
+    if (table == nullptr) table = &kReferenceKernels;
+    const KernelTable* expected = nullptr;
+    // A select_isa() that came first wins.
+    if (!active_table.compare_exchange_strong(expected, table)) table = expected;
+  }
+  return *table;
+}
+
+const KernelTable* find_kernels(const char* isa) noexcept {
+  for (const IsaLevel& level : kLevels) {
+    if (std::string_view(isa) == level.name) return level.supported() ? level.table : nullptr;
+  }
+  return nullptr;
+}
+
+Result<void> select_isa(const char* name) {
+  std::string wanted = name == nullptr ? "" : name;
+  if (wanted.empty()) {
+    const char* forced = std::getenv("PARING_ISA");
+    wanted = forced == nullptr ? "" : forced;
+  }
+  if (wanted.empty()) {
+    active_table.store(default_table(), std::memory_order_release);
+    return {};
+  }
+  const IsaLevel* level = find_level(wanted);
+  if (level == nullptr) {
+    return not_found("no instruction-set level is called \"" + wanted + "\"",
+                     "known levels: " + level_names(false));
+  }
+  if (!level->supported()) {
+    return unsupported("this CPU cannot run the instruction-set level \"" + wanted + "\"",
+                       "levels that it can run: " + level_names(true));
+  }
+  active_table.store(level->table, std::memory_order_release);
+  return {};
+}
+
+std::size_t QuantizedRows::bytes(std::size_t tokens, std::size_t cols) noexcept {
+  return align_64(tokens * cols) + 3 * align_64(tokens * (cols / kGroupValues) * 4);
+}
+
+QuantizedRows QuantizedRows::place(std::byte* memory, std::size_t tokens,
+                                   std::size_t cols) noexcept {
+  const std::size_t plane = align_64(tokens * (cols / kGroupValues) * 4);
+  std::byte* scales = memory + align_64(tokens * cols);
+  return {reinterpret_cast<std::int8_t*>(memory), reinterpret_cast<float*>(scales),
+          reinterpret_cast<std::int32_t*>(scales + plane),
+          reinterpret_cast<float*>(scales + 2 * plane), cols};
+}
+
+std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept {
+  const std::size_t values = kPageTokens * head_width;
+  if (type == KvType::kF32) return 2 * values * 4;
+  if (type == KvType::kF16) return 2 * values * 2;
+  return 2 * (values + values / kGroupValues * 4);
+}
+
+// Keys and values of a page as f32; per query: q, the accumulator, 32 probabilities, maximum, sum
+// and correction (kernels/attention-inl.h).
+std::size_t attention_scratch_bytes(std::size_t queries, std::size_t head_width) noexcept {
+  const std::size_t floats =
+      2 * kPageTokens * head_width + queries * (2 * head_width + kPageTokens) + 3 * (queries + 16);
+  return align_64(floats * 4);
+}
+
+}  // namespace paring::kernels

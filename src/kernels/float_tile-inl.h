@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The f32 inner loop that matmul_f and attention share: a tile of dot products with one accumulator
+// each, terms added in ascending order. Included by the ISA tables alone.
+#pragma once
+
+namespace paring::kernels {
+namespace {
+
+// sums[r][c] = fma(b[k][c], a[r][k], sums[r][c]) for k ascending. Row r of a lies at a + r *
+// a_stride; vector c of b at step k lies at b + k * b_step + c * b_column.
+template <class Type, int kRows, int kColumns>
+PARING_INLINE void add_products(const float* a, std::size_t a_stride, const typename Type::Value* b,
+                                std::size_t b_step, std::size_t b_column, std::size_t count,
+                                F32x16 (&sums)[kRows][kColumns]) {
+  for (std::size_t k = 0; k < count; ++k) {
+    F32x16 weights[kColumns];
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) {
+      weights[c] = Type::load16(b + k * b_step + static_cast<std::size_t>(c) * b_column);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const F32x16 x = broadcast(a[static_cast<std::size_t>(r) * a_stride + k]);
+#pragma GCC unroll 8
+      for (int c = 0; c < kColumns; ++c) sums[r][c] = fma(weights[c], x, sums[r][c]);
+    }
+  }
+}
+
+// Calls function.template operator()<n>() for the n in 1..kMax that equals `count`.
+template <int kMax, class Function>
+PARING_INLINE void with_count(std::size_t count, const Function& function) {
+  if constexpr (kMax > 1) {
+    if (count < static_cast<std::size_t>(kMax)) return with_count<kMax - 1>(count, function);
+  }
+  function.template operator()<kMax>();
+}
+
+// Splits `count` rows into tiles of nearly equal size, at most `tile_max`: the size of the next
+// tile when `count` rows are left.
+PARING_INLINE std::size_t next_tile(std::size_t count, std::size_t tile_max) {
+  const std::size_t tiles = (count + tile_max - 1) / tile_max;
+  return (count + tiles - 1) / tiles;
+}
+
+}  // namespace
+}  // namespace paring::kernels

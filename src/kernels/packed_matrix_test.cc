@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/packed_matrix.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "quant/format.h"
+
+namespace paring::kernels {
+namespace {
+
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
+                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1};
+constexpr std::size_t kRows[] = {1, 15, 16, 17, 33, 576};
+constexpr std::size_t kCols[] = {32, 64, 96, 576, 1536};
+
+bool is_float(DType type) {
+  return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
+}
+
+std::vector<std::byte> random_bytes(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<std::byte> bytes(count);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random() & 0xff);
+  return bytes;
+}
+
+void expect_round_trip(DType type, std::size_t rows, std::size_t cols) {
+  SCOPED_TRACE(testing::Message() << dtype_name(type) << " " << rows << "x" << cols);
+  const std::size_t bytes = rows * *dtype_row_bytes(type, cols);
+  // One byte in front, so that the source is misaligned.
+  const std::vector<std::byte> source = random_bytes(bytes + 1, static_cast<unsigned>(rows + cols));
+  Result<PackedMatrix> matrix = pack(type, source.data() + 1, rows, cols);
+  ASSERT_TRUE(matrix.has_value());
+  std::vector<std::byte> target(bytes, std::byte{0x5a});
+  unpack(*matrix, target.data());
+  EXPECT_EQ(0, std::memcmp(target.data(), source.data() + 1, bytes));
+
+  std::vector<float> expected(cols);
+  std::vector<float> row(cols);
+  for (std::size_t r : {std::size_t{0}, rows / 2, rows - 1}) {
+    quant::find_format(type)->decode(source.data() + 1 + r * (bytes / rows), expected.data(), cols);
+    unpack_row_f32(*matrix, r, row.data());
+    EXPECT_EQ(0, std::memcmp(row.data(), expected.data(), cols * 4)) << "row " << r;
+  }
+}
+
+TEST(PackedMatrix, RoundTripIsBitExact) {
+  for (DType type : kTypes) {
+    for (std::size_t rows : kRows) {
+      for (std::size_t cols : kCols) expect_round_trip(type, rows, cols);
+      if (is_float(type)) {
+        for (std::size_t cols : {1, 31, 37}) expect_round_trip(type, rows, cols);
+      }
+    }
+  }
+}
+
+TEST(PackedMatrix, PanelRangesTogetherEqualTheWhole) {
+  constexpr std::size_t kHeight = 70;
+  constexpr std::size_t kWidth = 96;
+  for (DType type : kTypes) {
+    const auto source = random_bytes(kHeight * *dtype_row_bytes(type, kWidth), 7);
+    const PackedMatrix whole = pack(type, source.data(), kHeight, kWidth).value();
+    PackedMatrix parts = allocate_packed(type, kHeight, kWidth).value();
+    ASSERT_EQ(parts.panels(), 5U);
+    pack_panels(parts, source.data(), {3, 5});
+    pack_panels(parts, source.data(), {0, 1});
+    pack_panels(parts, source.data(), {1, 3});
+    EXPECT_EQ(0, std::memcmp(parts.codes.data(), whole.codes.data(), whole.codes.bytes()));
+    EXPECT_EQ(parts.bytes(), whole.bytes());
+    for (auto plane : {&PackedMatrix::high, &PackedMatrix::scales, &PackedMatrix::mins}) {
+      const std::size_t bytes = (whole.*plane).bytes();
+      if (bytes == 0) continue;
+      EXPECT_EQ(0, std::memcmp((parts.*plane).data(), (whole.*plane).data(), bytes));
+    }
+  }
+}
+
+TEST(PackedMatrix, PaddingRowsDecodeToZero) {
+  for (DType type : kTypes) {
+    const auto source = random_bytes(3 * *dtype_row_bytes(type, 64), 11);
+    PackedMatrix matrix = pack(type, source.data(), 3, 64).value();
+    ASSERT_EQ(matrix.padded_rows, 16U);
+    matrix.rows = matrix.padded_rows;  // lets unpack_row_f32 reach the padding
+    std::vector<float> row(64, 1.0F);
+    for (std::size_t r = 3; r < 16; ++r) {
+      unpack_row_f32(matrix, r, row.data());
+      for (float value : row) EXPECT_EQ(value, 0.0F);
+    }
+  }
+}
+
+TEST(PackedMatrix, RefusesWhatItCannotHold) {
+  const std::byte none{};
+  EXPECT_EQ(pack(DType::kQ4_K, &none, 1, 256).error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(pack(DType::kQ4_0, &none, 1, 33).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(pack(DType::kF32, &none, 0, 32).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(pack(DType::kF32, &none, 4, 0).error().code, ErrorCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace paring::kernels

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference kernels: scalar, complete, written to be read. Sums are in double, so this is the
+// truth that the fast tables are compared with, not bit for bit (their order is fixed in ops.h) but
+// within the rounding of an f32 sum. Layouts: packed_matrix.h and ops.h.
+#include <math.h>
+
+#include "kernels/ops.h"
+#include "kernels/tables.h"
+#include "quant/format.h"
+
+namespace paring::kernels {
+namespace {
+
+constexpr double kInfinity = __builtin_inf();
+
+struct Weight {
+  int code;  // minus the zero point
+  float scale;
+  float min;
+};
+
+// Weight (row, k) of a block type, before scaling.
+Weight block_weight(const PackedMatrix& w, std::size_t row, std::size_t k) {
+  const std::size_t panel = row / kPanelRows;
+  const std::size_t r = row % kPanelRows;
+  const std::uint8_t* codes = w.codes.as<std::uint8_t>() + panel * w.codes_panel_bytes();
+  const std::size_t scale_index = (panel * w.groups() + k / kGroupValues) * kPanelRows + r;
+  Weight weight{0, quant::f16_to_f32(w.scales.as<std::uint16_t>()[scale_index]), 0};
+  if (w.mins.bytes() != 0) {
+    weight.min = quant::f16_to_f32(w.mins.as<std::uint16_t>()[scale_index]);
+  }
+  if (w.type == DType::kQ8_0) {
+    weight.code = static_cast<std::int8_t>(codes[(k / 4 * kPanelRows + r) * 4 + k % 4]);
+    return weight;
+  }
+  const std::uint8_t pair = codes[(k / 8 * kPanelRows + r) * 4 + k % 4];
+  weight.code = k % 8 < 4 ? pair & 0xf : pair >> 4;
+  if (w.high.bytes() != 0) {
+    const std::uint64_t word = w.high.as<std::uint64_t>()[panel * (w.cols / 4) + k / 4];
+    weight.code += static_cast<int>((word >> (4 * r + k % 4)) & 1) * 16;
+  }
+  if (w.type == DType::kQ4_0) weight.code -= 8;
+  if (w.type == DType::kQ5_0) weight.code -= 16;
+  return weight;
+}
+
+// Weight (row, k) of any type as f32.
+float weight_f32(const PackedMatrix& w, std::size_t row, std::size_t k) {
+  const std::size_t index = (row / kPanelRows * w.cols + k) * kPanelRows + row % kPanelRows;
+  if (w.type == DType::kF32) return w.codes.as<float>()[index];
+  if (w.type == DType::kF16) return quant::f16_to_f32(w.codes.as<std::uint16_t>()[index]);
+  if (w.type == DType::kBF16) return quant::bf16_to_f32(w.codes.as<std::uint16_t>()[index]);
+  const Weight weight = block_weight(w, row, k);
+  return weight.scale * static_cast<float>(weight.code) + weight.min;
+}
+
+float group_scale(const float* x) {
+  float largest = 0;
+  for (std::size_t k = 0; k < kGroupValues; ++k) largest = fmaxf(largest, fabsf(x[k]));
+  return largest / 127.0F;
+}
+
+// Halfway cases to even. The limit matters when a denormal scale has lost its last bits.
+std::int8_t quantize(float x, float scale) {
+  if (scale == 0) return 0;
+  return static_cast<std::int8_t>(rintf(fmaxf(-127.0F, fminf(127.0F, x / scale))));
+}
+
+void quantize_rows(const float* x, std::size_t tokens, std::size_t cols, std::size_t stride,
+                   const QuantizedRows& out) noexcept {
+  const std::size_t groups = cols / kGroupValues;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t g = 0; g < groups; ++g) {
+      const float* source = x + t * stride + g * kGroupValues;
+      const float scale = group_scale(source);
+      int sum = 0;
+      for (std::size_t k = 0; k < kGroupValues; ++k) {
+        const std::int8_t code = quantize(source[k], scale);
+        out.codes[t * cols + g * kGroupValues + k] = code;
+        sum += code;
+      }
+      out.scales[t * groups + g] = scale;
+      out.code_sums[t * groups + g] = sum;
+      out.value_sums[t * groups + g] = scale * static_cast<float>(sum);
+    }
+  }
+}
+
+double dot_q(const PackedMatrix& w, std::size_t row, const QuantizedRows& x, std::size_t t) {
+  double sum = 0;
+  for (std::size_t g = 0; g < w.groups(); ++g) {
+    const std::size_t group = t * w.groups() + g;
+    std::int64_t products = 0;
+    Weight weight{};
+    for (std::size_t k = g * kGroupValues; k < (g + 1) * kGroupValues; ++k) {
+      weight = block_weight(w, row, k);
+      products += weight.code * x.codes[t * w.cols + k];
+    }
+    sum += static_cast<double>(x.scales[group]) * weight.scale * static_cast<double>(products);
+    sum += static_cast<double>(x.value_sums[group]) * weight.min;
+  }
+  return sum;
+}
+
+std::size_t end_row(const PackedMatrix& w, PanelRange panels) {
+  const std::size_t end = panels.end * kPanelRows;
+  return end < w.rows ? end : w.rows;
+}
+
+void matmul_q(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens, float* y,
+              std::size_t stride, PanelRange panels) noexcept {
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t n = panels.begin * kPanelRows; n < end_row(w, panels); ++n) {
+      y[t * stride + n] = static_cast<float>(dot_q(w, n, x, t));
+    }
+  }
+}
+
+void matmul_f(const PackedMatrix& w, const float* x, std::size_t x_stride, std::size_t tokens,
+              float* y, std::size_t stride, PanelRange panels) noexcept {
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t n = panels.begin * kPanelRows; n < end_row(w, panels); ++n) {
+      double sum = 0;
+      for (std::size_t k = 0; k < w.cols; ++k) {
+        sum += static_cast<double>(weight_f32(w, n, k)) * x[t * x_stride + k];
+      }
+      y[t * stride + n] = static_cast<float>(sum);
+    }
+  }
+}
+
+void rms_norm(const float* x, const float* weight, float* y, std::size_t width,
+              float epsilon) noexcept {
+  double squares = 0;
+  for (std::size_t i = 0; i < width; ++i) squares += static_cast<double>(x[i]) * x[i];
+  const double norm = 1 / sqrt(squares / static_cast<double>(width) + epsilon);
+  for (std::size_t i = 0; i < width; ++i) y[i] = static_cast<float>(x[i] * norm * weight[i]);
+}
+
+void add(float* x, const float* y, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) x[i] += y[i];
+}
+
+void silu_mul(const float* gate, const float* up, float* y, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double v = gate[i];
+    y[i] = static_cast<float>(v / (1 + exp(-v)) * up[i]);
+  }
+}
+
+// Value `i` of a page plane in the page's type; for kQ8 times its group's scale.
+struct PagePlane {
+  KvType type;
+  std::byte* data;
+  float* scales;
+
+  double get(std::size_t i, std::size_t scale_index) const {
+    if (type == KvType::kF32) return reinterpret_cast<const float*>(data)[i];
+    if (type == KvType::kF16) {
+      return quant::f16_to_f32(reinterpret_cast<const std::uint16_t*>(data)[i]);
+    }
+    return static_cast<double>(scales[scale_index]) * reinterpret_cast<const std::int8_t*>(data)[i];
+  }
+};
+
+struct Page {
+  PagePlane keys;
+  PagePlane values;
+};
+
+Page page_planes(KvType type, std::byte* page, std::size_t width) {
+  const std::size_t count = kPageTokens * width;
+  const std::size_t value_bytes = type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1;
+  std::byte* values = page + count * value_bytes;
+  auto* scales = reinterpret_cast<float*>(values + count * value_bytes);
+  return {{type, page, scales}, {type, values, scales + count / kGroupValues}};
+}
+
+// Writes x[D] to a plane; element d lies at d * step + offset, the scale of group g at
+// g * scale_step + scale_offset.
+void write_plane(const PagePlane& plane, const float* x, std::size_t width, std::size_t step,
+                 std::size_t offset, std::size_t scale_step, std::size_t scale_offset) {
+  for (std::size_t d = 0; d < width; ++d) {
+    const std::size_t at = d * step + offset;
+    if (plane.type == KvType::kF32) reinterpret_cast<float*>(plane.data)[at] = x[d];
+    if (plane.type == KvType::kF16) {
+      reinterpret_cast<std::uint16_t*>(plane.data)[at] = quant::f32_to_f16(x[d]);
+    }
+    if (plane.type == KvType::kQ8) {
+      const float scale = group_scale(x + d / kGroupValues * kGroupValues);
+      plane.scales[d / kGroupValues * scale_step + scale_offset] = scale;
+      reinterpret_cast<std::int8_t*>(plane.data)[at] = quantize(x[d], scale);
+    }
+  }
+}
+
+void kv_write(const KvWriteArgs& args) noexcept {
+  const std::size_t width = args.head_width;
+  const Page page = page_planes(args.type, args.page, width);
+  write_plane(page.keys, args.key, width, kPageTokens, args.slot, kPageTokens, args.slot);
+  write_plane(page.values, args.value, width, 1, args.slot * width, 1,
+              args.slot * (width / kGroupValues));
+}
+
+double score(const AttentionArgs& args, std::size_t query, std::size_t position) {
+  const std::size_t slot = position % kPageTokens;
+  auto* bytes = const_cast<std::byte*>(args.pages[position / kPageTokens]);  // only read
+  const Page page = page_planes(args.type, bytes, args.head_width);
+  double sum = 0;
+  for (std::size_t d = 0; d < args.head_width; ++d) {
+    sum += args.q[query][d] *
+           page.keys.get(d * kPageTokens + slot, d / kGroupValues * kPageTokens + slot);
+  }
+  return sum * static_cast<double>(args.scale);
+}
+
+// One query: largest score, then weights and their sum, element by element of the output.
+void attend(const AttentionArgs& args, std::size_t query) {
+  const std::size_t visible = args.visible[query];
+  const std::size_t width = args.head_width;
+  double largest = -kInfinity;
+  for (std::size_t t = 0; t < visible; ++t) largest = fmax(largest, score(args, query, t));
+  auto* sums = reinterpret_cast<double*>(args.scratch);  // [D]
+  for (std::size_t d = 0; d < width; ++d) sums[d] = 0;
+  double total = 0;
+  for (std::size_t t = 0; t < visible; ++t) {
+    auto* bytes = const_cast<std::byte*>(args.pages[t / kPageTokens]);  // only read
+    const Page page = page_planes(args.type, bytes, width);
+    const double p = exp(score(args, query, t) - largest);
+    const std::size_t slot = t % kPageTokens;
+    total += p;
+    for (std::size_t d = 0; d < width; ++d) {
+      sums[d] += p * page.values.get(slot * width + d, (slot * width + d) / kGroupValues);
+    }
+  }
+  for (std::size_t d = 0; d < width; ++d) {
+    args.out[query][d] = visible == 0 ? 0.0F : static_cast<float>(sums[d] / total);
+  }
+}
+
+void attention(const AttentionArgs& args) noexcept {
+  for (std::size_t query = 0; query < args.queries; ++query) attend(args, query);
+}
+
+double log_sum_exp(const float* x, std::size_t count) noexcept {
+  double largest = -kInfinity;
+  for (std::size_t i = 0; i < count; ++i) largest = fmax(largest, x[i]);
+  if (largest == -kInfinity) return largest;
+  double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += exp(x[i] - largest);
+  return largest + log(sum);
+}
+
+double kl_divergence(const float* p, double p_lse, const float* q, double q_lse,
+                     std::size_t count) noexcept {
+  double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double log_p = p[i] - p_lse;
+    sum += exp(log_p) * (log_p - (q[i] - q_lse));
+  }
+  return sum;
+}
+
+}  // namespace
+
+const KernelTable kReferenceKernels = {
+    "reference", quantize_rows, matmul_q,  matmul_f,    rms_norm,      add,
+    silu_mul,    kv_write,      attention, log_sum_exp, kl_divergence,
+};
+
+}  // namespace paring::kernels

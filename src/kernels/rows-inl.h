@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations on rows of floats, over the vectors of vec-inl.h: quantization, norm, activation, sums
+// over logits. Reductions keep 16 lanes and fold them by a fixed tree, so every ISA gives the same
+// bits. Included by the ISA tables alone.
+#pragma once
+
+namespace paring::kernels {
+namespace {
+
+constexpr std::size_t kLanes = 16;
+
+// Quantizes one group of 32: writes the codes, returns their sum and sets the scale.
+PARING_INLINE std::int32_t quantize_group(const float* x, std::int8_t* codes, float* scale) {
+  const F32x16 a = load(x);
+  const F32x16 b = load(x + kLanes);
+  *scale = reduce_max(max(abs(a), abs(b))) / 127.0F;
+  const bool is_zero = *scale == 0.0F;
+  const F32x16 divisor = broadcast(is_zero ? 1.0F : *scale);
+  // The limit matters when a denormal scale has lost its last bits.
+  const F32x16 limit = broadcast(is_zero ? 0.0F : 127.0F);
+  const F32x16 floor = sub(zero(), limit);
+  const I32x16 codes_a = round_i32(max(floor, min(limit, div(a, divisor))));
+  const I32x16 codes_b = round_i32(max(floor, min(limit, div(b, divisor))));
+  store_s8(codes, codes_a);
+  store_s8(codes + kLanes, codes_b);
+  return reduce_add(add(codes_a, codes_b));
+}
+
+inline void quantize_rows(const float* x, std::size_t tokens, std::size_t cols, std::size_t stride,
+                          const QuantizedRows& out) noexcept {
+  const std::size_t groups = cols / kGroupValues;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const float* row = x + t * stride;
+    std::int8_t* codes = out.codes + t * cols;
+    for (std::size_t g = 0; g < groups; ++g) {
+      const std::size_t index = t * groups + g;
+      const std::int32_t sum =
+          quantize_group(row + g * kGroupValues, codes + g * kGroupValues, &out.scales[index]);
+      out.code_sums[index] = sum;
+      out.value_sums[index] = out.scales[index] * static_cast<float>(sum);
+    }
+  }
+}
+
+inline void rms_norm(const float* x, const float* weight, float* y, std::size_t width,
+                     float epsilon) noexcept {
+  F32x16 sum_a = zero();
+  F32x16 sum_b = zero();
+  std::size_t i = 0;
+  for (; i + 2 * kLanes <= width; i += 2 * kLanes) {
+    const F32x16 a = load(x + i);
+    const F32x16 b = load(x + i + kLanes);
+    sum_a = fma(a, a, sum_a);
+    sum_b = fma(b, b, sum_b);
+  }
+  for (; i < width; i += kLanes) {
+    const F32x16 a = load_first(x + i, width - i < kLanes ? width - i : kLanes);
+    sum_a = fma(a, a, sum_a);
+  }
+  const double mean =
+      static_cast<double>(reduce_add(add(sum_a, sum_b))) / static_cast<double>(width);
+  const F32x16 norm = broadcast(static_cast<float>(1.0 / __builtin_sqrt(mean + epsilon)));
+  for (i = 0; i + kLanes <= width; i += kLanes) {
+    store(y + i, mul(mul(load(x + i), norm), load(weight + i)));
+  }
+  if (i < width) {
+    const std::size_t rest = width - i;
+    store_first(y + i, mul(mul(load_first(x + i, rest), norm), load_first(weight + i, rest)), rest);
+  }
+}
+
+inline void add_rows(float* x, const float* y, std::size_t count) noexcept {
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(x + i, add(load(x + i), load(y + i)));
+  if (i < count) {
+    const std::size_t rest = count - i;
+    store_first(x + i, add(load_first(x + i, rest), load_first(y + i, rest)), rest);
+  }
+}
+
+PARING_INLINE F32x16 silu(F32x16 v) {
+  const F32x16 denominator = add(broadcast(1.0F), exp(sub(zero(), v)));
+  return div(v, denominator);
+}
+
+inline void silu_mul(const float* gate, const float* up, float* y, std::size_t count) noexcept {
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    store(y + i, mul(silu(load(gate + i)), load(up + i)));
+  }
+  if (i < count) {
+    const std::size_t rest = count - i;
+    store_first(y + i, mul(silu(load_first(gate + i, rest)), load_first(up + i, rest)), rest);
+  }
+}
+
+inline double log_sum_exp(const float* x, std::size_t count) noexcept {
+  const F32x16 lowest = broadcast(-__builtin_inff());
+  F32x16 largest_lanes = lowest;
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) largest_lanes = max(largest_lanes, load(x + i));
+  const std::size_t rest = count - i;
+  const F32x16 tail = select_first(rest, load_first(x + i, rest), lowest);
+  const double largest = static_cast<double>(reduce_max(max(largest_lanes, tail)));
+  if (largest == -__builtin_inf()) return largest;
+  const F64x16 shift = broadcast(largest);
+  F64x16 sum = zero_f64();
+  for (i = 0; i + kLanes <= count; i += kLanes) {
+    sum = add(sum, exp(sub(to_f64(load(x + i)), shift)));
+  }
+  // Lanes past the end hold -inf, whose exp() is 3e-308: below the last bit of the sum, which has a
+  // term of 1.
+  if (rest != 0) sum = add(sum, exp(sub(to_f64(tail), shift)));
+  return largest + __builtin_log(reduce_add(sum));
+}
+
+inline double kl_divergence(const float* p, double p_lse, const float* q, double q_lse,
+                            std::size_t count) noexcept {
+  const F64x16 p_shift = broadcast(p_lse);
+  const F64x16 q_shift = broadcast(q_lse);
+  F64x16 sum = zero_f64();
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const F64x16 log_p = sub(to_f64(load(p + i)), p_shift);
+    const F64x16 log_q = sub(to_f64(load(q + i)), q_shift);
+    sum = fma(exp(log_p), sub(log_p, log_q), sum);
+  }
+  double total = reduce_add(sum);
+  for (; i < count; ++i) {
+    const double log_p = static_cast<double>(p[i]) - p_lse;
+    const double log_q = static_cast<double>(q[i]) - q_lse;
+    total += __builtin_exp(log_p) * (log_p - log_q);
+  }
+  return total;
+}
+
+}  // namespace
+}  // namespace paring::kernels
