@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "kernels/test_levels.h"
 #include "quant/format.h"
 
 namespace paring::kernels {
@@ -20,29 +21,6 @@ constexpr DType kBlockTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType
                                  DType::kQ5_1};
 // Bound for a sum of n rounded f32 terms, relative to the sum of their magnitudes.
 constexpr double kEpsilon = 1.1920929e-7;
-
-const KernelTable& reference() { return *find_kernels("reference"); }
-
-// The levels that this CPU runs, without the reference.
-std::vector<const KernelTable*> fast_levels() {
-  std::vector<const KernelTable*> tables;
-  std::size_t count = 0;
-  const IsaLevel* levels = isa_levels(&count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (levels[i].supported() && std::strcmp(levels[i].name, "reference") != 0) {
-      tables.push_back(levels[i].table);
-    }
-  }
-  return tables;
-}
-
-std::vector<float> random_floats(std::size_t count, unsigned seed, float deviation = 1.0F) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, deviation);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 // Random codes of all values; scales and minima of both signs around 2^-7.
 std::vector<std::byte> random_rows(DType type, std::size_t rows, std::size_t cols, unsigned seed) {
@@ -103,10 +81,6 @@ void expect_close(const PackedMatrix& w, const std::vector<float>& x, std::size_
   }
 }
 
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 struct Shape {
   std::size_t rows;
   std::size_t cols;
@@ -154,7 +128,7 @@ TEST(Kernels, QuantizeRowsEqualsTheReference) {
   for (std::size_t i = 96; i < 128; ++i) x[i] = static_cast<float>(i % 5) - 2.5F;  // halfway codes
   x[96] = 127;
   x[128] = 3e38F;
-  const Quantized truth = quantize(reference(), x, kTokens, kCols);
+  const Quantized truth = quantize(reference_kernels(), x, kTokens, kCols);
   for (const KernelTable* table : fast_levels()) {
     SCOPED_TRACE(table->isa);
     const Quantized ours = quantize(*table, x, kTokens, kCols);
@@ -190,7 +164,7 @@ TEST(Kernels, MatmulQuantizedAgreesWithTheReferenceAndAcrossLevels) {
                                       << " tokens " << shape.tokens);
       const PackedMatrix w = random_matrix(type, shape.rows, shape.cols, 3);
       const std::vector<float> x = random_floats(shape.tokens * shape.cols, 4);
-      const std::vector<float> truth = run_matmul_q(reference(), w, x, shape.tokens);
+      const std::vector<float> truth = run_matmul_q(reference_kernels(), w, x, shape.tokens);
       std::vector<float> first;
       for (const KernelTable* table : fast_levels()) {
         SCOPED_TRACE(table->isa);
@@ -217,7 +191,7 @@ TEST(Kernels, MatmulQuantizedHoldsTheLargestCodes) {
       const PackedMatrix w = pack(type, bytes.data(), 16, 64).value();
       for (float sign : {1.0F, -1.0F}) {
         const std::vector<float> x(64 * 2, sign);
-        const std::vector<float> truth = run_matmul_q(reference(), w, x, 2);
+        const std::vector<float> truth = run_matmul_q(reference_kernels(), w, x, 2);
         for (const KernelTable* table : fast_levels()) {
           SCOPED_TRACE(table->isa);
           expect_close(w, x, 2, run_matmul_q(*table, w, x, 2), truth, 4);
@@ -238,7 +212,7 @@ TEST(Kernels, MatmulFloatAgreesWithTheReferenceAndAcrossLevels) {
                                       << " tokens " << shape.tokens);
       const PackedMatrix w = random_matrix(type, shape.rows, shape.cols, 6);
       const std::vector<float> x = random_floats(shape.tokens * shape.cols, 7);
-      const std::vector<float> truth = run_matmul_f(reference(), w, x, shape.tokens);
+      const std::vector<float> truth = run_matmul_f(reference_kernels(), w, x, shape.tokens);
       std::vector<float> first;
       for (const KernelTable* table : fast_levels()) {
         SCOPED_TRACE(table->isa);

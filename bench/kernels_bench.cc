@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Microbenchmarks of the kernels at SmolLM2-135M's shapes, on every level this CPU runs, one
+// thread. GOPS counts two operations a multiply-accumulate, GB/s the bytes of weights (or cache) a
+// call reads once. Each product is compared with the reference on one output before it is timed.
+//
+//   paring_kernels_bench --benchmark_filter='matmul_q/avx512/Q4_0/576x576'
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "kernels/test_levels.h"
+#include "quant/format.h"
+
+namespace paring::kernels {
+namespace {
+
+struct Shape {
+  std::size_t rows;
+  std::size_t cols;
+};
+constexpr Shape kShapes[] = {{576, 576}, {1536, 576}, {576, 1536}, {49152, 576}};
+constexpr std::size_t kTokens[] = {1, 4, 8, 64, 512};
+constexpr DType kTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                            DType::kQ5_1, DType::kF16,  DType::kBF16, DType::kF32};
+
+PackedMatrix make_matrix(DType type, const Shape& shape) {
+  PackedMatrix matrix = allocate_packed(type, shape.rows, shape.cols).value();
+  const std::vector<float> panel = random_floats(kPanelRows * shape.cols, 1, 0.05F);
+  const std::size_t panel_bytes = kPanelRows * dtype_row_bytes(type, shape.cols).value();
+  std::vector<std::byte> bytes(panel_bytes * (shape.rows / kPanelRows));
+  for (std::size_t r = 0; r < kPanelRows; ++r) {
+    quant::find_format(type)->encode(panel.data() + r * shape.cols, nullptr,
+                                     bytes.data() + r * panel_bytes / kPanelRows, shape.cols);
+  }
+  for (std::size_t p = 1; p < matrix.panels(); ++p) {
+    std::memcpy(bytes.data() + p * panel_bytes, bytes.data(), panel_bytes);
+  }
+  pack_panels(matrix, bytes.data(), {0, matrix.panels()});
+  return matrix;
+}
+
+void require_close(float ours, float truth) {
+  if (std::fabs(ours - truth) <= 1e-4F * (1 + std::fabs(truth))) return;
+  std::fprintf(stderr, "kernels_bench: got %g, expected %g\n", static_cast<double>(ours),
+               static_cast<double>(truth));
+  std::abort();
+}
+
+// Small matrices are repeated in memory until they exceed the caches, so that one token reads
+// weights from memory as a decode step does; many tokens use one copy.
+void bench_matmul(benchmark::State& state, const KernelTable* table, DType type, Shape shape,
+                  std::size_t tokens, bool is_quantized) {
+  constexpr std::size_t kBeyondCaches = 96U << 20;
+  const Shape whole{shape.rows, shape.cols};
+  std::vector<PackedMatrix> copies;
+  copies.push_back(make_matrix(type, whole));
+  const std::size_t bytes = copies[0].bytes();
+  for (std::size_t at = bytes; tokens <= 8 && at < kBeyondCaches; at += bytes) {
+    copies.push_back(make_matrix(type, whole));
+  }
+  const std::vector<float> x = random_floats(tokens * shape.cols, 2);
+  AlignedBuffer memory = AlignedBuffer::create(QuantizedRows::bytes(tokens, shape.cols)).value();
+  const QuantizedRows rows = QuantizedRows::place(memory.data(), tokens, shape.cols);
+  table->quantize_rows(x.data(), tokens, shape.cols, shape.cols, rows);
+  std::vector<float> y(tokens * shape.rows);
+  std::vector<float> truth(shape.rows);
+  const auto run = [&](const KernelTable& kernel, const PackedMatrix& w, std::size_t count,
+                       float* out, std::size_t panels) {
+    if (is_quantized) {
+      kernel.matmul_q(w, rows, count, out, shape.rows, {0, panels});
+    } else {
+      kernel.matmul_f(w, x.data(), shape.cols, count, out, shape.rows, {0, panels});
+    }
+  };
+  run(reference_kernels(), copies[0], 1, truth.data(), 1);
+  run(*table, copies[0], tokens, y.data(), copies[0].panels());
+  require_close(y[3], truth[3]);
+  std::size_t next = 0;
+  for (auto _ : state) {
+    run(*table, copies[next], tokens, y.data(), copies[next].panels());
+    next = next + 1 == copies.size() ? 0 : next + 1;
+    benchmark::ClobberMemory();
+  }
+  const auto calls = static_cast<double>(state.iterations());
+  const double operations = 2.0 * static_cast<double>(shape.rows * shape.cols * tokens);
+  state.counters["GOPS"] =
+      benchmark::Counter(calls * operations / 1e9, benchmark::Counter::kIsRate);
+  state.counters["GB/s"] =
+      benchmark::Counter(calls * static_cast<double>(bytes) / 1e9, benchmark::Counter::kIsRate);
+}
+
+// One KV head of SmolLM2 (64 wide, 3 query heads) with `visible` cached tokens; the last
+// `new_tokens` of them ask.
+void bench_attention(benchmark::State& state, const KernelTable* table, KvType type,
+                     std::size_t new_tokens, std::size_t visible) {
+  constexpr std::size_t kWidth = 64;
+  constexpr std::size_t kHeads = 3;
+  const std::size_t page_bytes = kv_page_bytes(type, kWidth);
+  const std::size_t page_count = (visible + kPageTokens - 1) / kPageTokens;
+  AlignedBuffer memory = AlignedBuffer::create(page_count * page_bytes).value();
+  const std::vector<float> row = random_floats(kWidth, 3);
+  std::vector<const std::byte*> pages;
+  for (std::size_t p = 0; p < page_count; ++p) pages.push_back(memory.data() + p * page_bytes);
+  for (std::size_t t = 0; t < visible; ++t) {
+    std::byte* page = memory.data() + t / kPageTokens * page_bytes;
+    table->kv_write({type, kWidth, page, t % kPageTokens, row.data(), row.data()});
+  }
+  const std::size_t queries = new_tokens * kHeads;
+  const std::vector<float> q = random_floats(queries * kWidth, 4);
+  std::vector<float> out(queries * kWidth);
+  std::vector<const float*> q_rows;
+  std::vector<float*> out_rows;
+  std::vector<std::size_t> sees;
+  double pairs = 0;
+  for (std::size_t i = 0; i < queries; ++i) {
+    q_rows.push_back(q.data() + i * kWidth);
+    out_rows.push_back(out.data() + i * kWidth);
+    sees.push_back(visible - new_tokens + i / kHeads + 1);
+    pairs += static_cast<double>(sees.back());
+  }
+  AlignedBuffer scratch = AlignedBuffer::create(attention_scratch_bytes(queries, kWidth)).value();
+  const AttentionArgs args{type,        kWidth,       queries, q_rows.data(), out_rows.data(),
+                           sees.data(), pages.data(), 0.125F,  scratch.data()};
+  for (auto _ : state) {
+    table->attention(args);
+    benchmark::ClobberMemory();
+  }
+  const auto calls = static_cast<double>(state.iterations());
+  state.counters["GOPS"] =
+      benchmark::Counter(calls * pairs * 4 * kWidth / 1e9, benchmark::Counter::kIsRate);
+  state.counters["GB/s"] = benchmark::Counter(
+      calls * static_cast<double>(page_count * page_bytes) / 1e9, benchmark::Counter::kIsRate);
+}
+
+// Row operations over the SmolLM2 vocabulary or a hidden row; GB/s of what they read.
+void bench_rows(benchmark::State& state, const KernelTable* table, const std::string& op) {
+  constexpr std::size_t kVocabulary = 49152;
+  const std::vector<float> a = random_floats(kVocabulary, 5, 3.0F);
+  const std::vector<float> b = random_floats(kVocabulary, 6, 3.0F);
+  std::vector<float> y(kVocabulary);
+  AlignedBuffer memory = AlignedBuffer::create(QuantizedRows::bytes(1, kVocabulary)).value();
+  const QuantizedRows rows = QuantizedRows::place(memory.data(), 1, kVocabulary);
+  double sink = 0;
+  double read = 4.0 * kVocabulary;
+  for (auto _ : state) {
+    if (op == "log_sum_exp") sink += table->log_sum_exp(a.data(), kVocabulary);
+    if (op == "kl_divergence") {
+      sink += table->kl_divergence(a.data(), 12.0, b.data(), 12.0, kVocabulary);
+    }
+    if (op == "silu_mul") table->silu_mul(a.data(), b.data(), y.data(), kVocabulary);
+    if (op == "rms_norm") table->rms_norm(a.data(), b.data(), y.data(), kVocabulary, 1e-5F);
+    if (op == "quantize_rows") {
+      table->quantize_rows(a.data(), 1, kVocabulary, kVocabulary, rows);
+    }
+    benchmark::DoNotOptimize(sink);
+    benchmark::ClobberMemory();
+  }
+  if (op == "kl_divergence" || op == "silu_mul" || op == "rms_norm") read *= 2;
+  state.counters["GB/s"] = benchmark::Counter(static_cast<double>(state.iterations()) * read / 1e9,
+                                              benchmark::Counter::kIsRate);
+}
+
+void register_level(const KernelTable* table) {
+  const std::string isa = table->isa;
+  for (DType type : kTypes) {
+    const bool is_block = dtype_info(type).block_values > 1;
+    for (const Shape& shape : kShapes) {
+      for (std::size_t tokens : kTokens) {
+        const std::string name = isa + "/" + dtype_name(type) + "/" + std::to_string(shape.rows) +
+                                 "x" + std::to_string(shape.cols) + "/" + std::to_string(tokens);
+        benchmark::RegisterBenchmark(("matmul_f/" + name).c_str(), bench_matmul, table, type, shape,
+                                     tokens, false);
+        if (!is_block) continue;
+        benchmark::RegisterBenchmark(("matmul_q/" + name).c_str(), bench_matmul, table, type, shape,
+                                     tokens, true);
+      }
+    }
+  }
+  const std::pair<KvType, const char*> kinds[] = {
+      {KvType::kF32, "F32"}, {KvType::kF16, "F16"}, {KvType::kQ8, "Q8"}};
+  for (const auto& [type, label] : kinds) {
+    for (auto [tokens, visible] : {std::pair<std::size_t, std::size_t>{1, 512},
+                                   {1, 8192},
+                                   {64, 64},
+                                   {64, 512},
+                                   {64, 2048}}) {
+      const std::string name =
+          isa + "/" + label + "/" + std::to_string(tokens) + "of" + std::to_string(visible);
+      benchmark::RegisterBenchmark(("attention/" + name).c_str(), bench_attention, table, type,
+                                   tokens, visible);
+    }
+  }
+  for (const char* op : {"quantize_rows", "rms_norm", "silu_mul", "log_sum_exp", "kl_divergence"}) {
+    benchmark::RegisterBenchmark((std::string(op) + "/" + isa).c_str(), bench_rows, table,
+                                 std::string(op));
+  }
+}
+
+// Packing speed, bytes of source a second.
+void bench_pack(benchmark::State& state, DType type) {
+  constexpr std::size_t kRows = 49152;
+  constexpr std::size_t kCols = 576;
+  PackedMatrix matrix = allocate_packed(type, kRows, kCols).value();
+  const std::vector<std::byte> source(kRows * dtype_row_bytes(type, kCols).value());
+  for (auto _ : state) {
+    pack_panels(matrix, source.data(), {0, matrix.panels()});
+    benchmark::ClobberMemory();
+  }
+  state.counters["GB/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations() * source.size()) / 1e9, benchmark::Counter::kIsRate);
+}
+
+}  // namespace
+}  // namespace paring::kernels
+
+int main(int argc, char** argv) {
+  using namespace paring;
+  for (const kernels::KernelTable* table : kernels::fast_levels()) kernels::register_level(table);
+  for (DType type : kernels::kTypes) {
+    benchmark::RegisterBenchmark((std::string("pack/") + dtype_name(type)).c_str(),
+                                 kernels::bench_pack, type);
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
