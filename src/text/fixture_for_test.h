@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads tests/data/tokenizer and tests/data/tokens for the tests of this module. Tests only.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+namespace paring::text {
+
+inline std::string read_test_file(const std::string& path) {
+  const std::string full = std::string(PARING_SOURCE_DIR) + "/tests/data/" + path;
+  std::ifstream file(full, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  return std::move(content).str();
+}
+
+// The vocabulary of SmolLM2 (tools/make_tokenizer_fixture.py).
+inline TokenizerSpec smollm2_spec() {
+  std::istringstream in(read_test_file("tokenizer/smollm2.txt"));
+  TokenizerSpec spec;
+  std::string key;
+  std::string line;
+  while (in >> key) {
+    if (key == "pre") {
+      in >> spec.pre_tokenizer;
+      continue;
+    }
+    std::int32_t value = 0;
+    in >> value;
+    in.ignore();
+    if (key == "bos") spec.bos = value;
+    if (key == "eos") spec.eos = value;
+    if (key == "unk") spec.unk = value;
+    if (key == "pad") spec.pad = value;
+    for (std::int32_t i = 0; key == "tokens" && i < value; ++i) {
+      std::getline(in, line);
+      spec.token_types.push_back(line[0] - '0');
+      spec.tokens.push_back(line.substr(2));
+    }
+    for (std::int32_t i = 0; key == "merges" && i < value; ++i) {
+      std::getline(in, line);
+      spec.merges.push_back(line);
+    }
+  }
+  return spec;
+}
+
+// The same with what tools/make_token_golden.py adds before it tries other pre-tokenizers: digit
+// groups, user-defined tokens, and control-looking tokens of other types.
+inline TokenizerSpec extended_spec(const std::string& pre_tokenizer) {
+  TokenizerSpec spec = smollm2_spec();
+  spec.pre_tokenizer = pre_tokenizer;
+  const auto add = [&](std::string token, std::int32_t type) {
+    spec.tokens.push_back(std::move(token));
+    spec.token_types.push_back(type);
+  };
+  for (int n = 0; n < 1100; ++n) {
+    std::string digits = std::to_string(n < 100 ? n : n - 100);
+    const std::size_t size = n < 100 ? 2 : 3;
+    digits.insert(0, size - digits.size(), '0');
+    add(digits, 1);
+    spec.merges.push_back(digits.substr(0, size - 1) + " " + digits.back());
+  }
+  for (const char* token : {"<think>", "</think>", "[INST]"}) add(token, 4);
+  add("<|eot_id|>", 1);
+  add("<unk>", 2);
+  for (const char* token : {"</s>", "  ", "<|"}) add(token, 4);
+  return spec;
+}
+
+}  // namespace paring::text
