@@ -68,24 +68,31 @@ std::vector<std::pair<double, double>> corners(Mark mark) {
   const auto ring = [](std::size_t count, double turn, double inner) {
     std::vector<std::pair<double, double>> points;
     for (std::size_t i = 0; i < count; ++i) {
-      const double angle = (static_cast<double>(i) / static_cast<double>(count) + turn) * 2 *
-                           std::numbers::pi;
+      const double angle =
+          (static_cast<double>(i) / static_cast<double>(count) + turn) * 2 * std::numbers::pi;
       const double radius = i % 2 == 1 ? inner : 1.0;
       points.emplace_back(radius * std::sin(angle), -radius * std::cos(angle));
     }
     return points;
   };
   switch (mark) {
-    case Mark::kSquare: return {{-.85, -.85}, {.85, -.85}, {.85, .85}, {-.85, .85}};
-    case Mark::kDiamond: return {{0, -1.2}, {1.2, 0}, {0, 1.2}, {-1.2, 0}};
-    case Mark::kTriangle: return {{0, -1.15}, {1.1, .85}, {-1.1, .85}};
-    case Mark::kTriangleDown: return {{0, 1.15}, {1.1, -.85}, {-1.1, -.85}};
-    case Mark::kHexagon: return ring(6, 1.0 / 12, 1.0);
-    case Mark::kStar: return ring(10, 0, 0.45);
+    case Mark::kSquare:
+      return {{-.85, -.85}, {.85, -.85}, {.85, .85}, {-.85, .85}};
+    case Mark::kDiamond:
+      return {{0, -1.2}, {1.2, 0}, {0, 1.2}, {-1.2, 0}};
+    case Mark::kTriangle:
+      return {{0, -1.15}, {1.1, .85}, {-1.1, .85}};
+    case Mark::kTriangleDown:
+      return {{0, 1.15}, {1.1, -.85}, {-1.1, -.85}};
+    case Mark::kHexagon:
+      return ring(6, 1.0 / 12, 1.0);
+    case Mark::kStar:
+      return ring(10, 0, 0.45);
     case Mark::kPlus:
       return {{-.35, -1.1}, {.35, -1.1}, {.35, -.35}, {1.1, -.35}, {1.1, .35},   {.35, .35},
               {.35, 1.1},   {-.35, 1.1}, {-.35, .35}, {-1.1, .35}, {-1.1, -.35}, {-.35, -.35}};
-    case Mark::kCircle: break;
+    case Mark::kCircle:
+      break;
   }
   return {};
 }
@@ -177,8 +184,9 @@ void Svg::close() {
 }
 
 void Svg::line(double x1, double y1, double x2, double y2, std::string_view css_class) {
-  out_ += fmt::format("<line class=\"{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
-                      css_class, x1, y1, x2, y2);
+  out_ +=
+      fmt::format("<line class=\"{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
+                  css_class, x1, y1, x2, y2);
 }
 
 void Svg::polyline(std::span<const double> points, std::string_view css_class) {
@@ -190,17 +198,17 @@ void Svg::polyline(std::span<const double> points, std::string_view css_class) {
 }
 
 void Svg::rect(const Box& box, std::string_view css_class, double corner) {
-  out_ += fmt::format(
-      "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"", css_class,
-      box.x, box.y, std::max(box.width, 0.0), std::max(box.height, 0.0));
+  out_ +=
+      fmt::format("<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"",
+                  css_class, box.x, box.y, std::max(box.width, 0.0), std::max(box.height, 0.0));
   if (corner > 0) out_ += fmt::format(" rx=\"{:.1f}\"", corner);
   out_ += "/>";
 }
 
 void Svg::mark(Mark mark, double x, double y, double radius, std::string_view css_class) {
   if (mark == Mark::kCircle) {
-    out_ += fmt::format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\"/>", css_class,
-                        x, y, radius);
+    out_ += fmt::format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\"/>",
+                        css_class, x, y, radius);
     return;
   }
   out_ += fmt::format("<polygon class=\"{}\" points=\"", css_class);
@@ -256,9 +264,12 @@ std::string Svg::take() {
 bool LabelPlacer::place(double x, double y, double width, double height, Box* placed) {
   constexpr double kGap = 9;
   const Box tries[] = {
-      {x + kGap, y - height / 2, width, height},         {x - kGap - width, y - height / 2, width, height},
-      {x - width / 2, y - kGap - height, width, height}, {x - width / 2, y + kGap, width, height},
-      {x + kGap, y - kGap - height, width, height},      {x + kGap, y + kGap / 2, width, height},
+      {x + kGap, y - height / 2, width, height},
+      {x - kGap - width, y - height / 2, width, height},
+      {x - width / 2, y - kGap - height, width, height},
+      {x - width / 2, y + kGap, width, height},
+      {x + kGap, y - kGap - height, width, height},
+      {x + kGap, y + kGap / 2, width, height},
       {x - kGap - width, y - kGap - height, width, height},
   };
   for (const Box& box : tries) {

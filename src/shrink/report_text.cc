@@ -37,11 +37,11 @@ CodePoint decode(std::string_view text) {
 // Invisible or misleading in a page, or not a character of XML 1.0.
 bool is_hidden(char32_t c) {
   if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return true;
-  if (c == 0x200e || c == 0x200f || c == 0x61c) return true;           // direction marks
-  if (c >= 0x202a && c <= 0x202e) return true;                         // embeddings, overrides
-  if (c >= 0x2066 && c <= 0x2069) return true;                         // isolates
-  if (c == 0x2028 || c == 0x2029 || c == 0xfeff) return true;          // separators, byte order
-  return (c & 0xfffeU) == 0xfffeU || (c >= 0xfdd0 && c <= 0xfdef);     // noncharacters
+  if (c == 0x200e || c == 0x200f || c == 0x61c) return true;        // direction marks
+  if (c >= 0x202a && c <= 0x202e) return true;                      // embeddings, overrides
+  if (c >= 0x2066 && c <= 0x2069) return true;                      // isolates
+  if (c == 0x2028 || c == 0x2029 || c == 0xfeff) return true;       // separators, byte order
+  return (c & 0xfffeU) == 0xfffeU || (c >= 0xfdd0 && c <= 0xfdef);  // noncharacters
 }
 
 void append_escaped(std::string& out, std::string_view text, const CodePoint& point) {

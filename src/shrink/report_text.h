@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Values and foreign text as they stand in the HTML report. Everything that returns markup is plain
-// ASCII or valid UTF-8 and well-formed as HTML text, as attribute value in double quotes and as XML.
-// Pure functions: the same input gives the same characters on every machine and in every locale.
+// ASCII or valid UTF-8 and well-formed as HTML text, as attribute value in double quotes and as
+// XML. Pure functions: the same input gives the same characters on every machine and in every
+// locale.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +39,8 @@ std::string number(double value, int significant_digits = 3);
 // With so many decimals and groups of three digits kept together; kNoValue when not finite.
 std::string fixed(double value, int decimals);
 std::string percent(double share, int decimals = 1);  // 0.123 is "12.3 %"
-// target / source as "1.90x" with a multiplication sign; nullopt-like kNoValue when it has no sense.
+// target / source as "1.90x" with a multiplication sign; nullopt-like kNoValue when it has no
+// sense.
 std::string factor(double source, double target);
 // "+2.1 %", "-60.8 %" with a true minus sign.
 std::string change(double source, double target, int decimals = 1);
