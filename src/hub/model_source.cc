@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/model_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <filesystem>
+#include <numeric>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "io/printable.h"
+
+namespace paring::hub {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSupported = "a MODEL is the path of a GGUF file";
+constexpr std::size_t kEntriesMax = 10'000;  // of a folder that are looked at for similar names
+constexpr std::size_t kMatchesMax = 5;
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// Insertions, deletions and substitutions that turn `a` into `b` (Levenshtein). Names are short.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row.back();
+}
+
+// Names of GGUF files in `folder`, the most similar to `wanted` first.
+std::vector<std::string> gguf_files(const fs::path& folder, const std::string& wanted) {
+  std::vector<std::pair<std::size_t, std::string>> found;
+  std::error_code failed;  // an unreadable folder has no matches
+  fs::directory_iterator entry(folder, fs::directory_options::skip_permission_denied, failed);
+  for (std::size_t i = 0; !failed && entry != fs::directory_iterator() && i < kEntriesMax; ++i) {
+    const std::string name = entry->path().filename().string();
+    if (lower(entry->path().extension().string()) == ".gguf") {
+      found.emplace_back(edit_distance(lower(name), lower(wanted)), name);
+    }
+    entry.increment(failed);
+  }
+  std::sort(found.begin(), found.end());
+  if (found.size() > kMatchesMax) found.resize(kMatchesMax);
+  std::vector<std::string> names;
+  for (auto& [distance, name] : found) names.push_back(std::move(name));
+  return names;
+}
+
+std::string listed(const fs::path& folder, const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    if (!text.empty()) text += ", ";
+    text += "'" + io::printable((folder / name).string()) + "'";
+  }
+  return text;
+}
+
+Error missing(const std::string& path) {
+  std::error_code failed;
+  const fs::path whole(path);
+  const fs::path folder = whole.has_parent_path() ? whole.parent_path() : fs::path(".");
+  Error error = not_found(fmt::format("there is no file '{}'", io::printable(path)));
+  if (!fs::is_directory(folder, failed)) {
+    error.hint = fmt::format("the folder '{}' does not exist either; {}",
+                             io::printable(folder.string()), kSupported);
+    return error;
+  }
+  const std::vector<std::string> names = gguf_files(folder, whole.filename().string());
+  error.hint =
+      names.empty()
+          ? fmt::format("there is no GGUF file in '{}'", io::printable(folder.string()))
+          : "did you mean " + listed(whole.has_parent_path() ? folder : fs::path(), names) + "?";
+  return error;
+}
+
+Error is_folder(const std::string& path) {
+  std::error_code failed;
+  const fs::path folder(path);
+  const bool is_hugging_face = fs::exists(folder / "config.json", failed);
+  Error error = unsupported(
+      fmt::format("'{}' is a folder{}", io::printable(path),
+                  is_hugging_face ? " in Hugging Face layout, which cannot be read yet" : ""));
+  const std::vector<std::string> names = gguf_files(folder, "");
+  error.hint = names.empty() ? std::string(kSupported) + "; convert the model to GGUF first"
+                             : "name a file in it: " + listed(folder, names);
+  return error;
+}
+
+}  // namespace
+
+Result<std::string> resolve_model(std::string_view spec) {
+  const std::string path(spec);
+  if (path.empty()) return invalid_argument("MODEL is empty", kSupported);
+  if (path.find('\0') != std::string::npos) {
+    return invalid_argument("MODEL holds a zero byte", kSupported);
+  }
+  std::error_code failed;
+  const fs::file_status status = fs::status(path, failed);
+  if (fs::is_directory(status)) return is_folder(path);
+  if (fs::exists(status)) return path;
+  // A file may be named hf:something; anything else with that prefix means the hub.
+  if (path.starts_with("hf:")) {
+    return unsupported(
+        fmt::format("'{}': models cannot be fetched from a hub yet", io::printable(path)),
+        std::string(kSupported) + "; download the GGUF file and name it");
+  }
+  if (status.type() == fs::file_type::none) {
+    return io_error(fmt::format("cannot look at '{}': {}", io::printable(path), failed.message()),
+                    "check the permissions of its folders");
+  }
+  return missing(path);
+}
+
+}  // namespace paring::hub
