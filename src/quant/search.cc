@@ -25,10 +25,11 @@ Lanes code_of(Lanes scaled, const Levels& levels) noexcept {
   return nearest(smaller(larger(scaled, levels.lowest), levels.highest));
 }
 
-// Weight of a value: its importance (or 1) times a term that grows with the value, as ggml does.
-// `floor` is the mean square of the row.
-float weight_of(float value, float importance, float floor) noexcept {
-  return importance * std::sqrt(floor + value * value);
+// Weight of a value. With an importance it is just that: the error then estimates what the layer's
+// output loses. (ggml multiplies by sqrt(floor + x^2) as well: on SmolLM2-135M in Q4_0 that gave a
+// KL divergence of 0.193 against 0.183 without.) `floor` is the mean square of the row.
+float weight_of(float value, const float* importance, float floor) noexcept {
+  return importance != nullptr ? *importance : std::sqrt(floor + value * value);
 }
 
 float mean_square(const float* source, std::size_t values) noexcept {
@@ -47,7 +48,7 @@ void load(BlockGroup& group, const float* source, const float* importance, std::
     const bool is_present = lane < blocks;
     const float* x = source + lane * kBlockValues;
     for (std::size_t i = 0; i < kBlockValues && is_present; ++i) {
-      const float given = importance == nullptr ? 1.0F : importance[lane * kBlockValues + i];
+      const float* given = importance == nullptr ? nullptr : importance + lane * kBlockValues + i;
       weights[i] = weight_of(x[i], given, floor);
       weight_max = std::max(weight_max, weights[i]);
       extreme = std::max(extreme, std::fabs(x[i]));
