@@ -5,8 +5,9 @@
 use std::io::{self, Write};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
+use minijinja_contrib::pycompat::unknown_method_callback;
 
 use crate::python_json::tojson;
 use crate::status::{Code, Failure};
@@ -98,6 +99,35 @@ fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
 }
 
+/// Python's methods on strings, maps and lists. `title` is ours: Python begins a word after anything
+/// that is not a letter, pycompat after white space only.
+fn python_method(
+    state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    if let (Some(text), "title", []) = (value.as_str(), method, args) {
+        let mut titled = String::with_capacity(text.len());
+        let mut inside_word = false;
+        for character in text.chars() {
+            if inside_word {
+                titled.extend(character.to_lowercase());
+            } else {
+                titled.extend(character.to_uppercase());
+            }
+            inside_word = character.is_lowercase() || character.is_uppercase();
+        }
+        return Ok(Value::from(titled));
+    }
+    unknown_method_callback(state, value, method, args)
+}
+
+/// Whatever has a length and items, as in Python: maps and strings too.
+fn is_sequence(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
+}
+
 /// C's strftime on the local time: what Python's datetime.now().strftime calls too.
 fn strftime(format: &str, now: i64) -> Result<String, Error> {
     let fail = |text: &'static str| Error::new(ErrorKind::InvalidOperation, text);
@@ -126,7 +156,8 @@ fn strftime(format: &str, now: i64) -> Result<String, Error> {
 }
 
 fn failure(error: &Error, limits: Limits) -> Failure {
-    let line = error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
+    let line =
+        error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
     let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
     match error.kind() {
         ErrorKind::OutOfFuel => Failure::new(
@@ -156,9 +187,10 @@ impl ChatTemplate {
             .build()
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
         environment.set_syntax(syntax);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(python_method);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", tojson);
+        environment.add_test("sequence", is_sequence);
         environment
             .add_template_owned(NAME, neutral_generation_tags(source))
             .map_err(|error| failure(&error, limits))?;
@@ -169,7 +201,9 @@ impl ChatTemplate {
         let messages: Vec<Value> = render
             .messages
             .iter()
-            .map(|message| Value::from_pairs([("role", message.role), ("content", message.content)]))
+            .map(|message| {
+                Value::from_pairs([("role", message.role), ("content", message.content)])
+            })
             .collect();
         let now = render.now;
         let clock = Value::from_function(move |format: String| strftime(&format, now));
@@ -183,10 +217,8 @@ impl ChatTemplate {
             ("documents", Value::from(())),
             ("strftime_now", clock),
         ]);
-        let template = self
-            .environment
-            .get_template(NAME)
-            .map_err(|error| failure(&error, self.limits))?;
+        let template =
+            self.environment.get_template(NAME).map_err(|error| failure(&error, self.limits))?;
         let mut out = Bounded { bytes: Vec::new(), limit: self.limits.output_bytes };
         template
             .render_captured_to(context, &mut out)

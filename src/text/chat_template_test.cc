@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chat templates against Jinja2 (tools/make_chat_golden.py), and templates that mean harm.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "text/chat_template.h"
+#include "text/fixture_for_test.h"
+
+namespace paring::text {
+namespace {
+
+using Template = std::shared_ptr<const ChatTemplate>;
+
+Template made(std::string_view source) {
+  auto created = ChatTemplate::create(source, "<BOS>", "<EOS>");
+  EXPECT_TRUE(created.has_value()) << created.error().text();
+  return created.has_value() ? *created : nullptr;
+}
+
+Result<std::string> rendered(std::string_view source) {
+  auto created = ChatTemplate::create(source, "<BOS>", "<EOS>");
+  if (!created.has_value()) return created.error();
+  const ChatMessage message{"user", "hi"};
+  return (*created)->render_at({&message, 1}, true, 0);
+}
+
+void expect_error(std::string_view source, ErrorCode code, const std::string& part) {
+  const Result<std::string> text = rendered(source);
+  ASSERT_FALSE(text.has_value()) << source;
+  EXPECT_EQ(text.error().code, code) << text.error().text();
+  EXPECT_NE(text.error().message.find(part), std::string::npos) << text.error().text();
+}
+
+TEST(ChatTemplate, RendersAsJinja2) {
+  setenv("TZ", "UTC", 1);
+  tzset();
+  const auto golden = nlohmann::json::parse(read_test_file("chat/golden.json"));
+  int equal = 0;
+  for (const auto& item : golden.at("cases")) {
+    const std::string name = item.at("template");
+    const auto chat_template = made(golden.at("templates").at(name).get<std::string>());
+    ASSERT_NE(chat_template, nullptr);
+    std::vector<ChatMessage> messages;
+    for (const auto& message : golden.at("chats").at(item.at("chat").get<std::string>())) {
+      messages.push_back({message.at("role"), message.at("content")});
+    }
+    const auto text = chat_template->render_at(messages, item.at("add_generation_prompt"),
+                                               golden.at("now").get<std::int64_t>());
+    const std::string what = name + " " + item.at("chat").get<std::string>();
+    if (item.contains("error")) {
+      ASSERT_FALSE(text.has_value()) << what;
+      EXPECT_EQ(text.error().code, ErrorCode::kInvalidArgument);
+      EXPECT_NE(text.error().message.find(item.at("error").get<std::string>()), std::string::npos)
+          << text.error().text();
+    } else {
+      ASSERT_TRUE(text.has_value()) << what << ": " << text.error().text();
+      EXPECT_EQ(*text, item.at("text").get<std::string>()) << what;
+    }
+    ++equal;
+  }
+  EXPECT_GE(equal, 80);
+  std::printf("  %d renderings compared\n", equal);
+}
+
+TEST(ChatTemplate, StopsEndlessWork) {
+  expect_error("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+               ErrorCode::kExhausted, "template instructions");
+  expect_error("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", ErrorCode::kInvalidArgument,
+               "recursion");
+  expect_error("{% for a in range(3000) %}{{ 'x' * 10000 }}{% endfor %}", ErrorCode::kExhausted,
+               "longer than");
+  expect_error("{{ 'x' * 999999999 }}", ErrorCode::kInvalidArgument, "too large");
+  expect_error("{{ range(999999999) | list }}", ErrorCode::kInvalidArgument, "range");
+}
+
+TEST(ChatTemplate, RefusesWhatIsNotATemplate) {
+  expect_error("{% if %}", ErrorCode::kCorrupt, "does not parse");
+  expect_error("{{ unclosed", ErrorCode::kCorrupt, "does not parse");
+  expect_error("{% for x in y %}", ErrorCode::kCorrupt, "does not parse");
+  expect_error("{% include 'other' %}", ErrorCode::kInvalidArgument, "failed");
+  expect_error("{{ messages[0].content.no_such_method() }}", ErrorCode::kInvalidArgument, "failed");
+  expect_error("{{ messages | no_such_filter }}", ErrorCode::kInvalidArgument, "no_such_filter");
+  expect_error("\xFF{{ 1 }}", ErrorCode::kInvalidArgument, "UTF-8");
+  expect_error(std::string(kTemplateBytesMax + 1, 'x'), ErrorCode::kInvalidArgument, "limit");
+  expect_error("{{ strftime_now('" + std::string(300, 'y') + "') }}", ErrorCode::kInvalidArgument,
+               "strftime_now");
+  expect_error(std::string(2000, '(').insert(0, "{{ ") + "1" + std::string(2000, ')') + " }}",
+               ErrorCode::kCorrupt, "does not parse");
+}
+
+TEST(ChatTemplate, TheSandboxHasNoWayOut) {
+  for (const char* source :
+       {"{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ messages.__init__.__globals__ }}",
+        "{{ self._TemplateReference__context }}",
+        "{{ cycler.__init__.__globals__.os.popen('id') }}"}) {
+    const Result<std::string> text = rendered(source);
+    EXPECT_FALSE(text.has_value() && !text->empty()) << source << " gave " << *text;
+  }
+}
+
+TEST(ChatTemplate, RefusesMessagesBeyondTheLimits) {
+  const Template chat_template = made("{{ messages[0].content }}");
+  const ChatMessage broken{"user", "\xFF"};
+  auto text = chat_template->render({&broken, 1}, false);
+  ASSERT_FALSE(text.has_value());
+  EXPECT_EQ(text.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(text.error().message.find("message 0"), std::string::npos);
+  const ChatMessage large{"user", std::string(kChatBytesMax, 'x')};
+  text = chat_template->render({&large, 1}, false);
+  ASSERT_FALSE(text.has_value());
+  EXPECT_EQ(text.error().code, ErrorCode::kInvalidArgument);
+  const std::vector<ChatMessage> many(kChatMessagesMax + 1);
+  EXPECT_FALSE(chat_template->render(many, false).has_value());
+  EXPECT_FALSE(chat_template->render({}, false).has_value());  // messages[0] of none
+}
+
+TEST(ChatTemplate, IsSharedByThreads) {
+  const Template chat_template =
+      made("{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}");
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (std::size_t t = 0; t < wrong.size(); ++t) {
+    threads.emplace_back([&, t] {
+      const ChatMessage message{"user", std::to_string(t)};
+      for (int i = 0; i < 200; ++i) {
+        const auto text = chat_template->render({&message, 1}, false);
+        if (!text.has_value() || *text != "user:" + std::to_string(t) + ";") ++wrong[t];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, std::vector<int>(4, 0));
+}
+
+}  // namespace
+}  // namespace paring::text
