@@ -69,10 +69,19 @@ def test_a_missing_tensor(paring, tmp_path):
 
 
 def test_an_unknown_command_and_option(paring, tiny):
-    for words in (["shrinkify"], ["run", tiny, "--no-such-option"], ["quantize", tiny, "Q9_9"]):
+    for words in (["shrinkify"], ["run", tiny, "--no-such-option"], ["quantize", tiny, "unused.gguf", "--type", "Q9_9"]):
         done = paring(*words)
         assert done.code == 2, (words, done.code, done.err)
         assert done.err.strip() != ""
+
+
+def test_a_file_that_is_there_is_not_replaced_unasked(paring, tiny, tmp_path):
+    out = tmp_path / "out.gguf"
+    out.write_bytes(b"older")
+    done = paring("quantize", tiny, out, "--type", "Q8_0")
+    assert done.code != 0
+    assert_one_sentence(done, done.code, "out.gguf", "--force")
+    assert out.read_bytes() == b"older"
 
 
 def test_a_size_that_is_none(paring, tiny, tmp_path):
@@ -92,7 +101,7 @@ def test_a_budget_that_nothing_meets(paring, tiny, tmp_path):
 def test_a_folder_that_cannot_be_written(paring, tiny, tmp_path):
     """Root may write everywhere, except below a file and on /proc."""
     missing = tmp_path / "no-such-folder"
-    done = paring("quantize", tiny, "Q8_0", "--out", missing / "out.gguf")
+    done = paring("quantize", tiny, missing / "out.gguf", "--type", "Q8_0")
     assert done.code in (NOT_FOUND, IO)
     assert_one_sentence(done, done.code, "no-such-folder", ";")
     assert not missing.exists()
@@ -103,14 +112,14 @@ def test_a_folder_that_cannot_be_written(paring, tiny, tmp_path):
         target = "/proc/out.gguf"
     else:
         target = locked / "out.gguf"
-    done = paring("quantize", tiny, "Q8_0", "--out", target)
+    done = paring("quantize", tiny, target, "--type", "Q8_0")
     assert done.code in (NOT_FOUND, IO)
     assert_one_sentence(done, done.code, "out.gguf", ";")
     assert list(locked.iterdir()) == []
 
 
 def test_a_full_disk(paring, model, small_disk):
-    done = paring("quantize", model, "Q8_0", "--out", small_disk / "out.gguf")
+    done = paring("quantize", model, small_disk / "out.gguf", "--type", "Q8_0", "--no-importance")
     assert done.code in (IO, EXHAUSTED)
     assert_one_sentence(done, done.code, "out.gguf", ";")
     assert list(small_disk.iterdir()) == []
@@ -119,7 +128,7 @@ def test_a_full_disk(paring, model, small_disk):
 def test_a_full_disk_keeps_the_old_file(paring, tiny, model, small_disk):
     out = small_disk / "out.gguf"
     out.write_bytes(b"older")
-    assert paring("quantize", model, "Q8_0", "--out", out).code != 0
+    assert paring("quantize", model, out, "--type", "Q8_0", "--no-importance", "--force").code != 0
     assert out.read_bytes() == b"older"
     assert [p.name for p in small_disk.iterdir()] == ["out.gguf"]
 
@@ -128,7 +137,7 @@ def test_a_file_size_limit(paring, tiny, tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, 64 * 1024))
 
-    done = paring("quantize", tiny, "Q8_0", "--out", tmp_path / "out.gguf", before=limit)
+    done = paring("quantize", tiny, tmp_path / "out.gguf", "--type", "Q8_0", before=limit)
     assert done.code in (IO, EXHAUSTED)
     assert_one_sentence(done, done.code, "out.gguf")
     assert list(tmp_path.iterdir()) == []

@@ -27,8 +27,8 @@ BANNED = [
     (r"\b(f|v|vf)?printf\s*\(|\bputs\s*\(|\bfmt::print\b", PRINTING,
      r"^src/(cli/|base/(log|check|progress|result))|_test\.cc$|^(bench|fuzz)/"),
     (r"\babort\s*\(", "use PARING_CHECK (base/check.h) for a bug of ours, Error for the world", r"^src/base/|^fuzz/"),
-    # A constructor that is private cannot be reached by std::make_unique: unique_ptr<T>(new T(...)) is the way.
-    (r"^(?!.*unique_ptr<).*\bnew\s+[A-Za-z_:]", "use std::make_unique or a container", r"^$"),
+    # A constructor that is private cannot be reached by std::make_unique: a smart pointer around new T(...) is the way.
+    (r"^(?!.*(unique|shared)_ptr<)[^\n]*\bnew\s+[A-Za-z_:]", "use std::make_unique or a container", r"^$"),
     (r"\bdelete\b(?!\s*[;,)])|\bdelete\s*\[\s*\]", "use std::unique_ptr or a container", r"^$"),
     (r"\brand\s*\(|\bsrand\s*\(", "use a counter-based generator with a seed", r"^$"),
     (r"\bstd::regex\b|#\s*include\s*<regex>", "std::regex recurses on input; write a small parser",
@@ -193,7 +193,7 @@ def function_sizes(repo):
 
 def ascii_sources(repo):
     """What a reader cannot tell apart must not decide anything. Tests of text handling may show their text."""
-    for path, text in repo.texts(CXX + SCRIPTS):
+    for path, text in repo.texts(CXX + (".sh", ".cmake", ".rs")):
         if path.endswith("_test.cc"):
             continue
         for number, line in enumerate(text.split("\n"), 1):

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exact numerics against llama.cpp: perplexity and log-probabilities of SmolLM2 on the pinned text
+// (tests/data/golden/smollm2.json, made by tools/make_golden.py). Needs the model, which ./test and
+// ./quickstart fetch into models/; without it the test is skipped, and says so.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/progress.h"
+#include "base/sha256.h"
+#include "engine/loaded_model.h"
+#include "measure/compare.h"
+#include "measure/windows.h"
+
+namespace paring::measure {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kModel = PARING_SOURCE_DIR "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+// Sanitized builds are some ten times slower; one window enters the same code.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::size_t kWindows = 1;
+#else
+constexpr std::size_t kWindows = 8;
+#endif
+
+std::string read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Keeps copies of the logits of some positions of one window.
+class CaptureSink : public model::LogitsSink {
+ public:
+  CaptureSink(std::size_t first_position, std::vector<std::size_t> positions)
+      : first_position_(first_position),
+        positions_(std::move(positions)),
+        rows(positions_.size()) {}
+
+  void consume(Worker& worker, const model::LogitsChunk& chunk) override {
+    if (worker.index() != 0) return;
+    for (std::size_t i = 0; i < positions_.size(); ++i) {
+      const std::size_t row = positions_[i] - first_position_;
+      if (row < chunk.first || row >= chunk.first + chunk.rows) continue;
+      const float* logits = chunk.logits + (row - chunk.first) * chunk.vocabulary;
+      rows[i].assign(logits, logits + chunk.vocabulary);
+    }
+  }
+
+ private:
+  std::size_t first_position_;
+  std::vector<std::size_t> positions_;
+
+ public:
+  std::vector<std::vector<float>> rows;
+};
+
+double log_sum_exp(const std::vector<float>& logits) {
+  const double peak = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - peak);
+  return peak + std::log(sum);
+}
+
+// Divergence from the golden distribution, with all tokens that it does not list as one event: a
+// lower bound of the whole divergence that misses only differences inside the tail.
+double divergence(const Json& golden, const std::vector<float>& logits, double* worst) {
+  const double log_sum = log_sum_exp(logits);
+  double kl = 0, tail = 1;
+  for (std::size_t i = 0; i < golden["tokens"].size(); ++i) {
+    const double p = golden["log_probabilities"][i].get<double>();
+    const double q = static_cast<double>(logits[golden["tokens"][i].get<std::size_t>()]) - log_sum;
+    kl += std::exp(p) * (p - q);
+    tail -= std::exp(q);
+    *worst = std::max(*worst, std::abs(p - q));
+  }
+  const double golden_tail = golden["tail_mass"].get<double>();
+  if (golden_tail > 1e-6 && tail > 0) kl += golden_tail * std::log(golden_tail / tail);
+  return kl;
+}
+
+class Golden : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(kModel)) GTEST_SKIP() << kModel << " is not there";
+    golden_ = Json::parse(read(PARING_SOURCE_DIR "/tests/data/golden/smollm2.json"));
+    auto executor = Executor::create({});
+    ASSERT_TRUE(executor) << executor.error().text();
+    executor_ = std::move(*executor);
+    auto loaded = engine::LoadedModel::load(kModel, *executor_, {});
+    ASSERT_TRUE(loaded) << loaded.error().text();
+    loaded_ = std::make_unique<engine::LoadedModel>(std::move(*loaded));
+    const std::string text =
+        read(std::string(PARING_SOURCE_DIR "/") + golden_["text"].get<std::string>());
+    auto windows = cut_windows(*loaded_->tokenizer, loaded_->add_bos, "golden", text,
+                               {.windows_max = golden_["windows"].get<std::size_t>()});
+    ASSERT_TRUE(windows) << windows.error().text();
+    windows_ = std::move(*windows);
+    ASSERT_EQ(windows_.sha256, golden_["text_sha256"].get<std::string>());
+    auto evaluator = Evaluator::create(loaded_->model->spec(), windows_.context, *executor_);
+    ASSERT_TRUE(evaluator) << evaluator.error().text();
+    evaluator_ = std::move(*evaluator);
+  }
+
+  Json golden_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<engine::LoadedModel> loaded_;
+  Windows windows_;
+  std::unique_ptr<Evaluator> evaluator_;
+};
+
+TEST_F(Golden, TokensAreThoseOfThePeer) {
+  ASSERT_EQ(windows_.windows.size(), golden_["windows"].get<std::size_t>());
+  const auto first = golden_["first_tokens"].get<std::vector<std::int32_t>>();
+  const auto last = golden_["last_tokens"].get<std::vector<std::int32_t>>();
+  const auto& begin = windows_.windows.front();
+  const auto& end = windows_.windows.back();
+  EXPECT_TRUE(std::equal(first.begin(), first.end(), begin.begin()));
+  EXPECT_TRUE(std::equal(last.rbegin(), last.rend(), end.rbegin()));
+}
+
+TEST_F(Golden, ExactPerplexityAgreesWithinFiveHundredthsOfAPercent) {
+  windows_.windows.resize(kWindows);
+  const model::ModelView view(*loaded_->model);
+
+  const auto found = perplexity(*evaluator_, view, windows_, kExactOptions, silent_progress());
+  ASSERT_TRUE(found) << found.error().text();
+  const double expected = golden_["perplexity_after_window"][kWindows - 1].get<double>();
+  EXPECT_NEAR(found->value / expected, 1.0, 5e-4);
+}
+
+TEST_F(Golden, ExactLogProbabilitiesDivergeByAtMostOneHundredThousandth) {
+  const model::ModelView view(*loaded_->model);
+  double sum = 0, worst = 0;
+  std::size_t count = 0;
+  for (std::size_t w = 0; w < kWindows; ++w) {
+    std::vector<const Json*> rows;
+    std::vector<std::size_t> positions;
+    for (const Json& row : golden_["positions"]) {
+      if (row["window"].get<std::size_t>() != w) continue;
+      rows.push_back(&row);
+      positions.push_back(row["position"].get<std::size_t>());
+    }
+    CaptureSink sink(windows_.first_scored(), positions);
+    model::ForwardOptions options;
+    options.sink = &sink;
+    const auto ran = evaluator_->run_window(view, windows_.windows[w], windows_.scored_rows() + 1,
+                                            kExactOptions, options);
+    ASSERT_TRUE(ran) << ran.error().text();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      ASSERT_FALSE(sink.rows[i].empty()) << "no logits at position " << positions[i];
+      sum += divergence(*rows[i], sink.rows[i], &worst);
+      ++count;
+    }
+  }
+  ASSERT_EQ(count, kWindows * 4);
+  const double mean = sum / static_cast<double>(count);
+  RecordProperty("kl_mean_1e9", std::to_string(mean * 1e9));
+  RecordProperty("log_probability_error_max", std::to_string(worst));
+  EXPECT_LT(mean, 1e-5);
+  EXPECT_GT(mean, -1e-6);
+  // Seen: 0.00015 on AVX-512. Sums in another order than the peer's leave no more.
+  EXPECT_LT(worst, 0.002);
+}
+
+}  // namespace
+}  // namespace paring::measure
