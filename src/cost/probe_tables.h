@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inner loops of the probes, one table an instruction set, named as the kernel tables. Contract
+// of every entry: allocates nothing, keeps no state, throws nothing. Everything in an ISA folder
+// but its table has internal linkage. Loops over accumulators are unrolled by pragma: rolled up,
+// GCC keeps the accumulators in memory and the probe measures that.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace paring::cost {
+
+struct ProbeTable {
+  const char* isa;
+  // Loads every byte once, in order; the xor of its 64-bit words. REQUIRES: 64-byte alignment and a
+  // multiple of 512 bytes.
+  std::uint64_t (*read)(const std::byte* memory, std::size_t bytes) noexcept;
+  // `rounds` rounds of independent fused multiply-adds; a value that depends on all of them.
+  float (*multiply_f32)(std::uint64_t rounds) noexcept;
+  double multiply_f32_operations;  // of one round; 2 a multiply-add
+  // The same for products of 8-bit integers, summed in the widest way that the kernels use.
+  std::int32_t (*multiply_int8)(std::uint64_t rounds) noexcept;
+  double multiply_int8_operations;
+};
+
+extern const ProbeTable kReferenceProbes;
+extern const ProbeTable kAvx2Probes;
+extern const ProbeTable kAvx512Probes;
+
+}  // namespace paring::cost

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cost/probes.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/process.h"
+#include "cost/machine.h"
+#include "cost/probe_tables.h"
+#include "kernels/ops.h"
+
+namespace paring::cost {
+namespace {
+
+constexpr std::size_t kGrainBytes = 4096;  // workers' parts begin at pages
+constexpr std::size_t kBufferBytesMin = std::size_t{128} << 20;
+constexpr std::size_t kBufferBytesMax = std::size_t{1} << 30;
+constexpr std::size_t kRunsMin = 5;
+constexpr std::size_t kRunsMax = 200;
+
+constexpr const ProbeTable* kTables[] = {
+#if defined(__x86_64__)
+    &kAvx512Probes,
+    &kAvx2Probes,
+#endif
+    &kReferenceProbes,
+};
+
+Result<const ProbeTable*> find_table(const std::string& wanted) {
+  const std::string isa = wanted.empty() ? kernels::kernels().isa : wanted;
+  if (kernels::find_kernels(isa.c_str()) == nullptr) {
+    return unsupported(fmt::format("this CPU cannot run the instruction-set level '{}'", isa),
+                       "`paring info` lists the levels that it can run");
+  }
+  for (const ProbeTable* table : kTables) {
+    if (isa == table->isa) return table;
+  }
+  return &kReferenceProbes;  // a level of the kernels without probes of its own
+}
+
+std::size_t default_buffer_bytes() {
+  std::size_t bytes = std::max(kBufferBytesMin, 4 * read_machine().l3_bytes);
+  bytes = std::min(bytes, kBufferBytesMax);
+  if (const auto available = available_memory()) {
+    bytes = std::min(bytes, static_cast<std::size_t>(*available / 4));
+  }
+  return bytes;
+}
+
+// Seconds from the moment all workers stand ready until the last has done `work`.
+double time_once(Executor& executor, const std::function<void(Worker&)>& work) {
+  double start = 0;
+  double end = 0;
+  executor.run([&](Worker& worker) {
+    worker.barrier();
+    if (worker.is_first()) start = system_clock().monotonic_seconds();
+    work(worker);
+    worker.barrier();
+    if (worker.is_first()) end = system_clock().monotonic_seconds();
+  });
+  return std::max(end - start, 1e-9);
+}
+
+// The shortest time of a run among those that `seconds` have room for, after one to warm up.
+double time_best(Executor& executor, double seconds, const std::function<void(Worker&)>& work) {
+  double left = seconds - time_once(executor, work);
+  double best = time_once(executor, work);
+  for (std::size_t run = 1; run < kRunsMin || (left > 0 && run < kRunsMax); ++run) {
+    const double time = time_once(executor, work);
+    best = std::min(best, time);
+    left -= time;
+  }
+  return best;
+}
+
+// A worker's own result, so that no call can be left out; on a cache line of its own.
+struct alignas(64) Sink {
+  std::uint64_t value = 0;
+};
+
+double measure_read(Executor& executor, const ProbeTable& table, AlignedBuffer& buffer,
+                    double seconds) {
+  std::vector<Sink> sinks(executor.threads());
+  const auto part_of = [&](Worker& worker) { return worker.split(buffer.bytes(), kGrainBytes); };
+  executor.run([&](Worker& worker) {  // first touch by the reader: its own NUMA node
+    const Range part = part_of(worker);
+    std::memset(buffer.data() + part.begin, 0x5a, part.size());
+  });
+  const double time = time_best(executor, seconds, [&](Worker& worker) {
+    const Range part = part_of(worker);
+    sinks[worker.index()].value ^= table.read(buffer.data() + part.begin, part.size());
+  });
+  // Every part is a multiple of two equal words, so the xor of all words is 0.
+  for (const Sink& sink : sinks) PARING_CHECK(sink.value == 0, "the read probe lost bytes");
+  return static_cast<double>(buffer.bytes()) / time;
+}
+
+// Operations a second of all workers together; `rounds` is raised until a run is long enough to
+// time.
+double measure_rate(Executor& executor, double operations_per_round, double seconds,
+                    const std::function<void(std::uint64_t rounds, Sink& sink)>& work) {
+  constexpr double kRunSeconds = 0.003;  // short enough to fall between interruptions
+  std::vector<Sink> sinks(executor.threads());
+  std::uint64_t rounds = 1000;
+  const auto job = [&](Worker& worker) { work(rounds, sinks[worker.index()]); };
+  for (double time = time_once(executor, job); time < kRunSeconds;) {
+    rounds *= 2;
+    time = time_once(executor, job);
+  }
+  const double time = time_best(executor, seconds, job);
+  return operations_per_round * static_cast<double>(rounds) *
+         static_cast<double>(executor.threads()) / time;
+}
+
+}  // namespace
+
+Result<Probes> measure_probes(Executor& executor, const ProbeOptions& options) {
+  PARING_TRY(const ProbeTable* const table, find_table(options.isa));
+  const std::size_t wanted =
+      options.buffer_bytes != 0 ? options.buffer_bytes : default_buffer_bytes();
+  const std::size_t bytes = std::max(wanted / kGrainBytes, std::size_t{1}) * kGrainBytes;
+  PARING_TRY(AlignedBuffer buffer, AlignedBuffer::create(bytes));
+
+  Probes probes;
+  probes.isa = table->isa;
+  probes.threads = executor.threads();
+  probes.read_bytes_per_second = measure_read(executor, *table, buffer, options.seconds);
+  probes.f32_operations_per_second =
+      measure_rate(executor, table->multiply_f32_operations, options.seconds,
+                   [table](std::uint64_t rounds, Sink& sink) {
+                     sink.value += static_cast<std::uint64_t>(table->multiply_f32(rounds));
+                   });
+  probes.int8_operations_per_second =
+      measure_rate(executor, table->multiply_int8_operations, options.seconds,
+                   [table](std::uint64_t rounds, Sink& sink) {
+                     sink.value += static_cast<std::uint32_t>(table->multiply_int8(rounds));
+                   });
+  return probes;
+}
+
+}  // namespace paring::cost
