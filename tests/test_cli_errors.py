@@ -69,7 +69,8 @@ def test_a_missing_tensor(paring, tmp_path):
 
 
 def test_an_unknown_command_and_option(paring, tiny):
-    for words in (["shrinkify"], ["run", tiny, "--no-such-option"], ["quantize", tiny, "unused.gguf", "--type", "Q9_9"]):
+    no_type = ["quantize", tiny, "unused.gguf", "--type", "Q9_9"]
+    for words in (["shrinkify"], ["run", tiny, "--no-such-option"], no_type):
         done = paring(*words)
         assert done.code == 2, (words, done.code, done.err)
         assert done.err.strip() != ""

@@ -26,7 +26,8 @@ BANNED = [
      r"^src/(cli/|base/(log|check|progress|result))|_test\.cc$"),
     (r"\b(f|v|vf)?printf\s*\(|\bputs\s*\(|\bfmt::print\b", PRINTING,
      r"^src/(cli/|base/(log|check|progress|result))|_test\.cc$|^(bench|fuzz)/"),
-    (r"\babort\s*\(", "use PARING_CHECK (base/check.h) for a bug of ours, Error for the world", r"^src/base/|^(bench|fuzz)/"),
+    (r"\babort\s*\(", "use PARING_CHECK (base/check.h) for a bug of ours, Error for the world",
+     r"^src/base/|^(bench|fuzz)/"),
     # A constructor that is private cannot be reached by std::make_unique: a smart pointer around new T(...) is the way.
     (r"^(?!.*(unique|shared)_ptr<)[^\n]*\bnew\s+[A-Za-z_:]", "use std::make_unique or a container", r"^$"),
     (r"\bdelete\b(?!\s*[;,)])|\bdelete\s*\[\s*\]", "use std::unique_ptr or a container", r"^$"),

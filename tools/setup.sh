@@ -153,7 +153,8 @@ PY
 # The stamp beside the file names all that it was made from, so that a changed tool makes it again.
 make_reference() {
   local want stamp=$reference.made-from
-  want=$(cat tools/make_reference.py tools/gguf_files.py tools/requirements.txt | sha256sum | cut -d' ' -f1)-$model_sha256
+  want=$(cat tools/make_reference.py tools/gguf_files.py tools/requirements.txt | sha256sum | cut -d' ' -f1)
+  want+=-$model_sha256
   if [ -f "$reference" ] && [ "$(cat "$stamp" 2> /dev/null)" = "$want" ]; then
     say "$reference is there"
     return
