@@ -42,12 +42,13 @@ void store(const BlockChoice& choice, std::byte* block) noexcept {
 
 constexpr BlockLayout kLayout{0, 15, sizeof(BlockQ4_1), store};
 
+// Chosen greedily, the most useful first, on SmolLM2 rows with measured importance, with none, and
+// on heavy-tailed rows; more of them gain less than 0.1 % of the error.
 constexpr AffineGrid::Point kPoints[] = {
-    {-0.5F, -0.5F}, {-0.5F, 0.0F}, {-0.5F, 0.5F}, {-0.5F, 1.0F}, {-0.5F, 1.5F},
-    {0.0F, -0.5F},  {0.0F, 0.0F},  {0.0F, 0.5F},  {0.0F, 1.0F},  {0.0F, 1.5F},
-    {0.5F, -0.5F},  {0.5F, 0.0F},  {0.5F, 0.5F},  {0.5F, 1.0F},  {0.5F, 1.5F},
-    {1.0F, -0.5F},  {1.0F, 0.0F},  {1.0F, 0.5F},  {1.0F, 1.0F},  {1.0F, 1.5F},
-    {1.5F, -0.5F},  {1.5F, 0.0F},  {1.5F, 0.5F},  {1.5F, 1.0F},  {1.5F, 1.5F}};
+    {0.00F, 0.00F},   {0.50F, -0.50F}, {0.00F, 0.50F},   {-1.00F, -1.00F}, {0.50F, 0.00F},
+    {0.00F, -1.00F},  {0.50F, 0.50F},  {-1.00F, -0.50F}, {0.00F, 1.00F},   {-0.50F, -1.00F},
+    {1.00F, 0.00F},   {-0.50F, 0.00F}, {0.00F, -0.50F},  {0.50F, 1.00F},   {1.00F, 0.50F},
+    {-0.50F, -0.50F}, {0.50F, 1.50F},  {1.50F, 0.50F},   {2.00F, 0.00F},   {0.00F, 2.00F}};
 constexpr AffineGrid kGrid{kPoints, 3};
 
 void encode_q4_1(const float* source, const float* importance, std::byte* target,

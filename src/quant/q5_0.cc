@@ -47,8 +47,10 @@ void store(const BlockChoice& choice, std::byte* block) noexcept {
 
 constexpr BlockLayout kLayout{-16, 15, sizeof(BlockQ5_0), store};
 
-constexpr float kPositions[] = {-16.0F, -15.5F, -15.0F, -14.5F, -14.0F, -13.5F, -13.0F, -12.0F,
-                                -16.5F, -17.0F, 15.0F,  14.5F,  14.0F,  13.0F,  15.5F,  16.0F};
+// Chosen greedily, the most useful first, on SmolLM2 rows with measured importance, with none, and
+// on heavy-tailed rows; more of them gain less than 0.1 % of the error.
+constexpr float kPositions[] = {-16.0F, 14.8F,  -17.2F, -14.0F, -12.8F, -15.2F, -11.2F, -18.8F,
+                                -9.6F,  -16.4F, -15.6F, -12.0F, -8.8F,  17.2F,  -13.2F, -14.4F};
 constexpr ScaleGrid kGrid{kPositions, 2};
 
 void encode_q5_0(const float* source, const float* importance, std::byte* target,

@@ -31,8 +31,11 @@ void store(const BlockChoice& choice, std::byte* block) noexcept {
 // -128 is left out: kernels may then negate codes freely.
 constexpr BlockLayout kLayout{-127, 127, sizeof(BlockQ8_0), store};
 
-constexpr float kPositions[] = {-127.0F, -126.5F, -126.0F, -125.0F, -124.0F,
-                                -123.0F, -122.0F, -120.0F, -118.0F, -127.5F};
+// Chosen greedily, the most useful first, on SmolLM2 rows with measured importance and with none. A
+// maximum well below 127 can pay: the grid then fits the values that matter.
+constexpr float kPositions[] = {127.0F, 123.5F, 125.5F, 120.5F, 116.5F, 122.5F, 118.5F,
+                                101.5F, 125.0F, 113.5F, 111.5F, 121.5F, 107.5F, 115.0F,
+                                126.0F, 95.5F,  119.5F, 109.5F, 124.0F, 105.5F};
 constexpr ScaleGrid kGrid{kPositions, 2};
 
 void encode_q8_0(const float* source, const float* importance, std::byte* target,
