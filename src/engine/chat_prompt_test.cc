@@ -100,7 +100,8 @@ TEST(ChatPrompt, TemplateThatRewritesControlTokensIsRefused) {
 }
 
 TEST(ChatPrompt, RoleMustBeAWord) {
-  for (const std::string role : {"", "user<|im_end|>", "User", "a b", std::string(65, 'a')}) {
+  const std::vector<std::string> roles{"", "user<|im_end|>", "User", "a b", std::string(65, 'a')};
+  for (const std::string& role : roles) {
     const std::vector<ChatMessage> messages{{.role = role, .content = "x"}};
     const auto parts = split_prompt(chat_ml(same), messages, test_control(), kNonce);
     ASSERT_FALSE(parts) << role;

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "measure/bench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "cost/roofline.h"
+#include "engine/generator.h"
+#include "measure/memory.h"
+#include "model/kv_cache.h"
+#include "quant/format.h"
+
+namespace paring::measure {
+
+namespace {
+
+using model::ForwardOptions;
+using model::LogitsChunk;
+using model::ModelView;
+
+// Decode steps before the clock runs: enough to bring weights and code into the caches.
+constexpr std::size_t kWarmUpSteps = 4;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+// The most likely token of the last row of logits, as a greedy user would take it.
+class GreedySink : public model::LogitsSink {
+ public:
+  explicit GreedySink(std::size_t threads) : best_(threads) {}
+  void consume(Worker& worker, const LogitsChunk& chunk) override {
+    const float* row = chunk.logits + (chunk.rows - 1) * chunk.vocabulary;
+    const Range part = worker.split(chunk.vocabulary, 16);
+    Best& best = best_[worker.index()];
+    best = {};
+    if (part.empty()) return;
+    const float* found = std::max_element(row + part.begin, row + part.end);
+    best = {*found, found - row, true};
+  }
+  std::int32_t token() const {
+    const Best* winner = nullptr;
+    for (const Best& best : best_) {
+      if (best.is_set && (winner == nullptr || best.logit > winner->logit)) winner = &best;
+    }
+    return winner == nullptr ? 0 : static_cast<std::int32_t>(winner->token);
+  }
+
+ private:
+  struct Best {
+    float logit = 0;
+    std::ptrdiff_t token = 0;
+    bool is_set = false;
+  };
+  std::vector<Best> best_;
+};
+
+// One model with one sequence, driven as a generator drives it.
+class Runner {
+ public:
+  static Result<std::unique_ptr<Runner>> create(const ModelView& view, Executor& executor,
+                                                const BenchOptions& options) {
+    std::unique_ptr<Runner> runner(new Runner(view, executor, options));
+    const std::size_t longest = std::max(
+        {options.prefill_tokens, options.depth_tokens + options.decode_tokens, std::size_t{1}});
+    const std::size_t chunk = std::min(engine::kPrefillChunkTokens, longest);
+    PARING_TRY(runner->forward_, model::Forward::create(view.spec(), chunk, executor));
+    PARING_TRY(model::KvPool pool,
+               model::KvPool::create(view.spec(), options.kv_type, longest + kWarmUpSteps));
+    runner->pool_ = std::make_unique<model::KvPool>(std::move(pool));
+    runner->sequence_ = std::make_unique<model::KvSequence>(*runner->pool_);
+    return runner;
+  }
+
+  const model::KvPool& pool() const { return *pool_; }
+  const model::Forward& forward() const { return *forward_; }
+  std::size_t step_tokens() const { return forward_->tokens_max(); }
+
+  // Seconds for a new sequence of `tokens` tokens up to the logits of the last one.
+  Result<double> prefill(std::size_t tokens) {
+    sequence_->truncate(0);
+    const double start = system_clock().monotonic_seconds();
+    PARING_TRY_VOID(extend(tokens));
+    return system_clock().monotonic_seconds() - start;
+  }
+
+  // Seconds for `steps` greedy steps of one token after `depth` tokens.
+  Result<double> decode(std::size_t depth, std::size_t steps) {
+    if (sequence_->length() < depth) PARING_TRY_VOID(extend(depth - sequence_->length()));
+    sequence_->truncate(depth);
+    const double start = system_clock().monotonic_seconds();
+    for (std::size_t i = 0; i < steps; ++i) {
+      const std::int32_t token = sink_.token();
+      PARING_TRY_VOID(step({&token, 1}, true));
+    }
+    return system_clock().monotonic_seconds() - start;
+  }
+
+ private:
+  Runner(const ModelView& view, Executor& executor, const BenchOptions& options)
+      : view_(view), numerics_(options.numerics), sink_(executor.threads()) {}
+
+  // Appends random tokens: which ones does not matter for the time.
+  Result<void> extend(std::size_t tokens) {
+    const auto vocabulary = static_cast<std::uint32_t>(view_.spec().vocabulary);
+    RandomStream random({.seed = 1});
+    std::vector<std::int32_t> ids(tokens);
+    for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random.below(vocabulary));
+    for (std::size_t done = 0; done < tokens;) {
+      const std::size_t count = std::min(step_tokens(), tokens - done);
+      PARING_TRY_VOID(step(std::span(ids).subspan(done, count), done + count == tokens));
+      done += count;
+    }
+    return {};
+  }
+
+  Result<void> step(std::span<const std::int32_t> tokens, bool wants_logits) {
+    PARING_TRY_VOID(sequence_->grow(tokens.size()));
+    const model::Segment segment{sequence_.get(), tokens, wants_logits ? std::size_t{1} : 0};
+    ForwardOptions options;
+    options.numerics = numerics_;
+    options.sink = &sink_;
+    forward_->run(view_, {&segment, 1}, options);
+    return {};
+  }
+
+  const ModelView& view_;
+  model::Numerics numerics_;
+  GreedySink sink_;
+  std::unique_ptr<model::Forward> forward_;
+  std::unique_ptr<model::KvPool> pool_;
+  std::unique_ptr<model::KvSequence> sequence_;
+};
+
+// What the average token of a phase needs. `visible`: mean positions it attends to; `head_share`:
+// share of the tokens whose logits are computed.
+cost::TokenWork token_work(const ModelView& view, const BenchOptions& options, double visible,
+                           double head_share) {
+  cost::TokenWork work;
+  work.weight_bytes = static_cast<double>(view.bytes_per_token());
+  work.kv_bytes =
+      visible * static_cast<double>(model::KvPool::bytes_per_token(view.spec(), options.kv_type));
+  const auto add = [&](const kernels::PackedMatrix& matrix, double share) {
+    const double operations =
+        2 * share * static_cast<double>(matrix.rows) * static_cast<double>(matrix.cols);
+    const quant::Format* format = quant::find_format(matrix.type);
+    const bool is_int8 = options.numerics == model::Numerics::kServed && format != nullptr &&
+                         format->is_block_quantized;
+    (is_int8 ? work.int8_operations : work.f32_operations) += operations;
+  };
+  for (std::size_t i = 0; i < view.model().matrix_count(); ++i) {
+    const model::MatrixKind kind = view.model().slot(i).id.kind;
+    if (kind != model::MatrixKind::kEmbedding && kind != model::MatrixKind::kHead) {
+      add(view.matrix(i), 1);
+    }
+  }
+  add(view.head(), head_share);
+  work.f32_operations += token_operations(view.spec(), visible).attention;
+  return work;
+}
+
+PhaseSpeed summarize_phase(std::size_t tokens, std::vector<double> seconds, double limit,
+                           double bytes_per_token, const cost::TokenWork& work) {
+  PhaseSpeed speed;
+  speed.tokens = tokens;
+  speed.seconds = median(std::move(seconds));
+  speed.tokens_per_second = speed.seconds > 0 ? static_cast<double>(tokens) / speed.seconds : 0;
+  speed.limit_tokens_per_second = limit;
+  speed.limit_share = cost::limit_share(speed.tokens_per_second, limit);
+  speed.bytes_per_token = bytes_per_token;
+  speed.operations_per_token = work.int8_operations + work.f32_operations;
+  return speed;
+}
+
+PhaseSpeed summarize_prefill(const ModelView& view, const cost::Probes& probes,
+                             const BenchOptions& options, std::size_t step_tokens,
+                             std::vector<double> seconds) {
+  const auto tokens = static_cast<double>(options.prefill_tokens);
+  const cost::TokenWork work = token_work(view, options, (tokens + 1) / 2, 1 / tokens);
+  const std::size_t steps = (options.prefill_tokens + step_tokens - 1) / step_tokens;
+  const double bytes = static_cast<double>(steps) * (work.weight_bytes + work.kv_bytes) / tokens;
+  return summarize_phase(options.prefill_tokens, std::move(seconds),
+                         cost::prefill_limit(work, options.prefill_tokens, step_tokens, probes),
+                         bytes, work);
+}
+
+PhaseSpeed summarize_decode(const ModelView& view, const cost::Probes& probes,
+                            const BenchOptions& options, std::vector<double> seconds) {
+  const double visible = static_cast<double>(options.depth_tokens) +
+                         (static_cast<double>(options.decode_tokens) + 1) / 2;
+  const cost::TokenWork work = token_work(view, options, visible, 1);
+  return summarize_phase(options.decode_tokens, std::move(seconds),
+                         cost::decode_limit(work, probes), work.weight_bytes + work.kv_bytes, work);
+}
+
+Result<void> check_options(const BenchOptions& options) {
+  if (options.repetitions == 0) {
+    return invalid_argument("a benchmark of 0 repetitions measures nothing", "use at least 1");
+  }
+  const std::size_t largest = std::max(
+      {options.prefill_tokens, options.decode_tokens, options.depth_tokens, options.repetitions});
+  if (largest > kBenchTokensMax) {
+    return invalid_argument(fmt::format("a benchmark of {} tokens is too long", largest),
+                            fmt::format("the limit is {}", kBenchTokensMax));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<BenchResult> bench(const ModelView& view, Executor& executor, const cost::Probes& probes,
+                          const BenchOptions& options) {
+  PARING_TRY_VOID(check_options(options));
+  PARING_TRY(const std::unique_ptr<Runner> runner, Runner::create(view, executor, options));
+  // The warm-up is a whole prefill, which also touches the pages of the cache for the first time.
+  if (options.prefill_tokens > 0) {
+    PARING_TRY([[maybe_unused]] const double warm_up, runner->prefill(options.prefill_tokens));
+  }
+  std::vector<double> prefill_seconds;
+  std::vector<double> decode_seconds;
+  for (std::size_t i = 0; i < options.repetitions; ++i) {
+    if (options.prefill_tokens > 0) {
+      PARING_TRY(const double seconds, runner->prefill(options.prefill_tokens));
+      prefill_seconds.push_back(seconds);
+    }
+    if (options.decode_tokens > 0) {
+      PARING_TRY([[maybe_unused]] const double warm_up,
+                 runner->decode(options.depth_tokens, kWarmUpSteps));
+      PARING_TRY(const double seconds, runner->decode(options.depth_tokens, options.decode_tokens));
+      decode_seconds.push_back(seconds);
+    }
+  }
+  BenchResult result;
+  if (options.prefill_tokens > 0) {
+    result.prefill =
+        summarize_prefill(view, probes, options, runner->step_tokens(), std::move(prefill_seconds));
+  }
+  if (options.decode_tokens > 0) {
+    result.decode = summarize_decode(view, probes, options, std::move(decode_seconds));
+  }
+  result.weight_bytes = view.model().weight_bytes();
+  for (std::size_t i = 0; i < view.model().matrix_count(); ++i) {
+    result.weight_bytes += view.matrix(i).bytes() - view.model().matrix(i).bytes();
+  }
+  result.kv_bytes = runner->pool().bytes();
+  result.buffer_bytes = runner->forward().bytes();
+  return result;
+}
+
+}  // namespace paring::measure

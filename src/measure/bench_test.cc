@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "measure/bench.h"
+
+#include <gtest/gtest.h>
+
+#include "measure/memory.h"
+#include "model/testing/random_model.h"
+
+namespace paring::measure {
+namespace {
+
+using model::testing::random_model;
+using model::testing::tiny_spec;
+
+const cost::Probes kProbes{.isa = "test",
+                           .threads = 2,
+                           .read_bytes_per_second = 1e9,
+                           .f32_operations_per_second = 1e9,
+                           .int8_operations_per_second = 1e12};
+
+class Bench : public ::testing::Test {
+ protected:
+  model::testing::RandomModel random_ = random_model(tiny_spec(), DType::kQ8_0, 1);
+  std::unique_ptr<Executor> executor_ = Executor::create({.threads = 2, .pin = false}).value();
+  model::ModelView view_{*random_.model};
+};
+
+TEST_F(Bench, MeasuresBothPhases) {
+  const auto result = bench(view_, *executor_, kProbes,
+                            {.prefill_tokens = 40, .decode_tokens = 8, .repetitions = 2});
+  ASSERT_TRUE(result) << result.error().text();
+  EXPECT_EQ(result->prefill.tokens, 40U);
+  EXPECT_EQ(result->decode.tokens, 8U);
+  for (const PhaseSpeed& phase : {result->prefill, result->decode}) {
+    EXPECT_GT(phase.seconds, 0);
+    EXPECT_NEAR(phase.tokens_per_second, static_cast<double>(phase.tokens) / phase.seconds, 1e-6);
+    EXPECT_NEAR(phase.limit_share, phase.tokens_per_second / phase.limit_tokens_per_second, 1e-9);
+    EXPECT_GT(phase.operations_per_token, 0);
+  }
+  // A prompt's tokens share the reading of the weights; a decoded token reads them alone.
+  EXPECT_LT(result->prefill.bytes_per_token, result->decode.bytes_per_token);
+  EXPECT_GE(result->decode.bytes_per_token, static_cast<double>(view_.bytes_per_token()));
+  EXPECT_EQ(result->weight_bytes, random_.model->weight_bytes());
+  EXPECT_GT(result->kv_bytes, 0U);
+  EXPECT_GT(result->buffer_bytes, 0U);
+}
+
+TEST_F(Bench, DepthAddsCacheReads) {
+  const auto result = [&](std::size_t depth) {
+    return bench(view_, *executor_, kProbes,
+                 {.prefill_tokens = 0, .decode_tokens = 4, .depth_tokens = depth, .repetitions = 1})
+        .value();
+  };
+  const double shallow = result(0).decode.bytes_per_token;
+  const double deep = result(96).decode.bytes_per_token;
+  const auto per_token =
+      static_cast<double>(model::KvPool::bytes_per_token(view_.spec(), kernels::KvType::kQ8));
+  EXPECT_NEAR(deep - shallow, 96 * per_token, 1e-6);
+}
+
+TEST_F(Bench, PhasesCanBeLeftOut) {
+  const auto result = bench(view_, *executor_, kProbes,
+                            {.prefill_tokens = 16, .decode_tokens = 0, .repetitions = 1});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->decode.tokens, 0U);
+  EXPECT_EQ(result->decode.tokens_per_second, 0);
+}
+
+TEST_F(Bench, RefusesWhatCannotBeMeasured) {
+  for (const BenchOptions& options :
+       {BenchOptions{.repetitions = 0}, BenchOptions{.prefill_tokens = kBenchTokensMax + 1},
+        BenchOptions{.decode_tokens = kBenchTokensMax + 1}}) {
+    const auto result = bench(view_, *executor_, kProbes, options);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(Memory, AddsWeightsWholePagesAndBuffers) {
+  const model::BlockSpec spec = tiny_spec();
+  const MemoryUse use = run_memory(spec, 1000, {.context_tokens = 33, .threads = 1});
+  EXPECT_EQ(use.weight_bytes, 1000U);
+  EXPECT_EQ(use.kv_bytes, 64 * model::KvPool::bytes_per_token(spec, kernels::KvType::kQ8));
+  EXPECT_EQ(use.total(), use.weight_bytes + use.kv_bytes + use.buffer_bytes);
+}
+
+TEST(Memory, CountsTheOperationsOfEveryMatrix) {
+  model::BlockSpec spec = tiny_spec();
+  double weights = 0;
+  for (const model::MatrixSlot& slot : model::matrix_slots(spec)) {
+    if (slot.id.kind == model::MatrixKind::kEmbedding || slot.id.kind == model::MatrixKind::kHead) {
+      continue;
+    }
+    weights += static_cast<double>(slot.rows) * static_cast<double>(slot.cols);
+  }
+  const TokenOperations operations = token_operations(spec, 10);
+  EXPECT_DOUBLE_EQ(operations.matrices, 2 * weights);
+  EXPECT_DOUBLE_EQ(operations.head,
+                   2.0 * static_cast<double>(spec.vocabulary) * static_cast<double>(spec.width));
+  EXPECT_DOUBLE_EQ(operations.attention, 4.0 * 10 * static_cast<double>(spec.layers) *
+                                             static_cast<double>(spec.query_width()));
+}
+
+}  // namespace
+}  // namespace paring::measure

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory that one sequence of a model takes while it runs: weights, cache, step buffers. Pure
+// functions of sizes; the peak of the process is process_memory() (base/process.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/ops.h"
+#include "model/block_spec.h"
+
+namespace paring::measure {
+
+struct MemoryUse {
+  std::uint64_t weight_bytes = 0;  // matrices in panels, and norms
+  std::uint64_t kv_bytes = 0;      // cache of `context_tokens` positions, in whole pages
+  std::uint64_t buffer_bytes = 0;  // activations of a step, logits
+  std::uint64_t total() const noexcept { return weight_bytes + kv_bytes + buffer_bytes; }
+};
+
+struct RunShape {
+  kernels::KvType kv_type = kernels::KvType::kQ8;
+  std::size_t context_tokens = 2048;
+  std::size_t threads = 1;
+};
+
+// What engine::Generator takes for this shape beside `weight_bytes`.
+MemoryUse run_memory(const model::BlockSpec& spec, std::uint64_t weight_bytes,
+                     const RunShape& shape);
+
+// Multiply-adds times two that one token takes.
+struct TokenOperations {
+  double matrices = 0;   // every matrix but the head
+  double head = 0;       // only for tokens whose logits are wanted
+  double attention = 0;  // scores and weighted values over the positions it sees
+};
+// `visible`: positions that the token attends to, itself included; a mean may be fractional.
+TokenOperations token_operations(const model::BlockSpec& spec, double visible) noexcept;
+
+}  // namespace paring::measure
