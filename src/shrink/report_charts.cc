@@ -159,6 +159,10 @@ void draw_candidate(Svg& svg, const Candidate& candidate, std::size_t index,
 void draw_candidate_labels(Svg& svg, const OptimizeResult& result, const SizeKlAxes& axes,
                            const Box& area) {
   LabelPlacer placer(area);
+  if (result.budget.file_bytes > 0) {
+    const double x = axes.size.position(megabytes(result.budget.file_bytes));
+    placer.block({x - 2, area.y, 4, area.height});
+  }
   std::vector<std::size_t> order(result.candidates.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_partition(order.begin(), order.end(),
@@ -177,12 +181,20 @@ void draw_candidate_labels(Svg& svg, const OptimizeResult& result, const SizeKlA
         candidate.is_winner ? fmt::format("{} chosen: {}, KL {}", index + 1,
                                           format_bytes(candidate.file_bytes), number(candidate.kl))
                             : fmt::format("{}", index + 1);
+    LabelWish wish{axes.size.position(megabytes(candidate.file_bytes)),
+                   axes.kl.position(candidate.kl), 6.9 * static_cast<double>(label.size()), 13};
     Box box;
-    const double width = 6.6 * static_cast<double>(label.size());
-    if (!placer.place(axes.size.position(megabytes(candidate.file_bytes)),
-                      axes.kl.position(candidate.kl), width, 13, &box)) {
-      continue;
+    bool is_placed = placer.place(wish, &box);
+    // The winner's label is worth a leader line, the others' numbers are in their tooltips.
+    for (wish.gap = 24; candidate.is_winner && !is_placed && wish.gap < 120; wish.gap += 16) {
+      is_placed = placer.place(wish, &box);
+      if (is_placed) {
+        const double end_x = std::clamp(wish.x, box.x, box.x + box.width);
+        const double end_y = std::clamp(wish.y, box.y, box.y + box.height);
+        svg.line(wish.x, wish.y, end_x, end_y, "leader");
+      }
     }
+    if (!is_placed) continue;
     svg.text(box.x + box.width / 2, box.y + 11, label,
              candidate.is_winner ? "winner-label" : "point-label", Anchor::kMiddle);
   }
@@ -213,6 +225,11 @@ struct SpeedBar {
 };
 
 double finite_or_zero(double value) { return is_plottable(value) ? std::max(value, 0.0) : 0.0; }
+
+// Whole percent; "<1 %" where that would read as nothing.
+std::string share_text(double share) {
+  return share > 0 && share < 0.005 ? "&lt;1&#160;%" : percent(share, 0);
+}
 
 void draw_speed_bar(Svg& svg, const SpeedBar& bar, const Axis& axis, double y) {
   const measure::PhaseSpeed& speed = bar.speed;
@@ -372,7 +389,7 @@ std::string phase_chart(const OptimizeResult& result) {
     svg.rect({area.x, y + 5, end - area.x, 20}, "bar", 2);
     svg.text(end + 6, y + 19,
              total > 0
-                 ? fmt::format("{}, {}", seconds(phase.seconds), percent(values[i] / total, 0))
+                 ? fmt::format("{}, {}", seconds(phase.seconds), share_text(values[i] / total))
                  : seconds(phase.seconds),
              "value");
     svg.close();

@@ -20,6 +20,7 @@ namespace {
 
 constexpr double kWidth = 1040;
 constexpr std::size_t kLayersPerBand = 32;  // cells stay wide enough for a type's name
+constexpr std::size_t kLayersMin = 16;      // small models do not get huge cells
 constexpr std::size_t kOthersMax = 24;      // matrices outside layers that are drawn
 constexpr std::size_t kKindsMax = 16;
 constexpr std::size_t kSensitiveMax = 20;
@@ -124,7 +125,9 @@ void draw_cell(Svg& svg, const MatrixPlan& plan, const Box& box) {
 // A band of up to kLayersPerBand layers; returns its height.
 double draw_band(Svg& svg, const TypeGrid& grid, std::size_t first, double top) {
   const std::size_t count = std::min(kLayersPerBand, grid.layers.size() - first);
-  const double cell = (kWidth - kLabelWidth) / static_cast<double>(kLayersPerBand);
+  // As wide as the layers allow, but the same in every band.
+  const std::size_t columns = std::clamp(grid.layers.size(), kLayersMin, kLayersPerBand);
+  const double cell = (kWidth - kLabelWidth) / static_cast<double>(columns);
   for (std::size_t row = 0; row < grid.kinds.size(); ++row) {
     const double y = top + 16 + static_cast<double>(row) * kCellHeight;
     svg.text(kLabelWidth - 8, y + 15, kind_label(grid.kinds[row]), "label", Anchor::kEnd);

@@ -180,11 +180,12 @@ std::string reproduce_command(const OptimizeResult& result) {
   std::string out = "paring optimize " + shell_quote(result.model_path);
   if (budget.file_bytes > 0) out += " --file " + exact_size(budget.file_bytes);
   if (budget.memory_bytes > 0) {
-    out += fmt::format(" --memory {} --context {}", exact_size(budget.memory_bytes),
+    out += fmt::format(" --memory {} --context-tokens {}", exact_size(budget.memory_bytes),
                        budget.context_tokens);
   }
   if (budget.speedup > 0) out += fmt::format(" --speed {}x", budget.speedup);
   if (budget.kl_max > 0) out += fmt::format(" --kl {}", budget.kl_max);
+  if (result.threads > 0) out += fmt::format(" --threads {}", result.threads);
   return out + " --out " + shell_quote(result.out_path);
 }
 
@@ -244,7 +245,9 @@ std::string method_section(const OptimizeResult& result) {
       fmt::format("{} tokens as served, {} in exact numerics, of text that neither the statistics "
                   "nor the search saw",
                   result.served.tokens, result.weights.tokens));
-  out += definition("Candidates' KL", "exact numerics on the search text");
+  out +=
+      definition("Candidates' KL",
+                 "exact numerics, on windows of the calibration text that the search measures on");
   out += definition(
       "Speed", fmt::format("median of repeated runs; prefill of {} tokens, decode of {} tokens one "
                            "by one",
@@ -253,7 +256,10 @@ std::string method_section(const OptimizeResult& result) {
       definition("Limit",
                  "what this machine's measured memory bandwidth and peak arithmetic allow for the "
                  "bytes and operations of a token");
-  out += definition("Memory", "weights, key and value cache and buffers as measured");
+  out += definition("Memory",
+                    fmt::format("weights, key and value cache and step buffers for a context of {} "
+                                "tokens, or the model's own limit if that is less",
+                                result.budget.context_tokens));
   out += definition("Machine",
                     fmt::format("{}; kernels {}; {} {}", or_none(result.cpu), or_none(result.isa),
                                 result.threads, result.threads == 1 ? "thread" : "threads"));

@@ -49,7 +49,7 @@ std::vector<Tick> linear_ticks(double low, double high, std::size_t count) {
 std::vector<Tick> log_ticks(double low, double high) {
   const double decades = std::log10(high / low);
   std::vector<double> multiples = {1};
-  if (decades < 3.2) multiples = {1, 3};
+  if (decades < 4.2) multiples = {1, 3};
   if (decades < 1.6) multiples = {1, 2, 5};
   if (decades < 0.8) multiples = {1, 1.5, 2, 3, 4, 5, 7};
   std::vector<Tick> ticks;
@@ -235,7 +235,7 @@ void Svg::text_upward(double x, double y, std::string_view markup, std::string_v
 
 void Svg::x_axis(const Axis& axis, const Box& area, std::string_view title) {
   const double bottom = area.y + area.height;
-  for (const Tick& tick : axis.ticks(static_cast<std::size_t>(area.width / 90))) {
+  for (const Tick& tick : axis.ticks(static_cast<std::size_t>(area.width / 68))) {
     const double x = axis.position(tick.value);
     line(x, area.y, x, bottom, "grid");
     text(x, bottom + 17, tick.label, "tick", Anchor::kMiddle);
@@ -261,16 +261,18 @@ std::string Svg::take() {
   return std::exchange(out_, {}) + "</svg>\n";
 }
 
-bool LabelPlacer::place(double x, double y, double width, double height, Box* placed) {
-  constexpr double kGap = 9;
+bool LabelPlacer::place(const LabelWish& wish, Box* placed) {
+  const auto [x, y, width, height, gap] = wish;
+  // Above to the right first: a front that falls from left to right never runs there.
   const Box tries[] = {
-      {x + kGap, y - height / 2, width, height},
-      {x - kGap - width, y - height / 2, width, height},
-      {x - width / 2, y - kGap - height, width, height},
-      {x - width / 2, y + kGap, width, height},
-      {x + kGap, y - kGap - height, width, height},
-      {x + kGap, y + kGap / 2, width, height},
-      {x - kGap - width, y - kGap - height, width, height},
+      {x + gap, y - gap - height, width, height},
+      {x + gap, y - height / 2, width, height},
+      {x - gap - width, y - height / 2, width, height},
+      {x - gap - width, y + gap, width, height},
+      {x - width / 2, y - gap - height, width, height},
+      {x - width / 2, y + gap, width, height},
+      {x + gap, y + gap, width, height},
+      {x - gap - width, y - gap - height, width, height},
   };
   for (const Box& box : tries) {
     const bool is_inside = box.x >= area_.x && box.y >= area_.y &&

@@ -95,14 +95,23 @@ class Svg {
   std::size_t depth_ = 0;
 };
 
+// A label of that size for the mark at (x, y), `gap` away from it.
+struct LabelWish {
+  double x;
+  double y;
+  double width;
+  double height;
+  double gap = 7;
+};
+
 // Places labels near marks without overlaps.
 class LabelPlacer {
  public:
   explicit LabelPlacer(const Box& area) : area_(area) {}
   // Keeps labels away from here.
   void block(const Box& box) { taken_.push_back(box); }
-  // The first free box of that size beside (x, y), or false.
-  bool place(double x, double y, double width, double height, Box* placed);
+  // The first free box beside the mark, or false.
+  bool place(const LabelWish& wish, Box* placed);
 
  private:
   Box area_;

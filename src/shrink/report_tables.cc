@@ -55,6 +55,12 @@ std::string bytes_row(std::string_view name, std::uint64_t before, std::uint64_t
       change_cell(static_cast<double>(before), static_cast<double>(after), Better::kSmaller));
 }
 
+// Of the memory figure; the bench run's own cache has another length.
+std::uint64_t beside_weights(const ModelFigures& figures) {
+  return figures.memory_bytes -
+         std::min<std::uint64_t>(figures.memory_bytes, figures.speed.weight_bytes);
+}
+
 std::string speed_rows(const char* name, const measure::PhaseSpeed& before,
                        const measure::PhaseSpeed& after) {
   const auto speed = [](const measure::PhaseSpeed& phase) {
@@ -72,9 +78,13 @@ std::string speed_rows(const char* name, const measure::PhaseSpeed& before,
              plain_cell(""));
 }
 
-std::string with_error(double value, double error) {
-  if (!std::isfinite(error) || error <= 0) return number(value);
-  return fmt::format("{} <span class=\"soft\">&#177; {}</span>", number(value), number(error, 2));
+// Both with as many decimals as give the error two digits, or one from 5 on: "0.0358 +- 0.0012".
+std::string with_error(double value, double error, int digits = 3) {
+  if (!std::isfinite(error) || error <= 0 || !std::isfinite(value)) return number(value, digits);
+  const int decimals = 1 - static_cast<int>(std::floor(std::log10(2 * error)));
+  if (decimals < 0 || decimals > 7) return number(value, digits);
+  return fmt::format("{} <span class=\"soft\">&#177; {}</span>", fixed(value, decimals),
+                     fixed(error, decimals));
 }
 
 // A table cell that sorts by `value`; what is not known sorts first.
@@ -157,9 +167,10 @@ std::string before_after_table(const OptimizeResult& result) {
   out += group("Size");
   out += bytes_row("File", before.file_bytes, after.file_bytes);
   out += bytes_row("Memory while running", before.memory_bytes, after.memory_bytes);
-  out += bytes_row("of it, weights", before.speed.weight_bytes, after.speed.weight_bytes);
-  out += bytes_row("of it, key and value cache", before.speed.kv_bytes, after.speed.kv_bytes);
-  out += bytes_row("of it, buffers", before.speed.buffer_bytes, after.speed.buffer_bytes);
+  out += bytes_row("<span class=\"part\">weights</span>", before.speed.weight_bytes,
+                   after.speed.weight_bytes);
+  out += bytes_row("<span class=\"part\">cache and buffers</span>", beside_weights(before),
+                   beside_weights(after));
   out += group("Speed on this machine");
   out += speed_rows("Decode", before.speed.decode, after.speed.decode);
   out += speed_rows("Prefill", before.speed.prefill, after.speed.prefill);
@@ -169,10 +180,9 @@ std::string before_after_table(const OptimizeResult& result) {
              change_cell(before.speed.decode.bytes_per_token, after.speed.decode.bytes_per_token,
                          Better::kSmaller));
   out += group("Quality on held-out text");
-  out +=
-      row("Perplexity, as served", with_error(before.perplexity, result.served.base.standard_error),
-          with_error(after.perplexity, result.served.model.standard_error),
-          plain_cell(change(before.perplexity, after.perplexity)));
+  out += row("Perplexity, as served", number(before.perplexity, 4),
+             with_error(after.perplexity, result.served.model.standard_error, 4),
+             plain_cell(change(before.perplexity, after.perplexity)));
   out += row("Mean KL to the original, as served", number(before.kl),
              with_error(after.kl, result.served.kl_standard_error), plain_cell(""));
   out += row("Mean KL, weights only", number(before.kl_weights),

@@ -440,13 +440,13 @@ TEST(Report, CommandNamesExactBoundsAndQuotesPaths) {
   OptimizeResult result = make_result();
   result.model_path = "it's; rm -rf x";
   EXPECT_EQ(report::reproduce_command(result),
-            "paring optimize 'it'\\''s; rm -rf x' --file 105.4MB --speed 1.7x --out "
+            "paring optimize 'it'\\''s; rm -rf x' --file 105.4MB --speed 1.7x --threads 2 --out "
             "models/smollm2-135m-105.4MB.gguf");
   result.budget = {.file_bytes = 105'400'001, .kl_max = 0.05};
   result.model_path = "a.gguf";
-  EXPECT_EQ(
-      report::reproduce_command(result),
-      "paring optimize a.gguf --file 105400001 --kl 0.05 --out models/smollm2-135m-105.4MB.gguf");
+  EXPECT_EQ(report::reproduce_command(result),
+            "paring optimize a.gguf --file 105400001 --kl 0.05 --threads 2 --out "
+            "models/smollm2-135m-105.4MB.gguf");
 }
 
 TEST(ReportCharts, FrontHoldsWhatNothingBeats) {
