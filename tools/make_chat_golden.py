@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/data/chat/golden.json: chat templates rendered as `transformers` renders them.
 
-That is Jinja2's immutable sandbox with trimmed blocks, loop controls, raise_exception, strftime_now
-and a tojson without HTML escapes. The first template is SmolLM2's own, from its GGUF file; the others
-are ours and use what the templates of larger models use. Needs the packages jinja2 and gguf.
+That is Jinja2's immutable sandbox with trimmed blocks, loop controls, raise_exception,
+strftime_now and a tojson without HTML escapes. The first template is SmolLM2's own, from its GGUF
+file; the others are ours and use what the templates of larger models use. Needs the packages
+jinja2 and gguf.
 
 usage: make_chat_golden.py MODEL.gguf tests/data/chat/golden.json
 """

@@ -92,8 +92,8 @@ EXTRA = (("<think>", 4), ("</think>", 4), ("[INST]", 4), ("<|eot_id|>", 1), ("<u
 
 
 def digit_groups():
-    """Tokens for all two- and three-digit groups and the merges that make them: SmolLM2's vocabulary
-    knows single digits only and would not show how a pre-tokenizer groups them."""
+    """Tokens for all two- and three-digit groups and the merges that make them: SmolLM2's
+    vocabulary knows single digits only and would not show how a pre-tokenizer groups them."""
     pairs = [f"{n:02d}" for n in range(100)]
     triples = [f"{n:03d}" for n in range(1000)]
     merges = [f"{p[0]} {p[1]}" for p in pairs] + [f"{t[:2]} {t[2]}" for t in triples]

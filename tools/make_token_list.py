@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes tests/data/tokens/lines.jsonl: texts on which token ids are compared with llama.cpp's.
 
-Every line is {"class": ..., "text": ...}. All words and sentence patterns are our own; the texts are
-put together by a fixed generator, so that the file can be made again byte by byte.
+Every line is {"class": ..., "text": ...}. All words and sentence patterns are our own; the texts
+are put together by a fixed generator, so that the file can be made again byte by byte.
 
 usage: make_token_list.py tests/data/tokens/lines.jsonl
 """

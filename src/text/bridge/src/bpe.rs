@@ -74,7 +74,8 @@ impl Bpe {
         } else {
             HashMap::new()
         };
-        // The model's own cache lives in each thread until the thread ends; the memo below does not.
+        // The model's own cache would live in every thread until it ends; the memo of encode() is
+        // gone with the call.
         let model = BPE::builder()
             .vocab_and_merges(vocab.into_iter().collect::<ahash_map::Vocab>(), pairs)
             .cache_capacity(0)
@@ -142,8 +143,8 @@ impl Bpe {
     }
 }
 
-/// Merges as texts, the first of equal pairs kept. The model's builder relies on each result being a
-/// token no longer than the longest one, so that is checked here.
+/// Merges as texts, the first of equal pairs kept. The model's builder relies on each result being
+/// a token no longer than the longest one, so that is checked here.
 fn checked_merges(
     tokens: &[&str],
     merges: &[u32],

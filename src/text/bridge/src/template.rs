@@ -99,8 +99,8 @@ fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// Python's methods on strings, maps and lists. `title` is ours: Python begins a word after anything
-/// that is not a letter, pycompat after white space only.
+/// Python's methods on strings, maps and lists. `title` is ours: Python begins a word after
+/// anything that is not a letter, pycompat after white space only.
 fn python_method(
     state: &mut State,
     value: &Value,
