@@ -73,7 +73,8 @@ TOOLS = """\
     {%- endif %}
 {%- endif %}
 {%- for message in messages %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) or (message.role == "assistant" and not message.tool_calls) %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) or \
+(message.role == "assistant" and not message.tool_calls) %}
         {{- '<s>' + message.role + '\\n' + message.content + '<e>' + '\\n' }}
     {%- elif message.role == "tool" %}
         {%- if (loop.index0 == 0) or (messages[loop.index0 - 1].role != "tool") %}
@@ -96,12 +97,15 @@ THINKING = """\
 {%- set ns = namespace(multi_step=true, last=messages|length - 1) %}
 {%- for message in messages[::-1] %}
     {%- set index = (messages|length - 1) - loop.index0 %}
-    {%- if ns.multi_step and message.role == "user" and message.content is string and not(message.content.startswith('<r>') and message.content.endswith('</r>')) %}
+    {%- if ns.multi_step and message.role == "user" and message.content is string and \
+not(message.content.startswith('<r>') and message.content.endswith('</r>')) %}
         {%- set ns.multi_step = false %}
         {%- set ns.last = index %}
     {%- endif %}
 {%- endfor %}
-{%- macro think(text) %}<think>{{ text.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') }}</think>{% endmacro %}
+{%- macro think(text) %}<think>{{ \
+text.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') }}</think>{% endmacro \
+%}
 {% for message in messages %}
     {%- if message.role == 'assistant' and '</think>' in message.content %}
         {%- if loop.index0 > ns.last %}
@@ -141,7 +145,8 @@ VALUES = """\
 {{ {'k': messages[0].content} | tojson }}
 {{ true }} {{ none }} {{ 3 // 2 }} {{ 7 / 2 }} {{ -7 % 3 }} {{ 2 ** 10 }} {{ [1, 'a', none] }}
 {{ messages[0].content.upper() }}|{{ messages[0]['content'].title() }}|{{ messages | length }}
-{{ messages | map(attribute='role') | join(',') }} {{ (messages | selectattr('role', 'equalto', 'user') | list) | length }}
+{{ messages | map(attribute='role') | join(',') }} {{ (messages | selectattr('role', 'equalto', \
+'user') | list) | length }}
 {% for key, value in data.items() %}{{ key }}={{ value is sequence }};{% endfor %}
 
 {% if data.get('zz') is none %}none{% endif %} {{ data.missing is defined }} {{ undefined_name }}|
