@@ -365,7 +365,7 @@ std::string percentile_chart(const OptimizeResult& result) {
 std::string phase_chart(const OptimizeResult& result) {
   constexpr double kRow = 30;
   const std::size_t rows = std::max<std::size_t>(result.phases.size(), 1);
-  const Box area{150, 10, kHalfWidth - 150 - 100, kRow * static_cast<double>(rows)};
+  const Box area{184, 10, kHalfWidth - 184 - 108, kRow * static_cast<double>(rows)};
   std::vector<double> values;
   double total = 0;
   for (const PhaseTime& phase : result.phases) {
@@ -384,7 +384,7 @@ std::string phase_chart(const OptimizeResult& result) {
   for (std::size_t i = 0; i < result.phases.size(); ++i, y += kRow) {
     const PhaseTime& phase = result.phases[i];
     svg.open_tip(fmt::format("{}: {}", escape_cut(phase.name, 80), seconds(phase.seconds)));
-    svg.text(area.x - 8, y + 19, escape_cut(phase.name, 22), "label", Anchor::kEnd);
+    svg.text(area.x - 8, y + 19, escape_cut(phase.name, 26), "label", Anchor::kEnd);
     const double end = axis.position(values[i]);
     svg.rect({area.x, y + 5, end - area.x, 20}, "bar", 2);
     svg.text(end + 6, y + 19,

@@ -236,7 +236,7 @@ SensitivityScale fit_sensitivity(const std::vector<const MatrixPlan*>& plans, co
 void draw_sensitivity_row(Svg& svg, const MatrixPlan& plan, const SensitivityScale& scale,
                           double y) {
   const std::optional<double> chosen = chosen_kl(plan);
-  svg.text(scale.axis.start - 8, y + 4, escape_cut(plan.name, 30), "label", Anchor::kEnd);
+  svg.text(scale.axis.start - 8, y + 4, escape_cut(plan.name, 28), "label", Anchor::kEnd);
   if (chosen && *chosen > 0 && is_plottable(*chosen)) {
     const double end = scale.axis.position(*chosen);
     svg.rect({scale.axis.start, y - 4, end - scale.axis.start, 8}, "sensitivity-bar", 1);
@@ -317,7 +317,7 @@ std::string type_map_chart(const OptimizeResult& result) {
 std::string sensitivity_chart(const OptimizeResult& result) {
   constexpr double kRow = 21;
   const std::vector<const MatrixPlan*> plans = most_sensitive(result.plans);
-  const Box area{210, 36, kWidth - 210 - 24,
+  const Box area{220, 36, kWidth - 220 - 24,
                  kRow * static_cast<double>(std::max<std::size_t>(plans.size(), 2))};
   const SensitivityScale scale = fit_sensitivity(plans, area);
   Svg svg({.width = kWidth,

@@ -39,7 +39,7 @@ std::vector<Tick> linear_ticks(double low, double high, std::size_t count) {
   const int decimals = std::clamp(static_cast<int>(-std::floor(std::log10(step) + 1e-9)), 0, 9);
   const double slack = step * 1e-6;
   for (double index = std::ceil((low - slack) / step); index * step <= high + slack; ++index) {
-    const double value = index * step;
+    const double value = index == 0 ? 0 : index * step;  // no negative zero
     ticks.push_back({value, high < 1e-3 ? number(value) : fixed(value, decimals)});
     if (ticks.size() > 50) break;
   }
@@ -124,7 +124,7 @@ Axis fit_axis(std::span<const double> values, const AxisRange& range) {
     high = std::max(high, value);
   }
   Axis axis{0, 1, range.start, range.end, false};
-  if (low > high) return axis;
+  if (low > high || (low == 0 && high == 0)) return axis;
   if (range.allow_log && low > 1e-300 && high >= 8 * low) {
     axis.is_log = true;
     low = std::max(low, high * std::pow(10.0, -kLogDecadesMax));

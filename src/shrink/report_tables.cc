@@ -24,6 +24,10 @@ std::string change_cell(double source, double target, Better better) {
     return no_change;
   }
   if (source == target) return "<td class=\"soft\">same</td>";
+  constexpr double kWorthWords = 0.005;  // below it the factor would read 1.00
+  if (std::abs(target / source - 1) < kWorthWords) {
+    return fmt::format("<td class=\"soft\">{}</td>", change(source, target));
+  }
   const bool is_larger = target > source;
   const char* word = better == Better::kSmaller ? (is_larger ? "larger" : "smaller")
                                                 : (is_larger ? "faster" : "slower");
@@ -124,7 +128,7 @@ std::string candidate_row(const OptimizeResult& result, std::size_t index, bool 
   out += value_cell(candidate.predicted_kl, number(candidate.predicted_kl));
   out += value_cell(ratio, std::isfinite(ratio) ? fixed(ratio, 2) : std::string(kNoValue));
   out += value_cell(decode, decode > 0 ? fixed(decode, 1) : std::string(kDash));
-  return out + fmt::format("<td class=\"left\">{}</td></tr>\n", notes);
+  return out + fmt::format("<td class=\"left tight\">{}</td></tr>\n", notes);
 }
 
 std::string recipe_row(const MatrixPlan& plan) {

@@ -114,6 +114,7 @@ std::string shell_quote(std::string_view text) {
 }
 
 std::string_view file_name(std::string_view path) {
+  if (path.empty()) return "model";
   const std::size_t slash = path.find_last_of('/');
   if (slash == std::string_view::npos || slash + 1 == path.size()) return path;
   return path.substr(slash + 1);

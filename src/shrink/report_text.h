@@ -31,7 +31,7 @@ std::string escape(std::string_view text);
 std::string escape_cut(std::string_view text, std::size_t characters_max);
 // `text` as one word of a POSIX shell command; not escaped for HTML.
 std::string shell_quote(std::string_view text);
-// What follows the last slash.
+// What follows the last slash; "model" for an empty path.
 std::string_view file_name(std::string_view path);
 
 // "0.0352", "3.5e-5"; kNoValue when not finite.
