@@ -7,12 +7,13 @@ namespace paring::kernels {
 namespace {
 
 // sums[r][c] = fma(b[k][c], a[r][k], sums[r][c]) for k ascending. Row r of a lies at a + r *
-// a_stride; vector c of b at step k lies at b + k * b_step + c * b_column.
-template <class Type, int kRows, int kColumns>
+// a_stride; vector c of b at step k lies at b + k * b_step + c * b_column, and is asked for
+// kPanelAheadBytes before its use when it comes from memory (whole panels, side by side).
+template <class Type, int kRows, int kColumns, bool kFromMemory = false>
 PARING_INLINE void add_products(const float* a, std::size_t a_stride, const typename Type::Value* b,
                                 std::size_t b_step, std::size_t b_column, std::size_t count,
                                 F32x16 (&sums)[kRows][kColumns]) {
-  for (std::size_t k = 0; k < count; ++k) {
+  const auto add_step = [&](std::size_t k) {
     F32x16 weights[kColumns];
 #pragma GCC unroll 8
     for (int c = 0; c < kColumns; ++c) {
@@ -24,6 +25,29 @@ PARING_INLINE void add_products(const float* a, std::size_t a_stride, const type
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c) sums[r][c] = fma(weights[c], x, sums[r][c]);
     }
+  };
+  constexpr std::size_t kUnroll = kFromMemory ? 4 : 1;
+  std::size_t k = 0;
+  for (; k + kUnroll <= count; k += kUnroll) {
+    if constexpr (kFromMemory) {
+      constexpr std::size_t kStepBytes = 16 * sizeof(typename Type::Value);
+      std::size_t ahead = k + kPanelAheadBytes / kStepBytes;
+      // Past the end of these panels lie the ones of the next call.
+      if (ahead >= count) ahead += (kColumns - 1) * count;
+#pragma GCC unroll 8
+      for (std::size_t c = 0; c < static_cast<std::size_t>(kColumns); ++c) {
+        const auto* line = reinterpret_cast<const char*>(b + ahead * b_step + c * b_column);
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < kUnroll * kStepBytes; i += 64) {
+          _mm_prefetch(line + i, _MM_HINT_T0);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < kUnroll; ++i) add_step(k + i);
+  }
+  if constexpr (kUnroll > 1) {
+    for (; k < count; ++k) add_step(k);
   }
 }
 

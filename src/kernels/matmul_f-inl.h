@@ -29,7 +29,7 @@ constexpr int tile_columns(int rows) {
 
 // Tokens [t, t + kRows) x panels [panel, panel + kColumns), columns [k, k + count) of the weights,
 // whose decoded or stored values start at b.
-template <class Type, int kRows, int kColumns>
+template <class Type, int kRows, int kColumns, bool kFromMemory>
 inline void float_tile(const FloatMatmul& job, std::size_t t, std::size_t panel,
                        const typename Type::Value* b, std::size_t b_column, std::size_t k,
                        std::size_t count) {
@@ -56,8 +56,8 @@ inline void float_tile(const FloatMatmul& job, std::size_t t, std::size_t panel,
       }
     }
   }
-  add_products<Type, kRows, kColumns>(job.x + t * job.x_stride + k, job.x_stride, b, kPanelRows,
-                                      b_column, count, sums);
+  add_products<Type, kRows, kColumns, kFromMemory>(job.x + t * job.x_stride + k, job.x_stride, b,
+                                                   kPanelRows, b_column, count, sums);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
@@ -79,7 +79,7 @@ inline void float_panels_direct(const FloatMatmul& job, PanelRange panels) {
   std::size_t panel = panels.begin;
   for (; panel + kColumns <= panels.end; panel += kColumns) {
     const auto* b = job.w.codes.template as<typename Type::Value>() + panel * panel_values;
-    float_tile<Type, kRows, kColumns>(job, 0, panel, b, panel_values, 0, job.w.cols);
+    float_tile<Type, kRows, kColumns, true>(job, 0, panel, b, panel_values, 0, job.w.cols);
   }
   if constexpr (kColumns > 1) {
     float_panels_direct<Type, kRows, kColumns / 2>(job, {panel, panels.end});
@@ -114,7 +114,7 @@ inline void float_panels_decoded(const FloatMatmul& job, std::size_t tokens, Pan
       for (std::size_t t = 0; t < tokens;) {
         const std::size_t rows = next_tile(tokens - t, kRowsMax);
         with_count<kRowsMax>(rows, [&]<int kRows>() {
-          float_tile<F32, kRows, kColumns>(job, t, panel, tile, kBlock * 16, k, count);
+          float_tile<F32, kRows, kColumns, false>(job, t, panel, tile, kBlock * 16, k, count);
         });
         t += rows;
       }

@@ -55,6 +55,23 @@ PARING_INLINE __m512i broadcast_4_bytes(const std::int8_t* p) {
   return _mm512_set1_epi32(bytes);
 }
 
+// With few tokens the weights come from memory: asks for the lines of the group that lies
+// kAheadBytes further, which crosses into the next panels as the loop will.
+template <class Type, int kTokens>
+PARING_INLINE void prefetch_group(const PanelPlanes& panel, std::size_t g) {
+  if constexpr (kTokens <= 8) {
+    constexpr std::size_t kAheadGroups = kAheadBytes / Type::kGroupBytes;
+    const std::uint8_t* codes = panel.codes + (g + kAheadGroups) * Type::kGroupBytes;
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < Type::kGroupBytes; i += 64) _mm_prefetch(codes + i, _MM_HINT_T0);
+    if constexpr (Type::kHasHigh) _mm_prefetch(panel.high + (g + kAheadGroups) * 8, _MM_HINT_T0);
+    _mm_prefetch(panel.scales + (g + kAheadGroups) * kPanelRows, _MM_HINT_T0);
+    if constexpr (Type::kHasMins) {
+      _mm_prefetch(panel.mins + (g + kAheadGroups) * kPanelRows, _MM_HINT_T0);
+    }
+  }
+}
+
 template <class Type, int kTokens>
 inline void tile_panel(const TileJob& job, const PackedMatrix& w, std::size_t panel_index) {
   const PanelPlanes panel = panel_planes(w, panel_index);
@@ -71,7 +88,7 @@ inline void tile_panel(const TileJob& job, const PackedMatrix& w, std::size_t pa
     const std::size_t g = job.first_group + i;
     Quad quads[8];
     load_unsigned_group<Type>(panel, g, quads);
-    _mm_prefetch(panel.codes + (g + 4) * Type::kGroupBytes, _MM_HINT_T0);
+    prefetch_group<Type, kTokens>(panel, g);
     const F32x16 scale = load_f16(panel.scales + g * kPanelRows);
     F32x16 min = zero();
     if constexpr (Type::kHasMins) min = load_f16(panel.mins + g * kPanelRows);

@@ -176,7 +176,7 @@ PARING_INLINE I32x16 as_i32(Quad a) { return {a.v}; }
 // Largest float tile that the registers hold: 24 accumulators, two weight vectors, one broadcast.
 inline constexpr int kFloatTileVectors = 24;
 inline constexpr int kFloatTileRows = 12;
-inline constexpr int kFloatTileColumnsMax = 8;
+inline constexpr int kFloatTileColumnsMax = 4;
 
 }  // namespace
 }  // namespace paring::kernels
