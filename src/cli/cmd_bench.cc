@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// paring bench: speed of a model on this machine.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "cli/commands.h"
+#include "cli/figures.h"
+#include "cli/table.h"
+#include "cost/machine.h"
+#include "cost/probes.h"
+#include "measure/bench.h"
+#include "measure/memory.h"
+#include "model/architecture.h"
+
+namespace paring::cli {
+
+namespace {
+
+constexpr std::size_t kCompareBytesMax = std::size_t{1} << 20;
+
+struct BenchFlags {
+  std::string model;
+  std::string compare_path;
+  measure::BenchOptions options;
+  bool is_json = false;
+};
+
+// The figures of an earlier `paring bench --json`.
+struct Earlier {
+  std::string model;
+  double prefill = 0;  // tokens/s
+  double decode = 0;
+};
+
+Result<Earlier> read_earlier(const std::string& path) {
+  PARING_TRY(const std::string text, read_small_file(path, kCompareBytesMax));
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto rate = [&](const char* phase) {
+    const Json::json_pointer where(std::string("/") + phase + "/tokens_per_second");
+    return json.is_object() && json.contains(where) && json[where].is_number()
+               ? json[where].get<double>()
+               : -1.0;
+  };
+  Earlier earlier{"", rate("prefill"), rate("decode")};
+  if (earlier.prefill < 0 || earlier.decode < 0) {
+    return corrupt(fmt::format("{} is no result of 'paring bench --json'", path),
+                   "make one with: paring bench MODEL --json > FILE.json");
+  }
+  if (json.contains("model") && json["model"].is_string()) {
+    earlier.model = json["model"].get<std::string>();
+  }
+  return earlier;
+}
+
+struct Report {
+  const BenchFlags& flags;
+  cost::Machine machine;
+  cost::Probes probes;
+  measure::BenchResult result;
+  std::optional<ProcessMemory> memory;
+  std::optional<Earlier> earlier;
+  std::string numerics;
+  std::string kv_type;
+};
+
+// 0 for "no such figure".
+double ratio(double now, double before) { return before > 0 ? now / before : 0; }
+
+Json to_json(const Report& report) {
+  Json json;
+  json["model"] = report.flags.model;
+  json["prefill"] = phase_json(report.result.prefill);
+  json["decode"] = phase_json(report.result.decode);
+  json["depth"] = report.flags.options.depth_tokens;
+  json["repetitions"] = report.flags.options.repetitions;
+  json["memory"] = {{"weight_bytes", report.result.weight_bytes},
+                    {"kv_bytes", report.result.kv_bytes},
+                    {"buffer_bytes", report.result.buffer_bytes}};
+  if (report.memory) json["memory"]["peak_resident_bytes"] = report.memory->peak_resident_bytes;
+  json["limits"] = {{"read_bytes_per_second", report.probes.read_bytes_per_second},
+                    {"f32_operations_per_second", report.probes.f32_operations_per_second},
+                    {"int8_operations_per_second", report.probes.int8_operations_per_second}};
+  json["numerics"] = report.numerics;
+  json["kv_type"] = report.kv_type;
+  json["cpu"] = report.machine.cpu;
+  json["isa"] = report.probes.isa;
+  json["threads"] = report.probes.threads;
+  json["version"] = version();
+  json["commit"] = version_commit();
+  if (report.earlier) {
+    json["compare"] = {
+        {"file", report.flags.compare_path},
+        {"model", report.earlier->model},
+        {"prefill_ratio", ratio(report.result.prefill.tokens_per_second, report.earlier->prefill)},
+        {"decode_ratio", ratio(report.result.decode.tokens_per_second, report.earlier->decode)}};
+  }
+  return json;
+}
+
+std::string to_text(const Report& report) {
+  Table table({{"phase"},
+               {"tokens", Align::kRight},
+               {"tokens/s", Align::kRight},
+               {"limit here", Align::kRight},
+               {"of limit", Align::kRight},
+               {"read a token", Align::kRight},
+               {"work a token", Align::kRight},
+               {report.earlier ? "x earlier" : "", Align::kRight}});
+  const auto add = [&](const char* name, const measure::PhaseSpeed& phase, double before) {
+    if (phase.tokens == 0) return;
+    table.add({name, std::to_string(phase.tokens), format_rate(phase.tokens_per_second),
+               format_rate(phase.limit_tokens_per_second), format_percent(phase.limit_share),
+               format_bytes(static_cast<std::uint64_t>(phase.bytes_per_token)),
+               format_operations(phase.operations_per_token),
+               before > 0 ? fmt::format("{:.3f}", phase.tokens_per_second / before) : ""});
+  };
+  add("prefill", report.result.prefill, report.earlier ? report.earlier->prefill : 0);
+  add("decode", report.result.decode, report.earlier ? report.earlier->decode : 0);
+  Facts facts;
+  facts.add(
+      "memory",
+      fmt::format("weights {}, cache {}, buffers {}{}", format_bytes(report.result.weight_bytes),
+                  format_bytes(report.result.kv_bytes), format_bytes(report.result.buffer_bytes),
+                  report.memory
+                      ? "; peak of the process " + format_bytes(report.memory->peak_resident_bytes)
+                      : ""));
+  facts.add(
+      "machine",
+      fmt::format("{}, {} threads, {}; reads {}/s, f32 {}/s, int8 {}/s", report.machine.label(),
+                  report.probes.threads, report.probes.isa,
+                  format_bytes(static_cast<std::uint64_t>(report.probes.read_bytes_per_second)),
+                  format_operations(report.probes.f32_operations_per_second),
+                  format_operations(report.probes.int8_operations_per_second)));
+  facts.add("computed in",
+            fmt::format("{} numerics, {} cache; {} repetitions, medians", report.numerics,
+                        report.kv_type, report.flags.options.repetitions));
+  facts.add("paring", fmt::format("{} ({})", version(), version_commit()));
+  return table.render() + "\n" + facts.render();
+}
+
+Result<void> run(Context& context, const BenchFlags& flags) {
+  Report report{flags,
+                {},
+                {},
+                {},
+                {},
+                {},
+                numerics_name(context.numerics()),
+                kv_type_name(context.kv_type())};
+  if (!flags.compare_path.empty()) {
+    PARING_TRY(report.earlier, read_earlier(flags.compare_path));
+  }
+  measure::BenchOptions options = flags.options;
+  options.numerics = context.numerics();
+  options.kv_type = context.kv_type();
+  PARING_TRY(Executor * executor, context.executor());
+  PARING_TRY(const std::string path, context.resolve(flags.model));
+  PARING_TRY(const io::GgufFile file, io::GgufFile::open(path));
+  PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
+  const std::size_t longest =
+      std::max(options.prefill_tokens, options.depth_tokens + options.decode_tokens) + 1;
+  const measure::MemoryUse need = measure::run_memory(
+      spec, 0,
+      {.kv_type = options.kv_type, .context_tokens = longest, .threads = executor->threads()});
+  // The probes' buffer is gone before the model is loaded, so that the peak is the model's.
+  PARING_TRY(report.probes, cost::measure_probes(*executor));
+  reset_peak_memory();
+  PARING_TRY(const engine::LoadedModel model, context.load(flags.model, need.total()));
+  const model::ModelView view(*model.model);
+  PARING_TRY(report.result, measure::bench(view, *executor, report.probes, options));
+  report.memory = process_memory();
+  report.machine = cost::read_machine();
+  if (flags.is_json) {
+    context.output().write_json(to_json(report));
+  } else {
+    context.output().write(to_text(report));
+  }
+  return {};
+}
+
+std::function<Result<void>(Context&)> define(CLI::App& app) {
+  const auto flags = std::make_shared<BenchFlags>();
+  app.add_option("MODEL", flags->model, "GGUF file to time")->required()->type_name("");
+  const auto add_count = [&](const char* name, std::size_t& target, const char* help,
+                             std::size_t least) {
+    app.add_option(name, target, help)
+        ->capture_default_str()
+        ->check(CLI::Range(least, measure::kBenchTokensMax))
+        ->type_name("N");
+  };
+  add_count("--prefill", flags->options.prefill_tokens, "Tokens of the prompt; 0: no prefill", 0);
+  add_count("--decode", flags->options.decode_tokens, "Tokens made one by one; 0: none", 0);
+  add_count("--depth", flags->options.depth_tokens, "Tokens in the cache before decoding", 0);
+  add_count("--repetitions", flags->options.repetitions, "Runs; medians are printed", 1);
+  app.add_option("--compare", flags->compare_path, "Result of an earlier bench --json")
+      ->type_name("FILE");
+  add_json_flag(app, flags->is_json);
+  return [flags](Context& context) { return run(context, *flags); };
+}
+
+}  // namespace
+
+extern const Command kBench;
+const Command kBench{"bench", "Speed of both phases, with the share of this machine's limit",
+                     "  paring bench model.gguf --threads 2 --prefill 512 --decode 128\n"
+                     "  paring bench model.gguf --json > before.json\n"
+                     "  paring bench small.gguf --compare before.json\n",
+                     /*is_hidden=*/false, define};
+
+}  // namespace paring::cli

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// paring info: this machine as the engine sees it.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "base/version.h"
+#include "cli/commands.h"
+#include "cli/figures.h"
+#include "cli/table.h"
+#include "cost/energy.h"
+#include "cost/machine.h"
+#include "cost/probes.h"
+#include "kernels/ops.h"
+
+namespace paring::cli {
+
+namespace {
+
+// An operation of the kernel table, and which level's implementation a table has for it.
+struct OpRow {
+  const char* name;
+  bool (*is_same)(const kernels::KernelTable& left, const kernels::KernelTable& right);
+};
+
+#define PARING_OP(op)                                                             \
+  {#op, [](const kernels::KernelTable& left, const kernels::KernelTable& right) { \
+     return left.op == right.op;                                                  \
+   }}
+constexpr OpRow kOps[] = {
+    PARING_OP(quantize_rows), PARING_OP(matmul_q),      PARING_OP(matmul_f), PARING_OP(rms_norm),
+    PARING_OP(add),           PARING_OP(silu_mul),      PARING_OP(kv_write), PARING_OP(attention),
+    PARING_OP(log_sum_exp),   PARING_OP(kl_divergence),
+};
+#undef PARING_OP
+
+std::span<const kernels::IsaLevel> levels() {
+  std::size_t count = 0;
+  const kernels::IsaLevel* first = kernels::isa_levels(&count);
+  return {first, count};
+}
+
+// The slowest level that has the same implementation: a table may borrow from the one below it.
+std::string implementation_of(const OpRow& op) {
+  std::string name = kernels::kernels().isa;
+  for (const kernels::IsaLevel& level : levels()) {
+    if (level.supported() && op.is_same(*level.table, kernels::kernels())) name = level.name;
+  }
+  return name;
+}
+
+struct Info {
+  cost::Machine machine;
+  cost::Probes probes;
+  std::vector<std::string> energy_domains;
+  std::string energy_error;
+};
+
+Result<Info> collect(Context& context) {
+  Info info;
+  info.machine = cost::read_machine();
+  PARING_TRY(Executor * executor, context.executor());
+  PARING_TRY(info.probes, cost::measure_probes(*executor));
+  const Result<cost::EnergyReader> energy = cost::EnergyReader::create();
+  if (energy) {
+    info.energy_domains = energy->domains();
+  } else {
+    info.energy_error = energy.error().text();
+  }
+  return info;
+}
+
+Json to_json(const Info& info) {
+  const cost::Machine& m = info.machine;
+  Json json;
+  json["cpu"] = m.cpu;
+  json["cpu_flags"] = m.isa_flags;
+  json["isa"] = kernels::kernels().isa;
+  for (const kernels::IsaLevel& level : levels()) {
+    json["isa_levels"].push_back({{"name", level.name}, {"supported", level.supported()}});
+  }
+  for (const OpRow& op : kOps) json["operations"][op.name] = implementation_of(op);
+  json["logical_cpus"] = m.logical_cpus;
+  json["cores"] = m.cores;
+  json["usable_cores"] = m.usable_cores;
+  json["cpu_quota"] = m.cpu_quota ? Json(*m.cpu_quota) : Json();
+  json["cache"] = {{"l1d_bytes", m.l1d_bytes}, {"l2_bytes", m.l2_bytes}, {"l3_bytes", m.l3_bytes}};
+  json["memory"] = {
+      {"bytes", m.memory_bytes},
+      {"limit_bytes", m.memory_limit_bytes ? Json(*m.memory_limit_bytes) : Json()},
+      {"available_bytes", m.memory_available_bytes ? Json(*m.memory_available_bytes) : Json()}};
+  json["threads"] = info.probes.threads;
+  json["limits"] = {{"read_bytes_per_second", info.probes.read_bytes_per_second},
+                    {"f32_operations_per_second", info.probes.f32_operations_per_second},
+                    {"int8_operations_per_second", info.probes.int8_operations_per_second}};
+  json["energy"] = {{"available", !info.energy_domains.empty()}, {"domains", info.energy_domains}};
+  json["version"] = version();
+  json["commit"] = version_commit();
+  return json;
+}
+
+std::string bytes_or_unknown(std::uint64_t bytes) {
+  return bytes == 0 ? "not known" : format_bytes(bytes);
+}
+
+std::string to_text(const Info& info) {
+  const cost::Machine& m = info.machine;
+  Facts facts;
+  facts.add("cpu", m.cpu.empty() ? "not known" : m.cpu);
+  std::string flags;
+  for (const std::string& flag : m.isa_flags) flags += (flags.empty() ? "" : " ") + flag;
+  facts.add("flags", flags);
+  facts.add("cores", fmt::format("{} usable; {} physical, {} logical CPUs in the affinity mask{}",
+                                 m.usable_cores, m.cores, m.logical_cpus,
+                                 m.cpu_quota ? fmt::format(", quota {:.2f} CPUs", *m.cpu_quota)
+                                             : std::string(", no quota")));
+  facts.add("caches", fmt::format("L1d {}, L2 {} a core; L3 {}", bytes_or_unknown(m.l1d_bytes),
+                                  bytes_or_unknown(m.l2_bytes), bytes_or_unknown(m.l3_bytes)));
+  facts.add("memory",
+            fmt::format("{}{}{}", bytes_or_unknown(m.memory_bytes),
+                        m.memory_limit_bytes ? ", limited to " + format_bytes(*m.memory_limit_bytes)
+                                             : std::string(),
+                        m.memory_available_bytes
+                            ? ", available " + format_bytes(*m.memory_available_bytes)
+                            : std::string()));
+  facts.gap();
+  facts.add(fmt::format("with {} threads", info.probes.threads), "measured");
+  facts.add("memory bandwidth",
+            format_bytes(static_cast<std::uint64_t>(info.probes.read_bytes_per_second)) + "/s");
+  facts.add("f32 peak", format_operations(info.probes.f32_operations_per_second) + "/s");
+  facts.add("int8 peak", format_operations(info.probes.int8_operations_per_second) + "/s");
+  facts.add("energy counters",
+            info.energy_domains.empty() ? "not available: " + info.energy_error : "available");
+  facts.gap();
+  facts.add("kernels", kernels::kernels().isa);
+  for (const kernels::IsaLevel& level : levels()) {
+    facts.add(fmt::format("  {}", level.name), level.supported() ? "runs here" : "not on this CPU");
+  }
+  Table table({{"operation"}, {"implementation"}});
+  for (const OpRow& op : kOps) table.add({op.name, implementation_of(op)});
+  facts.gap();
+  facts.add("paring", fmt::format("{} ({})", version(), version_commit()));
+  return facts.render() + "\n" + table.render();
+}
+
+std::function<Result<void>(Context&)> define(CLI::App& app) {
+  const auto is_json = std::make_shared<bool>(false);
+  add_json_flag(app, *is_json);
+  return [is_json](Context& context) -> Result<void> {
+    PARING_TRY(const Info info, collect(context));
+    if (*is_json) {
+      context.output().write_json(to_json(info));
+    } else {
+      context.output().write(to_text(info));
+    }
+    return {};
+  };
+}
+
+}  // namespace
+
+extern const Command kInfo;
+const Command kInfo{"info", "This machine: CPU, kernels, cores, memory, measured limits",
+                    "  paring info\n"
+                    "  paring info --json --threads 1\n",
+                    /*is_hidden=*/false, define};
+
+}  // namespace paring::cli

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// paring optimize: the best model under a budget, with its certificate and report.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "base/version.h"
+#include "cli/certificate_text.h"
+#include "cli/commands.h"
+#include "cli/figures.h"
+#include "cost/probes.h"
+#include "shrink/optimize.h"
+
+namespace paring::cli {
+
+namespace {
+
+struct OptimizeFlags {
+  std::string model;
+  shrink::OptimizeOptions options;
+  std::string report_path;
+  std::vector<std::string> types;
+  io::Overwrite overwrite = io::Overwrite::kRefuse;
+  bool is_json = false;
+};
+
+// "2x", "1.7": how many times as fast. Negative when it is no such number.
+double parse_factor(std::string text) {
+  if (text.ends_with('x') || text.ends_with('X')) text.pop_back();
+  char* end = nullptr;
+  const double factor = std::strtod(text.c_str(), &end);
+  const bool is_whole = !text.empty() && *end == '\0';
+  return is_whole && std::isfinite(factor) && factor > 0 ? factor : -1;
+}
+
+// The report beside the model: OUT.gguf gives OUT.html.
+std::string default_report_path(const std::string& out) {
+  const std::string ending = ".gguf";
+  return (out.ends_with(ending) ? out.substr(0, out.size() - ending.size()) : out) + ".html";
+}
+
+Json figures_json(const shrink::ModelFigures& figures) {
+  return {{"file_bytes", figures.file_bytes},
+          {"memory_bytes", figures.memory_bytes},
+          {"weight_bytes", figures.speed.weight_bytes},
+          {"prefill", phase_json(figures.speed.prefill)},
+          {"decode", phase_json(figures.speed.decode)},
+          {"perplexity", figures.perplexity},
+          {"kl", figures.kl},
+          {"kl_weights", figures.kl_weights},
+          {"top1", figures.top1}};
+}
+
+Json to_json(const shrink::OptimizeResult& result, const std::string& report_path) {
+  Json json;
+  json["model"] = result.model_path;
+  json["out"] = result.out_path;
+  json["report"] = report_path;
+  json["budget"] = {{"file_bytes", result.budget.file_bytes},
+                    {"memory_bytes", result.budget.memory_bytes},
+                    {"speedup", result.budget.speedup},
+                    {"kl_max", result.budget.kl_max},
+                    {"context_tokens", result.budget.context_tokens}};
+  json["before"] = figures_json(result.before);
+  json["after"] = figures_json(result.after);
+  json["served"] = divergence_json(result.served);
+  json["weights_only"] = divergence_json(result.weights);
+  json["types"] = Json::object();
+  for (const shrink::MatrixPlan& plan : result.plans) {
+    json["types"][plan.name] = dtype_name(plan.chosen);
+  }
+  json["candidates"] = Json::array();
+  for (const shrink::Candidate& candidate : result.candidates) {
+    json["candidates"].push_back({{"name", candidate.name},
+                                  {"file_bytes", candidate.file_bytes},
+                                  {"predicted_kl", candidate.predicted_kl},
+                                  {"kl", candidate.kl},
+                                  {"kl_standard_error", candidate.kl_standard_error},
+                                  {"decode_tokens_per_second", candidate.decode_tokens_per_second},
+                                  {"is_winner", candidate.is_winner}});
+  }
+  for (const shrink::PhaseTime& phase : result.phases) json["seconds"][phase.name] = phase.seconds;
+  json["seconds"]["total"] = result.seconds;
+  json["cpu"] = result.cpu;
+  json["isa"] = result.isa;
+  json["threads"] = result.threads;
+  json["version"] = version();
+  json["commit"] = version_commit();
+  return json;
+}
+
+std::string to_text(const shrink::OptimizeResult& result, const std::string& report_path) {
+  return certificate_text(result.certificate) +
+         fmt::format("\nwritten: {} ({})\nreport:  {}\ntook {}\n", result.out_path,
+                     format_bytes(result.after.file_bytes), report_path,
+                     format_duration(result.seconds));
+}
+
+Result<void> check_flags(const OptimizeFlags& flags) {
+  const shrink::Budget& budget = flags.options.budget;
+  if (budget.file_bytes == 0 && budget.memory_bytes == 0 && budget.speedup == 0 &&
+      budget.kl_max == 0) {
+    return invalid_argument("no budget was given",
+                            "name at least one of --file, --memory, --speed, --kl");
+  }
+  PARING_TRY_VOID(check_can_write(flags.options.out_path, flags.overwrite));
+  return check_can_write(flags.options.report_path, flags.overwrite);
+}
+
+Result<void> run(Context& context, const OptimizeFlags& given) {
+  OptimizeFlags flags = given;
+  flags.options.report_path =
+      flags.report_path.empty() ? default_report_path(flags.options.out_path) : flags.report_path;
+  for (const std::string& name : flags.types) {
+    PARING_TRY(const DType type, dtype_from_name(name));
+    flags.options.types.push_back(type);
+  }
+  flags.options.seed = context.settings().seed;
+  flags.options.budget.context_tokens = context.settings().context_tokens;
+  // What the user must mend is said first: the path of the model, then those of the output.
+  PARING_TRY(const std::string path, context.resolve(flags.model));
+  PARING_TRY_VOID(check_flags(flags));
+  PARING_TRY(Executor * executor, context.executor());
+  PARING_TRY(const cost::Probes probes, cost::measure_probes(*executor));
+  PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
+  PARING_TRY(const shrink::OptimizeResult result,
+             shrink::optimize(model, *executor, probes, flags.options, context.progress()));
+  if (flags.is_json) {
+    context.output().write_json(to_json(result, flags.options.report_path));
+  } else {
+    context.output().write(to_text(result, flags.options.report_path));
+  }
+  return {};
+}
+
+void define_budget(CLI::App& app, shrink::Budget& budget) {
+  add_bytes_option(app, "--file", budget.file_bytes, "Largest output file")->group("Budget");
+  add_bytes_option(app, "--memory", budget.memory_bytes,
+                   "Most memory of weights, cache and buffers, at --context tokens")
+      ->group("Budget");
+  const auto check = [](const std::string& text) {
+    return parse_factor(text) > 0 ? std::string() : "'" + text + "' is no factor such as 2x";
+  };
+  app.add_option_function<std::string>(
+         "--speed", [&budget](const std::string& text) { budget.speedup = parse_factor(text); },
+         "Decode this many times as fast as the original")
+      ->check(CLI::Validator(check, "FACTOR"))
+      ->type_name("")
+      ->group("Budget");
+  app.add_option("--kl", budget.kl_max, "Most mean KL divergence to the original, nats a token")
+      ->check(CLI::PositiveNumber)
+      ->type_name("X")
+      ->group("Budget");
+}
+
+std::function<Result<void>(Context&)> define(CLI::App& app) {
+  const auto flags = std::make_shared<OptimizeFlags>();
+  app.add_option("MODEL", flags->model, "GGUF file to shrink")->required()->type_name("");
+  define_budget(app, flags->options.budget);
+  app.add_option("--types", flags->types, "Only these types, such as Q4_0,Q5_1,Q8_0")
+      ->delimiter(',')
+      ->type_name("A,B");
+  app.add_option("--calibration", flags->options.calibration_path,
+                 "Text that the search measures on; the default is built in")
+      ->type_name("FILE");
+  app.add_option("--out", flags->options.out_path, "File to write")->required()->type_name("FILE");
+  app.add_option("--report", flags->report_path,
+                 "HTML report; the default is OUT with the ending .html")
+      ->type_name("FILE");
+  add_force_flag(app, flags->overwrite);
+  add_json_flag(app, flags->is_json);
+  return [flags](Context& context) { return run(context, *flags); };
+}
+
+}  // namespace
+
+extern const Command kOptimize;
+const Command kOptimize{
+    "optimize", "The best model under a budget, with the loss measured",
+    "  paring optimize model.gguf --file 105.4MB --out small.gguf\n"
+    "  paring optimize model.gguf --memory 200MB --speed 1.5x --out small.gguf\n"
+    "  paring optimize model.gguf --kl 0.02 --out small.gguf --report small.html\n",
+    /*is_hidden=*/false, define};
+
+}  // namespace paring::cli

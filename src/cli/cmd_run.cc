@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// paring run: one answer, or a chat in the terminal.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cli/commands.h"
+#include "engine/chat_prompt.h"
+#include "engine/generator.h"
+#include "io/system_error.h"
+#include "model/architecture.h"
+
+namespace paring::cli {
+
+namespace {
+
+using text::ChatMessage;
+
+// Longest prompt read from standard input.
+constexpr std::size_t kPromptBytesMax = std::size_t{16} << 20;
+
+volatile std::sig_atomic_t is_interrupted = 0;
+
+void on_interrupt(int) { is_interrupted = 1; }
+
+// Ctrl-C ends the answer at the next token; a second one ends the process.
+void arm_interrupt() {
+  is_interrupted = 0;
+  struct sigaction action = {};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // no SA_RESTART: reading a line ends, too
+  sigaction(SIGINT, &action, nullptr);
+}
+
+struct RunOptions {
+  std::string model;
+  std::optional<std::string> prompt;
+  std::size_t max_tokens = 512;
+  api::Sampling sampling;
+  std::string system;
+  std::vector<std::string> stop;
+  bool is_raw = false;
+  bool is_json = false;
+};
+
+// Reads from `descriptor` up to its end, or up to a newline, which is not part of the result.
+// nullopt at the end of input with nothing read, and after Ctrl-C.
+Result<std::optional<std::string>> read_input(int descriptor, bool is_line) {
+  std::string text;
+  char block[4096];
+  for (;;) {
+    const ssize_t count = ::read(descriptor, block, is_line ? 1 : sizeof block);
+    if (count < 0 && errno == EINTR) return std::optional<std::string>{};
+    if (count < 0) return io::system_error(errno, "read", "standard input");
+    if (count == 0) break;
+    if (is_line && block[0] == '\n') return std::optional<std::string>(text);
+    text.append(block, static_cast<std::size_t>(count));
+    if (text.size() > kPromptBytesMax) {
+      return invalid_argument(fmt::format("the prompt is longer than {} bytes", kPromptBytesMax),
+                              "shorten it");
+    }
+  }
+  if (text.empty()) return std::optional<std::string>{};
+  return std::optional<std::string>(std::move(text));
+}
+
+// One model with its prompt format, answering requests.
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> create(Context& context, const RunOptions& options) {
+    std::unique_ptr<Session> session(new Session(context, options));
+    PARING_TRY(const std::string path, context.resolve(options.model));
+    PARING_TRY(Executor * executor, context.executor());
+    PARING_TRY(const engine::GeneratorOptions generator_options, session->size_up(path, *executor));
+    const std::size_t extra =
+        engine::Generator::bytes_for(session->spec_, generator_options, executor->threads());
+    auto loaded = engine::LoadedModel::load(path, *executor, {.extra_bytes = extra});
+    if (!loaded) return std::move(loaded.error());
+    session->loaded_ = std::make_unique<engine::LoadedModel>(std::move(loaded).value());
+    PARING_TRY(session->generator_,
+               engine::Generator::create(*session->loaded_, *executor, generator_options));
+    if (session->uses_template()) {
+      const engine::LoadedModel& model = *session->loaded_;
+      PARING_TRY(session->chat_prompt_,
+                 engine::ChatPrompt::create(model.file.metadata(), model.tokenizer,
+                                            model.chat_template, model.add_bos));
+    }
+    return session;
+  }
+
+  bool uses_template() const { return !options_.is_raw && loaded_->chat_template != nullptr; }
+
+  // Answers `messages`, whose last is the user's. Text is streamed to standard output unless
+  // --json. An interrupted answer is no error: reason is then absent.
+  struct Answer {
+    std::string text;
+    std::optional<api::Completion> completion;
+  };
+  Result<Answer> answer(const std::vector<ChatMessage>& messages) {
+    PARING_TRY(api::Request request, make_request(messages));
+    Answer answer;
+    auto completion = generator_->generate(request, [&](std::string_view piece) {
+      answer.text += piece;
+      if (!options_.is_json) {
+        context_.output().write(piece);
+        if (!context_.output().flush()) return false;
+      }
+      return is_interrupted == 0;
+    });
+    ++requests_;
+    if (completion) {
+      answer.completion = std::move(completion).value();
+    } else if (completion.error().code != ErrorCode::kCancelled) {
+      return std::move(completion.error());
+    }
+    if (!options_.is_json) context_.output().write("\n");
+    PARING_TRY_VOID(context_.output().flush());
+    return answer;
+  }
+
+ private:
+  Session(Context& context, const RunOptions& options) : context_(context), options_(options) {}
+
+  // Reads the hyper-parameters, which say how much memory cache and buffers take.
+  Result<engine::GeneratorOptions> size_up(const std::string& path, Executor&) {
+    PARING_TRY(const io::GgufFile file, io::GgufFile::open(path));
+    PARING_TRY(spec_, model::read_block_spec(file));
+    return engine::GeneratorOptions{.numerics = context_.numerics(),
+                                    .kv_type = context_.kv_type(),
+                                    .context_tokens = context_.context_tokens(spec_)};
+  }
+
+  Result<api::Request> make_request(const std::vector<ChatMessage>& messages) {
+    api::Request request;
+    if (chat_prompt_) {
+      PARING_TRY(request.prompt, chat_prompt_->encode(messages));
+    } else {
+      // With --raw people write the template's tokens themselves; otherwise text is text.
+      std::string text;
+      for (const ChatMessage& message : messages) text += message.content;
+      PARING_TRY(request.prompt,
+                 loaded_->tokenizer->encode(
+                     text, {.add_special = true, .parse_special = options_.is_raw}));
+    }
+    request.id = requests_;
+    request.max_tokens = options_.max_tokens;
+    request.sampling = options_.sampling;
+    request.sampling.seed = context_.settings().seed;
+    request.stop = options_.stop;
+    return request;
+  }
+
+  Context& context_;
+  const RunOptions& options_;
+  model::BlockSpec spec_;
+  std::unique_ptr<engine::LoadedModel> loaded_;
+  std::unique_ptr<engine::Generator> generator_;
+  std::optional<engine::ChatPrompt> chat_prompt_;
+  std::uint64_t requests_ = 0;
+};
+
+double per_second(std::size_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
+}
+
+// The first generated token comes from the prompt's last logits, so decoding made one step less.
+std::size_t decode_steps(const api::Usage& usage) {
+  return usage.generated_tokens == 0 ? 0 : usage.generated_tokens - 1;
+}
+
+void print_speed(const Session::Answer& answer) {
+  if (!answer.completion) {
+    print_note("interrupted");
+    return;
+  }
+  const api::Usage& usage = answer.completion->usage;
+  print_note(
+      fmt::format("prompt {} tokens, {:.1f} tokens/s; answer {} tokens, {:.1f} tokens/s ({})",
+                  usage.prompt_tokens, per_second(usage.prompt_tokens, usage.prefill_seconds),
+                  usage.generated_tokens, per_second(decode_steps(usage), usage.decode_seconds),
+                  api::finish_reason_name(answer.completion->reason)));
+}
+
+Json answer_json(const Session::Answer& answer) {
+  Json json;
+  json["text"] = answer.text;
+  if (!answer.completion) {
+    json["finish_reason"] = "interrupted";
+    return json;
+  }
+  const api::Usage& usage = answer.completion->usage;
+  json["finish_reason"] = api::finish_reason_name(answer.completion->reason);
+  json["prompt_tokens"] = usage.prompt_tokens;
+  json["generated_tokens"] = usage.generated_tokens;
+  json["prefill"] = {{"seconds", usage.prefill_seconds},
+                     {"tokens_per_second", per_second(usage.prompt_tokens, usage.prefill_seconds)}};
+  json["decode"] = {{"seconds", usage.decode_seconds},
+                    {"tokens_per_second", per_second(decode_steps(usage), usage.decode_seconds)}};
+  return json;
+}
+
+std::vector<ChatMessage> opening(const RunOptions& options) {
+  std::vector<ChatMessage> messages;
+  if (!options.system.empty()) messages.push_back({"system", options.system});
+  return messages;
+}
+
+Result<void> answer_once(Context& context, Session& session, const RunOptions& options,
+                         const std::string& prompt) {
+  std::vector<ChatMessage> messages = opening(options);
+  messages.push_back({"user", prompt});
+  arm_interrupt();
+  PARING_TRY(const Session::Answer answer, session.answer(messages));
+  if (options.is_json) {
+    context.output().write_json(answer_json(answer));
+  } else {
+    print_speed(answer);
+  }
+  return {};
+}
+
+Result<void> chat(Session& session, const RunOptions& options) {
+  print_note("type a message; /reset starts over, /exit (or Ctrl-D) ends, Ctrl-C ends an answer");
+  std::vector<ChatMessage> messages = opening(options);
+  for (;;) {
+    arm_interrupt();
+    print_raw_error("> ");
+    PARING_TRY(const std::optional<std::string> line, read_input(STDIN_FILENO, /*is_line=*/true));
+    if (!line || line->starts_with("/exit")) break;
+    if (line->empty()) continue;
+    if (line->starts_with("/reset")) {
+      messages = opening(options);
+      print_note("started over");
+      continue;
+    }
+    // A base model has no turns: what was said so far is its prompt.
+    messages.push_back({"user", *line});
+    Result<Session::Answer> answer = session.answer(messages);
+    if (!answer) {
+      const ErrorCode code = answer.error().code;
+      if (code != ErrorCode::kInvalidArgument && code != ErrorCode::kUnsupported) {
+        return std::move(answer.error());
+      }
+      messages.pop_back();
+      print_error(answer.error());
+      print_note("the message was dropped; /reset starts over with an empty context");
+      continue;
+    }
+    messages.push_back({"assistant", answer->text});
+    print_speed(*answer);
+  }
+  print_raw_error("\n");
+  return {};
+}
+
+Result<void> run(Context& context, const RunOptions& options) {
+  const bool is_terminal = isatty(STDIN_FILENO) == 1;
+  std::optional<std::string> prompt = options.prompt;
+  if (!prompt && !is_terminal) {
+    PARING_TRY(prompt, read_input(STDIN_FILENO, /*is_line=*/false));
+    if (!prompt) {
+      return invalid_argument("there is no prompt: standard input is empty",
+                              "give PROMPT on the command line");
+    }
+    if (prompt->ends_with('\n')) prompt->pop_back();
+  }
+  if (!prompt && options.is_json) {
+    return invalid_argument("--json answers one prompt and does not chat", "give PROMPT");
+  }
+  PARING_TRY(const std::unique_ptr<Session> session, Session::create(context, options));
+  if (!options.system.empty() && !session->uses_template()) {
+    return invalid_argument("--system needs a chat template, and none is in use",
+                            "leave out --raw, or write the text into PROMPT");
+  }
+  if (prompt) return answer_once(context, *session, options, *prompt);
+  return chat(*session, options);
+}
+
+std::function<Result<void>(Context&)> define(CLI::App& app) {
+  const auto options = std::make_shared<RunOptions>();
+  app.add_option("MODEL", options->model, "GGUF file")->required()->type_name("");
+  app.add_option("PROMPT", options->prompt,
+                 "What to answer; without it, standard input, or a chat if that is a terminal")
+      ->type_name("");
+  app.add_option("--max-tokens", options->max_tokens, "Longest answer")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
+      ->type_name("N");
+  app.add_option("--temperature", options->sampling.temperature,
+                 "0 takes the most likely token, 1 draws from the model's own distribution")
+      ->capture_default_str()
+      ->type_name("T");
+  app.add_option("--top-k", options->sampling.top_k, "Draw from the K likeliest; 0: no limit")
+      ->capture_default_str()
+      ->type_name("K");
+  app.add_option("--top-p", options->sampling.top_p,
+                 "Draw from the fewest tokens that have this probability together")
+      ->capture_default_str()
+      ->type_name("P");
+  app.add_option("--min-p", options->sampling.min_p,
+                 "Leave out tokens this much less likely than the likeliest")
+      ->capture_default_str()
+      ->type_name("P");
+  app.add_option("--repetition-penalty", options->sampling.repetition_penalty,
+                 "Above 1: recent tokens become less likely")
+      ->capture_default_str()
+      ->type_name("X");
+  app.add_option("--system", options->system, "System message")->type_name("TEXT");
+  app.add_flag("--raw", options->is_raw,
+               "No chat template: PROMPT is what the model reads, special tokens included");
+  app.add_option("--stop", options->stop, "Text that ends the answer; may be given several times")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("TEXT");
+  add_json_flag(app, options->is_json);
+  return [options](Context& context) { return run(context, *options); };
+}
+
+}  // namespace
+
+extern const Command kRun;
+const Command kRun{
+    "run", "Chat or complete in the terminal",
+    "  paring run model.gguf                          a chat\n"
+    "  paring run model.gguf \"Why is the sky blue?\"   one answer\n"
+    "  paring run model.gguf --temperature 0.8 --top-p 0.95 --seed 7 \"A poem, please.\"\n"
+    "  cat letter.txt | paring run model.gguf --system \"Summarise.\"\n",
+    /*is_hidden=*/false, define};
+
+}  // namespace paring::cli

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.h"
+
+#include "base/text.h"
+
+namespace paring::cli {
+
+extern const Command kInspect;
+extern const Command kInfo;
+extern const Command kRun;
+extern const Command kBench;
+extern const Command kEval;
+extern const Command kQuantize;
+extern const Command kOptimize;
+extern const Command kDocs;
+
+namespace {
+constexpr const Command* kCommands[] = {
+    &kInspect, &kInfo, &kRun, &kBench, &kEval, &kQuantize, &kOptimize, &kDocs,
+};
+}  // namespace
+
+std::span<const Command* const> commands() noexcept { return kCommands; }
+
+void add_json_flag(CLI::App& app, bool& is_json) {
+  app.add_flag("--json", is_json, "Print the result as one JSON object");
+}
+
+CLI::Option* add_bytes_option(CLI::App& app, const std::string& flag, std::uint64_t& target,
+                              const std::string& help) {
+  const auto check = [](const std::string& text) {
+    const Result<std::uint64_t> bytes = parse_bytes(text);
+    return bytes ? std::string() : bytes.error().text();
+  };
+  const auto store = [&target](const std::string& text) { target = *parse_bytes(text); };
+  return app.add_option_function<std::string>(flag, store, help)
+      ->check(CLI::Validator(check, "SIZE"))
+      ->type_name("");
+}
+
+void add_force_flag(CLI::App& app, io::Overwrite& overwrite) {
+  app.add_flag_function(
+      "--force", [&overwrite](std::int64_t) { overwrite = io::Overwrite::kReplace; },
+      "Replace existing output files");
+}
+
+Result<void> check_can_write(const std::string& path, io::Overwrite overwrite) {
+  // Without commit() the file goes away again.
+  const Result<io::AtomicFile> file = io::AtomicFile::create(path, overwrite);
+  if (!file) return file.error();
+  return {};
+}
+
+}  // namespace paring::cli

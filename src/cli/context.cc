@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/context.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "hub/model_source.h"
+
+namespace paring::cli {
+
+Context::Context(const config::Settings& settings, Output& output)
+    : settings_(settings),
+      output_(output),
+      progress_(make_progress(
+          {.style = progress_style(settings.values().quiet), .clock = nullptr, .write = {}})) {}
+
+Result<Executor*> Context::executor() {
+  if (executor_ == nullptr) {
+    PARING_TRY(executor_,
+               Executor::create({.threads = static_cast<std::size_t>(settings().threads)}));
+  }
+  return executor_.get();
+}
+
+model::Numerics Context::numerics() const {
+  return settings().numerics == "exact" ? model::Numerics::kExact : model::Numerics::kServed;
+}
+
+kernels::KvType Context::kv_type() const {
+  const std::string& name = settings().kv_type;
+  const std::vector<config::Settings::Entry> entries = settings_.entries();
+  const bool is_default =
+      std::any_of(entries.begin(), entries.end(), [](const config::Settings::Entry& entry) {
+        return std::string_view(entry.row->key) == "kv_type" && entry.origin == "default";
+      });
+  if (is_default && numerics() == model::Numerics::kExact) return kernels::KvType::kF32;
+  if (name == "f32") return kernels::KvType::kF32;
+  return name == "f16" ? kernels::KvType::kF16 : kernels::KvType::kQ8;
+}
+
+std::size_t Context::context_tokens(const model::BlockSpec& spec) const {
+  return std::min(static_cast<std::size_t>(settings().context_tokens), spec.context_max);
+}
+
+Result<std::string> Context::resolve(const std::string& name) { return hub::resolve_model(name); }
+
+Result<engine::LoadedModel> Context::load(const std::string& name, std::size_t extra_bytes) {
+  PARING_TRY(const std::string path, resolve(name));
+  PARING_TRY(Executor * threads, executor());
+  return engine::LoadedModel::load(path, *threads, {.extra_bytes = extra_bytes});
+}
+
+const char* numerics_name(model::Numerics numerics) noexcept {
+  return numerics == model::Numerics::kExact ? "exact" : "served";
+}
+
+const char* kv_type_name(kernels::KvType type) noexcept {
+  switch (type) {
+    case kernels::KvType::kF32:
+      return "f32";
+    case kernels::KvType::kF16:
+      return "f16";
+    case kernels::KvType::kQ8:
+      break;
+  }
+  return "q8";
+}
+
+}  // namespace paring::cli

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every subcommand works with: settings, standard output, progress, the compute threads, and
+// the model files they open. Confined to one thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/executor.h"
+#include "base/progress.h"
+#include "base/result.h"
+#include "cli/output.h"
+#include "config/settings.h"
+#include "engine/loaded_model.h"
+#include "kernels/ops.h"
+#include "model/forward.h"
+
+namespace paring::cli {
+
+class Context {
+ public:
+  Context(const config::Settings& settings, Output& output);
+
+  const config::SettingValues& settings() const { return settings_.values(); }
+  Output& output() { return output_; }
+  ProgressSink& progress() { return *progress_; }
+  // Made at first use.
+  Result<Executor*> executor();
+
+  model::Numerics numerics() const;
+  // The setting; exact numerics take an f32 cache unless the setting was given.
+  kernels::KvType kv_type() const;
+  // The setting, or the model's own limit where that is lower.
+  std::size_t context_tokens(const model::BlockSpec& spec) const;
+
+  // Path of the file that MODEL names.
+  Result<std::string> resolve(const std::string& name);
+  // `extra_bytes`: what will be needed beside the weights.
+  Result<engine::LoadedModel> load(const std::string& name, std::size_t extra_bytes);
+
+ private:
+  const config::Settings& settings_;
+  Output& output_;
+  std::unique_ptr<ProgressSink> progress_;
+  std::unique_ptr<Executor> executor_;
+};
+
+const char* numerics_name(model::Numerics numerics) noexcept;
+const char* kv_type_name(kernels::KvType type) noexcept;
+
+}  // namespace paring::cli

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/figures.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "cli/table.h"
+
+namespace paring::cli {
+
+Json perplexity_json(const measure::Perplexity& perplexity) {
+  return {{"value", perplexity.value},
+          {"standard_error", perplexity.standard_error},
+          {"tokens", perplexity.tokens}};
+}
+
+Json divergence_json(const measure::Divergence& d) {
+  Json json;
+  json["kl"] = {{"mean", d.kl_mean},     {"standard_error", d.kl_standard_error},
+                {"median", d.kl_median}, {"p90", d.kl_p90},
+                {"p95", d.kl_p95},       {"p99", d.kl_p99},
+                {"p99.9", d.kl_p999},    {"max", d.kl_max}};
+  json["top1"] = {{"share", d.top1}, {"standard_error", d.top1_standard_error}};
+  json["perplexity_base"] = perplexity_json(d.base);
+  json["perplexity_model"] = perplexity_json(d.model);
+  json["perplexity_ratio"] = {{"value", std::exp(d.log_ratio)},
+                              {"log", d.log_ratio},
+                              {"log_standard_error", d.log_ratio_standard_error}};
+  json["tokens"] = d.tokens;
+  return json;
+}
+
+Json windows_json(const measure::Windows& windows) {
+  return {{"name", windows.name},
+          {"sha256", windows.sha256},
+          {"context", windows.context},
+          {"windows", windows.windows.size()},
+          {"scored_tokens", windows.scored_tokens()}};
+}
+
+Json phase_json(const measure::PhaseSpeed& phase) {
+  return {{"tokens", phase.tokens},
+          {"seconds", phase.seconds},
+          {"tokens_per_second", phase.tokens_per_second},
+          {"limit_tokens_per_second", phase.limit_tokens_per_second},
+          {"limit_share", phase.limit_share},
+          {"bytes_per_token", phase.bytes_per_token},
+          {"operations_per_token", phase.operations_per_token}};
+}
+
+std::string format_kl(double kl) { return fmt::format("{:.4g}", kl); }
+
+std::string format_percent(double share) { return fmt::format("{:.2f} %", 100 * share); }
+
+std::string format_rate(double per_second) {
+  if (per_second >= 1000) return fmt::format("{:.0f}", per_second);
+  return fmt::format("{:.{}f}", per_second, per_second >= 10 ? 1 : 2);
+}
+
+std::string format_operations(double operations) {
+  constexpr std::array<const char*, 6> kUnits{"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"};
+  std::size_t unit = 0;
+  for (; operations >= 1000 && unit + 1 < kUnits.size(); ++unit) operations /= 1000;
+  return fmt::format("{:.4g} {}", operations, kUnits[unit]);
+}
+
+std::string divergence_text(const measure::Divergence& d) {
+  Facts facts;
+  facts.add("KL divergence (nats)",
+            fmt::format("{} +- {}", format_kl(d.kl_mean), format_kl(d.kl_standard_error)));
+  facts.add("  median, 90 %, 95 %, 99 %, 99.9 %, max",
+            fmt::format("{}, {}, {}, {}, {}, {}", format_kl(d.kl_median), format_kl(d.kl_p90),
+                        format_kl(d.kl_p95), format_kl(d.kl_p99), format_kl(d.kl_p999),
+                        format_kl(d.kl_max)));
+  facts.add("same most likely token",
+            fmt::format("{} +- {}", format_percent(d.top1), format_percent(d.top1_standard_error)));
+  facts.add("perplexity of the base",
+            fmt::format("{:.4f} +- {:.4f}", d.base.value, d.base.standard_error));
+  facts.add("perplexity of the model",
+            fmt::format("{:.4f} +- {:.4f}", d.model.value, d.model.standard_error));
+  facts.add("perplexity ratio", fmt::format("{:.5f} +- {:.5f}", std::exp(d.log_ratio),
+                                            std::exp(d.log_ratio) * d.log_ratio_standard_error));
+  return facts.render();
+}
+
+}  // namespace paring::cli

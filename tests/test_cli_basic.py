@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as people meet it: help, version, JSON, where settings come from, streams and exit codes."""
+import json
+import os
+import subprocess
+
+import pytest
+
+COMMANDS = ["inspect", "info", "run", "bench", "eval", "quantize", "optimize"]
+
+
+def test_help_names_every_command(paring):
+    done = paring("--help")
+    assert done.code == 0 and done.err == ""
+    for command in COMMANDS:
+        assert f"  {command} " in done.out
+    assert "Examples:" in done.out and "--threads" in done.out
+    assert "docs" not in done.out.split("Subcommands")[-1].split("Examples")[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_an_example(paring, command):
+    done = paring(command, "--help")
+    assert done.code == 0 and done.err == ""
+    assert f"  paring {command}" in done.out.split("Examples:")[1]
+    assert "--json" in done.out
+
+
+def test_version(paring):
+    done = paring("--version")
+    assert done.code == 0
+    name, version, commit = done.out.split()
+    assert name == "paring" and version.count(".") == 2 and commit.startswith("(")
+
+
+@pytest.mark.parametrize("words", [[], ["shrinkify"], ["--no-such-flag"], ["inspect"], ["info", "--no-such-flag"],
+                                   ["bench", "m.gguf", "--decode", "many"]])
+def test_a_command_line_that_makes_no_sense(paring, words):
+    done = paring(*words)
+    assert done.code == 2 and done.out == ""
+    assert done.err.startswith("paring: error: ") and "usage: paring" in done.err and "--help" in done.err
+
+
+@pytest.mark.parametrize("words", [["info"], ["inspect", "MODEL"], ["inspect", "MODEL", "--tensors"],
+                                   ["run", "MODEL", "hello", "--max-tokens", "3"],
+                                   ["bench", "MODEL", "--prefill", "16", "--decode", "4", "--repetitions", "1"]])
+def test_json_is_one_object(paring, tiny, words):
+    result = paring(*[tiny if word == "MODEL" else word for word in words], "--json").json()
+    assert isinstance(result, dict) and result
+
+
+def test_inspect_counts(paring, tiny):
+    result = paring("inspect", tiny, "--json", "--tensors", "--context", "64").json()
+    assert result["architecture"] == "llama"
+    assert sum(t["bytes"] for t in result["tensors"]) == result["tensor_bytes"] <= result["file_bytes"]
+    assert sum(g["tensors"] for g in result["types"]) == len(result["tensors"])
+    assert result["weights_in"]["F32"] == 4 * result["parameters"]
+    assert result["memory"]["context_tokens"] == 64
+    assert result["certificate"] is None
+    text = paring("inspect", tiny, "--tensors").out
+    assert "blk.1.ffn_up.weight" in text and "llama" in text
+
+
+def test_bench_reports_both_phases(paring, tiny, tmp_path):
+    words = ["bench", tiny, "--threads", "1", "--prefill", "32", "--decode", "8", "--repetitions", "2"]
+    first = paring(*words, "--json")
+    result = first.json()
+    for phase in ("prefill", "decode"):
+        assert result[phase]["tokens_per_second"] > 0 and result[phase]["limit_tokens_per_second"] > 0
+    assert result["threads"] == 1 and result["cpu"] and result["isa"] and result["commit"]
+    assert result["memory"]["peak_resident_bytes"] > result["memory"]["weight_bytes"]
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(first.out)
+    compared = paring(*words, "--json", "--compare", earlier).json()
+    ratio = compared["decode"]["tokens_per_second"] / result["decode"]["tokens_per_second"]
+    assert compared["compare"]["decode_ratio"] == pytest.approx(ratio)
+    earlier.write_text("{}")
+    assert paring(*words, "--compare", earlier).code == 4
+
+
+def config_of(paring, *words, **more):
+    done = paring(*words, "--print-config", **more)
+    assert done.code == 0, done.err
+    return {line.split(":")[0]: line.split(": ", 1)[1] for line in done.out.splitlines()}
+
+
+def test_flag_over_environment_over_file_over_default(paring, tmp_path):
+    path = tmp_path / "paring.yaml"
+    path.write_text("threads: 5\nkv_type: f16\nseed: 11\n")
+    assert config_of(paring)["threads"].startswith("0  # default")
+    from_file = config_of(paring, "--config", path)
+    assert from_file["threads"].startswith("5  # file") and from_file["seed"].startswith("11  # file")
+    environment = {"PARING_THREADS": "6", "PARING_CONFIG": str(path), "PARING_KV_TYPE": "f32"}
+    from_environment = config_of(paring, env=environment)
+    assert from_environment["threads"].startswith("6  # environment PARING_THREADS")
+    assert from_environment["kv_type"].startswith("f32  # environment")
+    assert from_environment["seed"].startswith("11  # file")
+    from_flag = config_of(paring, "--threads", "7", env=environment)
+    assert from_flag["threads"].startswith("7  # flag --threads")
+
+
+def test_settings_stand_before_or_after_the_command(paring, tiny):
+    for words in (["--threads", "1", "bench", tiny], ["bench", tiny, "--threads", "1"]):
+        result = paring(*words, "--prefill", "8", "--decode", "2", "--repetitions", "1", "--json").json()
+        assert result["threads"] == 1
+
+
+def test_results_and_progress_are_apart(paring, tiny):
+    done = paring("run", tiny, "hello", "--max-tokens", "5")
+    assert done.code == 0 and "tokens/s" in done.err and "tokens/s" not in done.out
+    quiet = paring("eval", tiny, "--windows", "1", "--context", "32", "--quiet")
+    assert quiet.code == 0 and quiet.err == ""
+
+
+def test_the_same_seed_gives_the_same_text(paring, tiny):
+    words = ["run", tiny, "hello", "--max-tokens", "12", "--temperature", "1.5", "--json"]
+    texts = [paring(*words, "--seed", seed).json()["text"] for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_prompt_from_standard_input(paring, tiny):
+    words = [paring.path, "run", str(tiny), "--max-tokens", "5", "--json"]
+    piped = subprocess.run(words, input="hello\n", capture_output=True, text=True)
+    assert piped.returncode == 0, piped.stderr
+    assert json.loads(piped.stdout)["text"] == paring("run", tiny, "hello", "--max-tokens", "5", "--json").json()["text"]
+    nothing = subprocess.run(words, input="", capture_output=True, text=True)
+    assert nothing.returncode == 2 and "prompt" in nothing.stderr
+
+
+def test_a_stop_string_ends_the_answer(paring, tiny):
+    words = ["run", tiny, "hello", "--max-tokens", "20", "--json"]
+    text = paring(*words).json()["text"]
+    cut = paring(*words, "--stop", text[3:5]).json()
+    assert cut["finish_reason"] == "stop_string"
+    assert cut["text"] == text[:text.index(text[3:5])]
+
+
+def test_sampling_out_of_bounds(paring, tiny):
+    for flag, value in (("--temperature", "-1"), ("--top-p", "1.5"), ("--min-p", "2"), ("--repetition-penalty", "0")):
+        done = paring("run", tiny, "hello", flag, value)
+        assert done.code == 2 and value in done.err, (flag, done.err)
+
+
+def test_a_reader_that_goes_away(paring, tiny):
+    process = subprocess.Popen([paring.path, "inspect", str(tiny), "--tensors"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait() == 141 and error == b""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["inspect", "MODEL"], ["inspect", "MODEL", "--json"],
+                                   ["run", "MODEL", "hello", "--max-tokens", "2"]])
+def test_standard_output_on_a_full_disk(paring, tiny, words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([paring.path, *[str(tiny) if w == "MODEL" else w for w in words]], stdout=full,
+                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    assert done.returncode == 6
+    assert done.stderr.count("paring: error: ") == 1 and "standard output" in done.stderr
+
+
+def test_eval_against_itself(paring, tiny):
+    words = ["eval", tiny, "--against", tiny, "--windows", "2", "--context", "64", "--json"]
+    exact = paring(*words, "--numerics", "exact").json()
+    assert exact["numerics"] == "exact" and exact["kv_type"] == "f32"
+    assert abs(exact["divergence"]["kl"]["mean"]) < 1e-9
+    assert exact["divergence"]["top1"]["share"] == 1
+    served = paring(*words).json()
+    assert served["numerics"] == "served" and served["kv_type"] == "q8"
+    assert served["divergence"]["kl"]["mean"] > 0
+
+
+def test_eval_against_another_vocabulary(paring, tiny, model):
+    done = paring("eval", tiny, "--against", model, "--windows", "1", "--context", "32")
+    assert done.code == 2 and "vocabulary" in done.err and done.out == ""
+
+
+def test_quantize_keeps_its_word(paring, tiny, tmp_path):
+    out = tmp_path / "small.gguf"
+    done = paring("quantize", tiny, out, "--type", "q8_0", "--no-importance", "--json").json()
+    assert done["file_bytes"] == os.path.getsize(out) < done["file_bytes_before"]
+    types = {t["type"] for t in paring("inspect", out, "--json").json()["types"]}
+    assert types == {"Q8_0", "F32"}
+    again = paring("quantize", tiny, out, "--type", "Q8_0", "--no-importance")
+    assert again.code == 2 and "--force" in again.err
+    assert paring("quantize", tiny, out, "--type", "Q4_0", "--no-importance", "--force").code == 0
