@@ -21,93 +21,123 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kDepthMax = 8;
 constexpr std::size_t kItemsMax = 65536;  // of one list
 
-// `Io` is Writer or Reader, T the struct or the const struct.
-template <typename Io, typename T>
+// T, const or not, is `Plain`.
+template <typename T, typename Plain>
+concept Is = std::is_same_v<std::remove_const_t<T>, Plain>;
+
+// fields(io, value): `Io` is Writer or Reader, T the struct or the const struct.
+template <typename Io, Is<Variant> T>
 void fields(Io& io, T& value) {
-  using Plain = std::remove_const_t<T>;
-  if constexpr (std::is_same_v<Plain, Variant>) {
-    io.hash_or_empty("weights_sha256", value.weights_sha256);
-    io.hash_or_empty("tokenizer_sha256", value.tokenizer_sha256);
-    io.hash_or_empty("chat_template_sha256", value.chat_template_sha256);
-    io.field("numerics", value.numerics);
-    io.field("kv_type", value.kv_type);
-    io.field("isa_family", value.isa_family);
-    io.field("adapters", value.adapters);
-    io.field("prompt_version", value.prompt_version);
-    io.field("index_version", value.index_version);
-  } else if constexpr (std::is_same_v<Plain, CertificateText>) {
-    io.field("role", value.role);
-    io.field("name", value.name);
-    io.hash_or_empty("sha256", value.sha256);
-    io.field("tokens", value.tokens);
-  } else if constexpr (std::is_same_v<Plain, CertificateDivergence>) {
-    io.field("kl_mean", value.kl_mean);
-    io.field("kl_standard_error", value.kl_standard_error);
-    io.field("kl_p50", value.kl_p50);
-    io.field("kl_p90", value.kl_p90);
-    io.field("kl_p95", value.kl_p95);
-    io.field("kl_p99", value.kl_p99);
-    io.field("kl_p999", value.kl_p999);
-    io.field("kl_max", value.kl_max);
-    io.field("top1", value.top1);
-    io.field("top1_standard_error", value.top1_standard_error);
-    io.field("tokens", value.tokens);
-  } else if constexpr (std::is_same_v<Plain, CertificatePerplexity>) {
-    io.field("original", value.original);
-    io.field("result", value.result);
-    io.field("ratio", value.ratio);
-    io.field("log_ratio_standard_error", value.log_ratio_standard_error);
-  } else if constexpr (std::is_same_v<Plain, CertificateTask>) {
-    io.field("name", value.name);
-    io.hash_or_empty("sha256", value.sha256);
-    io.field("metric", value.metric);
-    io.field("original", value.original);
-    io.field("result", value.result);
-    io.field("delta", value.delta);
-    io.field("standard_error", value.standard_error);
-    io.field("items", value.items);
-  } else if constexpr (std::is_same_v<Plain, CertificateBytes>) {
-    io.field("file", value.file);
-    io.field("weights", value.weights);
-    io.field("memory", value.memory);
-  } else if constexpr (std::is_same_v<Plain, CertificateSpeed>) {
-    io.field("prefill_tokens_per_second", value.prefill_tokens_per_second);
-    io.field("prefill_limit_share", value.prefill_limit_share);
-    io.field("decode_tokens_per_second", value.decode_tokens_per_second);
-    io.field("decode_limit_share", value.decode_limit_share);
-  } else if constexpr (std::is_same_v<Plain, CertificateHost>) {
-    io.field("cpu", value.cpu);
-    io.field("isa", value.isa);
-    io.field("threads", value.threads);
-  } else if constexpr (std::is_same_v<Plain, CertificateBudget>) {
-    io.field("file_bytes", value.file_bytes);
-    io.field("memory_bytes", value.memory_bytes);
-    io.field("speedup", value.speedup);
-    io.field("kl_max", value.kl_max);
-    io.field("context_tokens", value.context_tokens);
-  } else if constexpr (std::is_same_v<Plain, CertificateTensor>) {
-    io.field("name", value.name);
-    io.field("type", value.type);
-  } else {
-    static_assert(std::is_same_v<Plain, Certificate>);
-    io.field("original_name", value.original_name);
-    io.hash_or_empty("original_sha256", value.original_sha256);
-    io.field("variant", value.variant);
-    io.field("texts", value.texts);
-    io.field("served", value.served);
-    io.field("weights_only", value.weights_only);
-    io.field("perplexity", value.perplexity);
-    io.field("tasks", value.tasks);
-    io.field("bytes_before", value.bytes_before);
-    io.field("bytes_after", value.bytes_after);
-    io.field("host", value.host);
-    io.field("speed_before", value.speed_before);
-    io.field("speed_after", value.speed_after);
-    io.field("budget", value.budget);
-    io.field("recipe", value.recipe);
-    io.field("tool_version", value.tool_version);
-    io.field("date", value.date);
-  }
+  io.hash_or_empty("weights_sha256", value.weights_sha256);
+  io.hash_or_empty("tokenizer_sha256", value.tokenizer_sha256);
+  io.hash_or_empty("chat_template_sha256", value.chat_template_sha256);
+  io.field("numerics", value.numerics);
+  io.field("kv_type", value.kv_type);
+  io.field("isa_family", value.isa_family);
+  io.field("adapters", value.adapters);
+  io.field("prompt_version", value.prompt_version);
+  io.field("index_version", value.index_version);
+}
+
+template <typename Io, Is<CertificateText> T>
+void fields(Io& io, T& value) {
+  io.field("role", value.role);
+  io.field("name", value.name);
+  io.hash_or_empty("sha256", value.sha256);
+  io.field("tokens", value.tokens);
+}
+
+template <typename Io, Is<CertificateDivergence> T>
+void fields(Io& io, T& value) {
+  io.field("kl_mean", value.kl_mean);
+  io.field("kl_standard_error", value.kl_standard_error);
+  io.field("kl_p50", value.kl_p50);
+  io.field("kl_p90", value.kl_p90);
+  io.field("kl_p95", value.kl_p95);
+  io.field("kl_p99", value.kl_p99);
+  io.field("kl_p999", value.kl_p999);
+  io.field("kl_max", value.kl_max);
+  io.field("top1", value.top1);
+  io.field("top1_standard_error", value.top1_standard_error);
+  io.field("tokens", value.tokens);
+}
+
+template <typename Io, Is<CertificatePerplexity> T>
+void fields(Io& io, T& value) {
+  io.field("original", value.original);
+  io.field("result", value.result);
+  io.field("ratio", value.ratio);
+  io.field("log_ratio_standard_error", value.log_ratio_standard_error);
+}
+
+template <typename Io, Is<CertificateTask> T>
+void fields(Io& io, T& value) {
+  io.field("name", value.name);
+  io.hash_or_empty("sha256", value.sha256);
+  io.field("metric", value.metric);
+  io.field("original", value.original);
+  io.field("result", value.result);
+  io.field("delta", value.delta);
+  io.field("standard_error", value.standard_error);
+  io.field("items", value.items);
+}
+
+template <typename Io, Is<CertificateBytes> T>
+void fields(Io& io, T& value) {
+  io.field("file", value.file);
+  io.field("weights", value.weights);
+  io.field("memory", value.memory);
+}
+
+template <typename Io, Is<CertificateSpeed> T>
+void fields(Io& io, T& value) {
+  io.field("prefill_tokens_per_second", value.prefill_tokens_per_second);
+  io.field("prefill_limit_share", value.prefill_limit_share);
+  io.field("decode_tokens_per_second", value.decode_tokens_per_second);
+  io.field("decode_limit_share", value.decode_limit_share);
+}
+
+template <typename Io, Is<CertificateHost> T>
+void fields(Io& io, T& value) {
+  io.field("cpu", value.cpu);
+  io.field("isa", value.isa);
+  io.field("threads", value.threads);
+}
+
+template <typename Io, Is<CertificateBudget> T>
+void fields(Io& io, T& value) {
+  io.field("file_bytes", value.file_bytes);
+  io.field("memory_bytes", value.memory_bytes);
+  io.field("speedup", value.speedup);
+  io.field("kl_max", value.kl_max);
+  io.field("context_tokens", value.context_tokens);
+}
+
+template <typename Io, Is<CertificateTensor> T>
+void fields(Io& io, T& value) {
+  io.field("name", value.name);
+  io.field("type", value.type);
+}
+
+template <typename Io, Is<Certificate> T>
+void fields(Io& io, T& value) {
+  io.field("original_name", value.original_name);
+  io.hash_or_empty("original_sha256", value.original_sha256);
+  io.field("variant", value.variant);
+  io.field("texts", value.texts);
+  io.field("served", value.served);
+  io.field("weights_only", value.weights_only);
+  io.field("perplexity", value.perplexity);
+  io.field("tasks", value.tasks);
+  io.field("bytes_before", value.bytes_before);
+  io.field("bytes_after", value.bytes_after);
+  io.field("host", value.host);
+  io.field("speed_before", value.speed_before);
+  io.field("speed_after", value.speed_after);
+  io.field("budget", value.budget);
+  io.field("recipe", value.recipe);
+  io.field("tool_version", value.tool_version);
+  io.field("date", value.date);
 }
 
 class Writer {
