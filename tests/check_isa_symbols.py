@@ -18,6 +18,8 @@ import sys
 # CMake's object folders are named after the targets of paring_isa_sources().
 OBJECT_FOLDER = re.compile(r"^paring_([a-z]+)_(reference|avx2|avx512|amx|neon|sve)\.dir$")
 WEAK = set("WVvwu")
+# What the tables of a module with ISA folders are called.
+TABLES = {"kernels": "Kernels", "cost": "Probes"}
 
 
 def defined_globals(path):
@@ -33,7 +35,7 @@ def defined_globals(path):
 def check_folder(module, isa, objects):
     problems = []
     tables = []
-    expected = f"paring::{module}::k{isa.capitalize()}Kernels"
+    expected = f"paring::{module}::k{isa.capitalize()}{TABLES[module]}"
     for path in objects:
         for kind, name in defined_globals(path):
             if kind in WEAK:
