@@ -358,7 +358,7 @@ std::string percentile_chart(const OptimizeResult& result) {
              points[i].label, "tick", Anchor::kMiddle);
   }
   svg.text(area.x + area.width / 2, area.y + area.height + 38,
-           "share of tokens with at most this KL", "axis-title", Anchor::kMiddle);
+           "percentile of tokens, and the mean", "axis-title", Anchor::kMiddle);
   return svg.take();
 }
 
