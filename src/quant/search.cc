@@ -26,8 +26,10 @@ Lanes code_of(Lanes scaled, const Levels& levels) noexcept {
 }
 
 // Weight of a value. With an importance it is just that: the error then estimates what the layer's
-// output loses. (ggml multiplies by sqrt(floor + x^2) as well: on SmolLM2-135M in Q4_0 that gave a
-// KL divergence of 0.193 against 0.183 without.) `floor` is the mean square of the row.
+// output loses. (ggml multiplies by sqrt(floor + x^2) as well: SmolLM2-135M in Q4_0 then had a KL
+// divergence of 0.193, against 0.183 without.) Without importance, errors of large values count
+// more: 0.286 in the same test, against 0.295 for equal weights and 0.319 for x^2. `floor` is the
+// mean square of the row.
 float weight_of(float value, const float* importance, float floor) noexcept {
   return importance != nullptr ? *importance : std::sqrt(floor + value * value);
 }
