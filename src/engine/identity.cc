@@ -28,4 +28,52 @@ std::string weights_sha256(const io::GgufFile& file) {
   return identity.sha256();
 }
 
+namespace {
+
+constexpr std::string_view kTemplateKey = "tokenizer.chat_template";
+
+// Lengths make the text unambiguous whatever bytes a string holds.
+void append_value(std::string& out, const io::GgufArray& array);
+
+template <typename T>
+void append_item(std::string& out, const T& item) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    out += fmt::format("{}:{}", item.size(), item);
+  } else if constexpr (std::is_same_v<T, io::GgufArray>) {
+    append_value(out, item);
+  } else {
+    out += fmt::format("{};", item);
+  }
+}
+
+void append_value(std::string& out, const io::GgufArray& array) {
+  std::visit(
+      [&](const auto& items) {
+        out += fmt::format("[{}]", items.size());
+        for (const auto& item : items) append_item(out, item);
+      },
+      array.items);
+}
+
+}  // namespace
+
+std::string tokenizer_sha256(const io::Metadata& metadata) {
+  std::map<std::string, const io::GgufValue*> keys;
+  for (const auto& [key, value] : metadata.entries()) {
+    if (key.starts_with("tokenizer.") && key != kTemplateKey) keys.emplace(key, &value);
+  }
+  Sha256 all;
+  for (const auto& [key, value] : keys) {
+    std::string line = fmt::format("{}:{}=", key.size(), key);
+    std::visit([&](const auto& item) { append_item(line, item); }, value->data);
+    all.update(line + "\n");
+  }
+  return hex(all.finish());
+}
+
+std::string chat_template_sha256(const io::Metadata& metadata) {
+  const auto source = metadata.get_string(kTemplateKey);
+  return source ? sha256_hex(*source) : std::string();
+}
+
 }  // namespace paring::engine

@@ -29,4 +29,9 @@ class WeightsIdentity {
 // Of every tensor of a file; gives the pages it read back to the system.
 std::string weights_sha256(const io::GgufFile& file);
 
+// Of everything that decides how text becomes tokens: the tokenizer.* metadata but the template.
+std::string tokenizer_sha256(const io::Metadata& metadata);
+// Of tokenizer.chat_template; empty when there is none.
+std::string chat_template_sha256(const io::Metadata& metadata);
+
 }  // namespace paring::engine
