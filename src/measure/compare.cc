@@ -51,25 +51,22 @@ std::int32_t arg_max(const float* row, std::size_t count) {
   return static_cast<std::int32_t>(std::max_element(row, row + count) - row);
 }
 
-// Negative log-likelihood of the next tokens, normalizers and top tokens of a window's scored rows.
+// Negative log-likelihood of the next tokens, normalizers and top tokens of scored rows, from
+// window `first` on. Null targets are not wanted.
 class LossSink : public model::LogitsSink {
  public:
-  LossSink(const std::vector<std::int32_t>& window, std::size_t first_scored, double* losses,
-           double* log_sums, std::int32_t* top)
-      : window_(window),
-        first_scored_(first_scored),
-        losses_(losses),
-        log_sums_(log_sums),
-        top_(top) {}
+  LossSink(const Windows& windows, std::size_t first, double* losses, double* log_sums,
+           std::int32_t* top)
+      : windows_(windows), first_(first), losses_(losses), log_sums_(log_sums), top_(top) {}
 
   void consume(Worker& worker, const LogitsChunk& chunk) override {
+    const std::size_t scored = windows_.scored_rows();
     const Range rows = worker.split(chunk.rows);
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
-      const std::size_t row = chunk.first + r;
-      if (first_scored_ + row + 1 >= window_.size()) continue;  // the last token predicts nothing
+      const std::size_t row = first_ * scored + chunk.first + r;
       const float* logits = chunk.logits + r * chunk.vocabulary;
       const double log_sum = kernels::kernels().log_sum_exp(logits, chunk.vocabulary);
-      const auto next = static_cast<std::size_t>(window_[first_scored_ + row + 1]);
+      const auto next = static_cast<std::size_t>(windows_.next_token(row / scored, row % scored));
       losses_[row] = log_sum - static_cast<double>(logits[next]);
       if (log_sums_ != nullptr) log_sums_[row] = log_sum;
       if (top_ != nullptr) top_[row] = arg_max(logits, chunk.vocabulary);
@@ -77,8 +74,8 @@ class LossSink : public model::LogitsSink {
   }
 
  private:
-  const std::vector<std::int32_t>& window_;
-  std::size_t first_scored_;
+  const Windows& windows_;
+  std::size_t first_;
   double* losses_;
   double* log_sums_;
   std::int32_t* top_;
@@ -87,57 +84,49 @@ class LossSink : public model::LogitsSink {
 // Copies the inputs of the head.
 class HiddenTap : public model::Taps {
  public:
-  explicit HiddenTap(float* target, std::size_t rows_max) : target_(target), rows_left_(rows_max) {}
+  explicit HiddenTap(float* target) : target_(target) {}
   bool wants(model::TapSite site) const override { return site == model::TapSite::kHeadInput; }
   void observe(model::TapSite, std::size_t, const float* data, std::size_t rows,
                std::size_t width) override {
-    const std::size_t take = std::min(rows, rows_left_);
-    std::copy_n(data, take * width, target_);
-    target_ += take * width;
-    rows_left_ -= take;
+    target_ = std::copy_n(data, rows * width, target_);
   }
 
  private:
   float* target_;
-  std::size_t rows_left_;
 };
 
-// Compares each row with the base's, whose logits are computed here from its head inputs.
+// Compares each row with the base's, whose logits are computed here from its head inputs. Rows come
+// from window `first` on and go to `scores` from `offset` on.
 class CompareSink : public model::LogitsSink {
  public:
-  CompareSink(const BaseRun& base, std::size_t window, float* base_logits, RowScores& scores,
+  CompareSink(const BaseRun& base, std::size_t first, float* base_logits, RowScores& scores,
               std::size_t offset)
-      : base_(base), window_(window), base_logits_(base_logits), scores_(scores), offset_(offset) {}
+      : base_(base), first_(first), base_logits_(base_logits), scores_(scores), offset_(offset) {}
 
   void consume(Worker& worker, const LogitsChunk& chunk) override {
-    const std::size_t scored = base_.windows().scored_rows();
-    const std::size_t width = base_.view().spec().width;
-    const std::size_t rows = std::min(chunk.rows, scored - std::min(scored, chunk.first));
-    if (rows == 0) return;
-    Forward::head_exact(worker, base_.view(), base_.hidden(window_) + chunk.first * width, rows,
-                        base_logits_);
+    const Windows& windows = base_.windows();
+    const std::size_t scored = windows.scored_rows();
+    const std::size_t start = first_ * scored + chunk.first;  // among all rows of the base
+    Forward::head_exact(worker, base_.view(), base_.hidden(start), chunk.rows, base_logits_);
     worker.barrier();
-    const auto& tokens = base_.windows().windows[window_];
-    const Range mine = worker.split(rows);
+    const Range mine = worker.split(chunk.rows);
     for (std::size_t r = mine.begin; r < mine.end; ++r) {
-      const std::size_t row = chunk.first + r;
-      const std::size_t global = window_ * scored + row;
+      const std::size_t row = start + r;
       const float* q = chunk.logits + r * chunk.vocabulary;
       const float* p = base_logits_ + r * chunk.vocabulary;
       const double q_sum = kernels::kernels().log_sum_exp(q, chunk.vocabulary);
-      const double kl =
-          kernels::kernels().kl_divergence(p, base_.log_sums()[global], q, q_sum, chunk.vocabulary);
-      const std::size_t at = offset_ + row;
-      scores_.kl[at] = kl;
-      const auto next = static_cast<std::size_t>(tokens[base_.windows().first_scored() + row + 1]);
+      const std::size_t at = offset_ + chunk.first + r;
+      scores_.kl[at] =
+          kernels::kernels().kl_divergence(p, base_.log_sums()[row], q, q_sum, chunk.vocabulary);
+      const auto next = static_cast<std::size_t>(windows.next_token(row / scored, row % scored));
       scores_.losses[at] = q_sum - static_cast<double>(q[next]);
-      scores_.same_top[at] = arg_max(q, chunk.vocabulary) == base_.top()[global] ? 1 : 0;
+      scores_.same_top[at] = arg_max(q, chunk.vocabulary) == base_.top()[row] ? 1 : 0;
     }
   }
 
  private:
   const BaseRun& base_;
-  std::size_t window_;
+  std::size_t first_;
   float* base_logits_;
   RowScores& scores_;
   std::size_t offset_;
@@ -146,46 +135,76 @@ class CompareSink : public model::LogitsSink {
 }  // namespace
 
 Result<std::unique_ptr<Evaluator>> Evaluator::create(const model::BlockSpec& spec,
-                                                     std::size_t context, Executor& executor) {
-  std::unique_ptr<Evaluator> evaluator(new Evaluator(spec, context));
-  PARING_TRY(evaluator->forward_, Forward::create(spec, context, executor));
+                                                     std::size_t context_max, Executor& executor) {
+  const std::size_t tokens = std::max(context_max, kEvalTokensMax);
+  std::unique_ptr<Evaluator> evaluator(new Evaluator(spec, tokens));
+  PARING_TRY(evaluator->forward_, Forward::create(spec, tokens, executor));
   PARING_TRY(evaluator->base_logits_,
              AlignedBuffer::create(model::kLogitRowsMax * spec.vocabulary * sizeof(float)));
   return evaluator;
 }
 
-Result<void> Evaluator::run_window(const ModelView& view, const std::vector<std::int32_t>& window,
-                                   std::size_t logit_rows, const EvalOptions& eval,
-                                   ForwardOptions options) {
-  auto found = std::find_if(pools_.begin(), pools_.end(),
-                            [&](const auto& pool) { return pool.first == eval.kv_type; });
-  if (found == pools_.end()) {
-    PARING_TRY(model::KvPool pool, model::KvPool::create(spec_, eval.kv_type, context_));
-    pools_.emplace_back(eval.kv_type, std::make_unique<model::KvPool>(std::move(pool)));
-    found = std::prev(pools_.end());
+Result<model::KvPool*> Evaluator::pool(kernels::KvType type) {
+  for (const auto& [pool_type, pool] : pools_) {
+    if (pool_type == type) return pool.get();
   }
-  model::KvSequence sequence(*found->second);
-  PARING_TRY_VOID(sequence.grow(window.size()));
-  const model::Segment segment{&sequence, window, logit_rows};
+  // Each window may leave part of its last page unused: with windows of at least two pages, half.
+  const std::size_t tokens = context_ + context_ / 2 + kernels::kPageTokens;
+  PARING_TRY(model::KvPool pool, model::KvPool::create(spec_, type, tokens));
+  pools_.emplace_back(type, std::make_unique<model::KvPool>(std::move(pool)));
+  return pools_.back().second.get();
+}
+
+Result<void> Evaluator::run(const ModelView& view,
+                            std::span<const std::span<const std::int32_t>> windows,
+                            std::size_t logit_rows, const EvalOptions& eval,
+                            ForwardOptions options) {
+  PARING_TRY(model::KvPool * kv, pool(eval.kv_type));
+  std::vector<std::unique_ptr<model::KvSequence>> sequences;
+  std::vector<model::Segment> segments;
+  for (const auto& window : windows) {
+    sequences.push_back(std::make_unique<model::KvSequence>(*kv));
+    PARING_TRY_VOID(sequences.back()->grow(window.size()));
+    segments.push_back({sequences.back().get(), window, logit_rows});
+  }
   options.numerics = eval.numerics;
-  forward_->run(view, {&segment, 1}, options);
+  forward_->run(view, segments, options);
   return {};
 }
 
-Result<Perplexity> perplexity(Evaluator& evaluator, const ModelView& view, const Windows& windows,
-                              const EvalOptions& eval, ProgressSink& progress) {
-  const std::size_t scored = windows.scored_rows();
-  std::vector<double> losses(windows.scored_tokens());
-  progress.begin("perplexity", windows.windows.size());
-  for (std::size_t w = 0; w < windows.windows.size(); ++w) {
-    LossSink sink(windows.windows[w], windows.first_scored(), losses.data() + w * scored, nullptr,
-                  nullptr);
-    ForwardOptions options;
-    options.sink = &sink;
-    PARING_TRY_VOID(evaluator.run_window(view, windows.windows[w], scored + 1, eval, options));
-    progress.advance(1);
+namespace {
+
+// Calls step(first, inputs) for every group of windows that fits a step.
+template <typename Step>
+Result<void> for_steps(Evaluator& evaluator, const Windows& windows, ProgressSink& progress,
+                       const char* label, const Step& step) {
+  const std::size_t count = windows.windows.size();
+  const std::size_t per_step = evaluator.windows_per_step(windows.context);
+  progress.begin(label, count);
+  for (std::size_t first = 0; first < count; first += per_step) {
+    std::vector<std::span<const std::int32_t>> inputs;
+    for (std::size_t w = first; w < std::min(count, first + per_step); ++w) {
+      inputs.push_back(windows.input(w));
+    }
+    PARING_TRY_VOID(step(first, inputs));
+    progress.advance(inputs.size());
   }
   progress.end();
+  return {};
+}
+
+}  // namespace
+
+Result<Perplexity> perplexity(Evaluator& evaluator, const ModelView& view, const Windows& windows,
+                              const EvalOptions& eval, ProgressSink& progress) {
+  std::vector<double> losses(windows.scored_tokens());
+  PARING_TRY_VOID(for_steps(
+      evaluator, windows, progress, "perplexity", [&](std::size_t first, const auto& inputs) {
+        LossSink sink(windows, first, losses.data(), nullptr, nullptr);
+        ForwardOptions options;
+        options.sink = &sink;
+        return evaluator.run(view, inputs, windows.scored_rows(), eval, options);
+      }));
   return to_perplexity(losses);
 }
 
@@ -200,45 +219,44 @@ Result<BaseRun> BaseRun::create(Evaluator& evaluator, const ModelView& view, Win
   run.log_sums_.resize(run.windows_.scored_tokens());
   run.losses_.resize(run.windows_.scored_tokens());
   run.top_.resize(run.windows_.scored_tokens());
-  progress.begin("original model", run.windows_.windows.size());
-  for (std::size_t w = 0; w < run.windows_.windows.size(); ++w) {
-    HiddenTap tap(run.hidden_.data() + w * scored * width, scored);
-    LossSink sink(run.windows_.windows[w], run.windows_.first_scored(),
-                  run.losses_.data() + w * scored, run.log_sums_.data() + w * scored,
-                  run.top_.data() + w * scored);
-    ForwardOptions options;
-    options.taps = &tap;
-    options.sink = &sink;
-    PARING_TRY_VOID(evaluator.run_window(view, run.windows_.windows[w], scored + 1, eval, options));
-    progress.advance(1);
-  }
-  progress.end();
+  PARING_TRY_VOID(for_steps(evaluator, run.windows_, progress, "original model",
+                            [&](std::size_t first, const auto& inputs) {
+                              HiddenTap tap(run.hidden_.data() + first * scored * width);
+                              LossSink sink(run.windows_, first, run.losses_.data(),
+                                            run.log_sums_.data(), run.top_.data());
+                              ForwardOptions options;
+                              options.taps = &tap;
+                              options.sink = &sink;
+                              return evaluator.run(view, inputs, scored, eval, options);
+                            }));
   return run;
 }
 
-Result<void> compare_window(Evaluator& evaluator, const BaseRun& base, std::size_t window,
-                            const ModelView& view, const EvalOptions& eval,
-                            const ForwardOptions& options, RowScores& scores) {
+Result<void> compare_windows(Evaluator& evaluator, const BaseRun& base, std::size_t first,
+                             std::size_t count, const ModelView& view, const EvalOptions& eval,
+                             const ForwardOptions& options, RowScores& scores) {
   const std::size_t scored = base.windows().scored_rows();
   const std::size_t offset = scores.kl.size();
-  scores.kl.resize(offset + scored);
-  scores.losses.resize(offset + scored);
-  scores.same_top.resize(offset + scored);
-  CompareSink sink(base, window, evaluator.base_logits(), scores, offset);
+  const std::size_t rows = offset + count * scored;
+  scores.kl.resize(rows);
+  scores.losses.resize(rows);
+  scores.same_top.resize(rows);
+  std::vector<std::span<const std::int32_t>> inputs;
+  for (std::size_t w = first; w < first + count; ++w) inputs.push_back(base.windows().input(w));
+  CompareSink sink(base, first, evaluator.base_logits(), scores, offset);
   ForwardOptions with_sink = options;
   with_sink.sink = &sink;
-  return evaluator.run_window(view, base.windows().windows[window], scored + 1, eval, with_sink);
+  return evaluator.run(view, inputs, scored, eval, with_sink);
 }
 
 Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const ModelView& view,
                            const EvalOptions& eval, ProgressSink& progress) {
   RowScores scores;
-  progress.begin("divergence", base.windows().windows.size());
-  for (std::size_t w = 0; w < base.windows().windows.size(); ++w) {
-    PARING_TRY_VOID(compare_window(evaluator, base, w, view, eval, {}, scores));
-    progress.advance(1);
-  }
-  progress.end();
+  PARING_TRY_VOID(for_steps(evaluator, base.windows(), progress, "divergence",
+                            [&](std::size_t first, const auto& inputs) {
+                              return compare_windows(evaluator, base, first, inputs.size(), view,
+                                                     eval, {}, scores);
+                            }));
   return summarize(base, scores);
 }
 

@@ -4,8 +4,10 @@
 // inputs of its head (D floats a row), from which its logits are computed again when needed.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/aligned.h"
@@ -48,21 +50,31 @@ struct Divergence {
   std::size_t tokens = 0;
 };
 
-// Owns the step buffers and the cache of evaluation runs on one executor. Not thread-safe.
+// Tokens that an evaluation computes in one step; several windows share a step.
+inline constexpr std::size_t kEvalTokensMax = 1024;
+
+// Owns the step buffers and the caches of evaluation runs on one executor. Not thread-safe.
 class Evaluator {
  public:
+  // For windows of up to `context_max` tokens. Exhausted when memory does not suffice.
   static Result<std::unique_ptr<Evaluator>> create(const model::BlockSpec& spec,
-                                                   std::size_t context, Executor& executor);
+                                                   std::size_t context_max, Executor& executor);
   model::Forward& forward() { return *forward_; }
-  // [kLogitRowsMax, V] for the base's logits while a window is compared.
+  // [kLogitRowsMax, V] for the base's logits while rows are compared.
   float* base_logits() { return base_logits_.as<float>(); }
+  // How many windows of `context` tokens one step takes, at least 1.
+  std::size_t windows_per_step(std::size_t context) const {
+    return std::max<std::size_t>(1, forward_->tokens_max() / context);
+  }
 
-  // One forward pass over `window`; logits of its last `logit_rows` tokens go to `options.sink`.
-  Result<void> run_window(const model::ModelView& view, const std::vector<std::int32_t>& window,
-                          std::size_t logit_rows, const EvalOptions& eval,
-                          model::ForwardOptions options);
+  // One step over `windows` (at most windows_per_step() of them), each a sequence of its own.
+  // Logits of the last `logit_rows` tokens of each go to `options.sink`, in window order.
+  Result<void> run(const model::ModelView& view,
+                   std::span<const std::span<const std::int32_t>> windows, std::size_t logit_rows,
+                   const EvalOptions& eval, model::ForwardOptions options);
 
  private:
+  Result<model::KvPool*> pool(kernels::KvType type);
   Evaluator(const model::BlockSpec& spec, std::size_t context) : spec_(spec), context_(context) {}
   model::BlockSpec spec_;
   std::size_t context_;
@@ -83,9 +95,8 @@ class BaseRun {
                                 const EvalOptions& eval, ProgressSink& progress);
   const Windows& windows() const { return windows_; }
   const model::ModelView& view() const { return *view_; }
-  const float* hidden(std::size_t window) const {
-    return hidden_.data() + window * windows_.scored_rows() * view_->spec().width;
-  }
+  // Head inputs from scored row `row` on, counted over all windows.
+  const float* hidden(std::size_t row) const { return hidden_.data() + row * view_->spec().width; }
   // Log of the normalizer and negative log-likelihood of the next token, per scored row.
   const std::vector<double>& log_sums() const { return log_sums_; }
   const std::vector<double>& losses() const { return losses_; }
@@ -107,11 +118,13 @@ struct RowScores {
   std::vector<std::uint8_t> same_top;
 };
 
-// Scores window `window` of `base` with `view`; appends to `scores`. `options` may start at a later
-// layer.
-Result<void> compare_window(Evaluator& evaluator, const BaseRun& base, std::size_t window,
-                            const model::ModelView& view, const EvalOptions& eval,
-                            const model::ForwardOptions& options, RowScores& scores);
+// Scores windows [first, first + count) of `base` with `view` in one step; appends to `scores`.
+// `options` may start at a later layer, with the residual stream of these windows' inputs.
+// REQUIRES: count <= evaluator.windows_per_step(context).
+Result<void> compare_windows(Evaluator& evaluator, const BaseRun& base, std::size_t first,
+                             std::size_t count, const model::ModelView& view,
+                             const EvalOptions& eval, const model::ForwardOptions& options,
+                             RowScores& scores);
 
 Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const model::ModelView& view,
                            const EvalOptions& eval, ProgressSink& progress);

@@ -155,8 +155,9 @@ TEST_F(Golden, ExactLogProbabilitiesDivergeByAtMostOneHundredThousandth) {
     CaptureSink sink(windows_.first_scored(), positions);
     model::ForwardOptions options;
     options.sink = &sink;
-    const auto ran = evaluator_->run_window(view, windows_.windows[w], windows_.scored_rows() + 1,
-                                            kExactOptions, options);
+    const auto input = windows_.input(w);
+    const auto ran =
+        evaluator_->run(view, {&input, 1}, windows_.scored_rows(), kExactOptions, options);
     ASSERT_TRUE(ran) << ran.error().text();
     for (std::size_t i = 0; i < rows.size(); ++i) {
       ASSERT_FALSE(sink.rows[i].empty()) << "no logits at position " << positions[i];

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,15 @@ struct Windows {
   std::size_t context = 512;
   std::vector<std::vector<std::int32_t>> windows;  // each of `context` tokens
 
-  // Scored rows are the last scored_rows() of the window but one.
+  // What the model reads of a window: all but its last token, which is only predicted. The scored
+  // rows are the last scored_rows() of it.
+  std::span<const std::int32_t> input(std::size_t window) const {
+    return std::span(windows[window]).first(context - 1);
+  }
+  // The token that scored row `row` of a window predicts.
+  std::int32_t next_token(std::size_t window, std::size_t row) const {
+    return windows[window][first_scored() + row + 1];
+  }
   std::size_t first_scored() const { return context / 2; }
   std::size_t scored_rows() const { return context - 1 - context / 2; }
   std::size_t scored_tokens() const { return windows.size() * scored_rows(); }

@@ -19,11 +19,10 @@ namespace paring::shrink {
 
 namespace {
 
-// Text used by each step, in windows of the calibration text. More windows than these changed the
-// allocation of SmolLM2-135M by less than the difference between texts.
+// Text used by each step. Many short windows see more kinds of text than few long ones; a whole
+// candidate is judged on windows of the evaluation's length.
 constexpr std::size_t kStatisticsWindows = 48;
-constexpr std::size_t kProbeWindows = 4;
-constexpr std::size_t kCandidateWindows = 12;
+constexpr std::size_t kCandidateWindows = 8;
 constexpr std::size_t kLossRowsMax = 1024;  // rows that estimate a matrix's encoding loss
 constexpr std::size_t kLayerInputBytesMax = std::size_t{1} << 30;
 
@@ -51,12 +50,12 @@ const TypeOption& option_of(const MatrixPlan& plan, DType type) {
 
 }  // namespace
 
-Result<void> Search::collect(const measure::Windows& calibration) {
+Result<void> Search::collect(const measure::Windows& calibration, const measure::Windows& probes) {
   const model::BlockSpec& spec = original_.model->spec();
-  const std::size_t window_bytes = spec.layers * calibration.context * spec.width * sizeof(float);
-  const std::size_t probes =
-      std::clamp<std::size_t>(kLayerInputBytesMax / window_bytes, 1, kProbeWindows);
-  probe_windows_ = pick(calibration, probes, 0.25);
+  const std::size_t window_bytes = spec.layers * probes.context * spec.width * sizeof(float);
+  const std::size_t probe_count = std::clamp<std::size_t>(
+      kLayerInputBytesMax / window_bytes, 1, evaluator_.windows_per_step(probes.context));
+  probe_windows_ = pick(probes, probe_count, 0.25);
   candidate_windows_ = pick(calibration, kCandidateWindows, 0.75);
   PARING_TRY(
       statistics_,

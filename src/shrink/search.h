@@ -47,7 +47,8 @@ class Search {
 
   // The steps, in this order. InvalidArgument or Exhausted, with figures, when no set of types
   // keeps to the budget.
-  Result<void> collect(const measure::Windows& calibration);
+  // `probes`: short windows of the same text, for the sensitivity.
+  Result<void> collect(const measure::Windows& calibration, const measure::Windows& probes);
   Result<void> plan(const SearchOptions& options);
   Result<void> measure_losses();
   Result<void> find(const Budget& budget,

@@ -58,26 +58,21 @@ TypeOption* probe_of(MatrixPlan& plan, DType probe) {
 
 }  // namespace
 
-Result<LayerInputs> LayerInputs::create(measure::Evaluator& evaluator, const measure::BaseRun& base,
-                                        ProgressSink& progress) {
+Result<LayerInputs> LayerInputs::create(measure::Evaluator& evaluator,
+                                        const measure::BaseRun& base) {
   LayerInputs inputs;
   const model::BlockSpec& spec = base.view().spec();
-  const auto& windows = base.windows().windows;
-  inputs.layers_ = spec.layers;
-  inputs.tokens_ = base.windows().context;
-  inputs.width_ = spec.width;
-  inputs.data_.resize(windows.size() * spec.layers * inputs.tokens_ * spec.width);
-  progress.begin("layer inputs", windows.size());
-  for (std::size_t w = 0; w < windows.size(); ++w) {
-    LayerInputTap tap(inputs.data_.data() + w * spec.layers * inputs.tokens_ * spec.width,
-                      inputs.tokens_ * spec.width);
-    model::ForwardOptions options;
-    options.taps = &tap;
-    PARING_TRY_VOID(
-        evaluator.run_window(base.view(), windows[w], 0, measure::kExactOptions, options));
-    progress.advance(1);
-  }
-  progress.end();
+  const measure::Windows& windows = base.windows();
+  PARING_CHECK(windows.windows.size() <= evaluator.windows_per_step(windows.context),
+               "the probe windows fit one step");
+  std::vector<std::span<const std::int32_t>> tokens;
+  for (std::size_t w = 0; w < windows.windows.size(); ++w) tokens.push_back(windows.input(w));
+  inputs.layer_floats_ = tokens.size() * tokens[0].size() * spec.width;
+  inputs.data_.resize(spec.layers * inputs.layer_floats_);
+  LayerInputTap tap(inputs.data_.data(), inputs.layer_floats_);
+  model::ForwardOptions options;
+  options.taps = &tap;
+  PARING_TRY_VOID(evaluator.run(base.view(), tokens, 0, measure::kExactOptions, options));
   return inputs;
 }
 
@@ -88,14 +83,12 @@ Result<double> matrix_kl(measure::Evaluator& evaluator, const measure::BaseRun& 
   model::ModelView view = base.view();
   view.replace(slot, &matrix);
   const std::size_t layer = first_layer_of(model.slot(slot).id, model.spec().layers);
+  model::ForwardOptions options;
+  options.first_layer = layer;
+  options.hidden = layer == 0 ? nullptr : inputs.at(layer);
   measure::RowScores scores;
-  for (std::size_t w = 0; w < base.windows().windows.size(); ++w) {
-    model::ForwardOptions options;
-    options.first_layer = layer;
-    options.hidden = layer == 0 ? nullptr : inputs.at(w, layer);
-    PARING_TRY_VOID(
-        measure::compare_window(evaluator, base, w, view, measure::kExactOptions, options, scores));
-  }
+  PARING_TRY_VOID(measure::compare_windows(evaluator, base, 0, base.windows().windows.size(), view,
+                                           measure::kExactOptions, options, scores));
   return std::accumulate(scores.kl.begin(), scores.kl.end(), 0.0) /
          static_cast<double>(scores.kl.size());
 }
@@ -104,7 +97,7 @@ Result<void> measure_sensitivity(measure::Evaluator& evaluator, const measure::B
                                  const engine::LoadedModel& model, const Statistics& statistics,
                                  const SensitivityOptions& options, Executor& executor,
                                  std::vector<MatrixPlan>& plans, ProgressSink& progress) {
-  PARING_TRY(const LayerInputs inputs, LayerInputs::create(evaluator, base, progress));
+  PARING_TRY(const LayerInputs inputs, LayerInputs::create(evaluator, base));
   const auto measure_option = [&](const MatrixPlan& plan, TypeOption& option) -> Result<void> {
     PARING_TRY(const std::vector<std::byte> bytes,
                encode_matrix(model.file, plan.name, option.type, statistics.importance(plan.index),

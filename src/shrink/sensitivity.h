@@ -12,20 +12,15 @@
 
 namespace paring::shrink {
 
-// Residual streams entering each layer, for every window of a base run: where a changed layer's
-// recomputation starts. layers * tokens * D floats.
+// Residual streams entering each layer, for the windows of a base run, which must fit one step:
+// where a changed layer's recomputation starts. layers * tokens * D floats.
 class LayerInputs {
  public:
-  static Result<LayerInputs> create(measure::Evaluator& evaluator, const measure::BaseRun& base,
-                                    ProgressSink& progress);
-  const float* at(std::size_t window, std::size_t layer) const {
-    return data_.data() + (window * layers_ + layer) * tokens_ * width_;
-  }
+  static Result<LayerInputs> create(measure::Evaluator& evaluator, const measure::BaseRun& base);
+  const float* at(std::size_t layer) const { return data_.data() + layer * layer_floats_; }
 
  private:
-  std::size_t layers_ = 0;
-  std::size_t tokens_ = 0;
-  std::size_t width_ = 0;
+  std::size_t layer_floats_ = 0;
   std::vector<float> data_;
 };
 
@@ -36,7 +31,7 @@ Result<double> matrix_kl(measure::Evaluator& evaluator, const measure::BaseRun& 
 
 struct SensitivityOptions {
   DType probe = DType::kQ5_0;       // every matrix is measured in this type
-  std::size_t measured_again = 32;  // most sensitive matrices, measured in every type
+  std::size_t measured_again = 24;  // most sensitive matrices, measured in every type
 };
 
 // Fills predicted_kl and is_measured of every option of `plans`; bytes and error must be there.

@@ -97,12 +97,16 @@ Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model
   statistics.text_name = windows.name;
   statistics.text_sha256 = windows.sha256;
   progress.begin("statistics", windows.windows.size());
-  for (const auto& window : windows.windows) {
+  const std::size_t per_step = evaluator.windows_per_step(windows.context);
+  for (std::size_t first = 0; first < windows.windows.size(); first += per_step) {
+    std::vector<std::span<const std::int32_t>> inputs;
+    for (std::size_t w = first; w < std::min(windows.windows.size(), first + per_step); ++w) {
+      inputs.emplace_back(windows.windows[w]);
+      statistics.tokens += windows.context;
+    }
     // Every row reaches the head's tap; no sink, so no logits are computed.
-    PARING_TRY_VOID(
-        evaluator.run_window(view, window, window.size(), measure::kExactOptions, options));
-    statistics.tokens += window.size();
-    progress.advance(1);
+    PARING_TRY_VOID(evaluator.run(view, inputs, windows.context, measure::kExactOptions, options));
+    progress.advance(inputs.size());
   }
   progress.end();
   statistics.mean_squares = tap.means(statistics.tokens);
