@@ -81,7 +81,7 @@ def test_a_file_that_is_there_is_not_replaced_unasked(paring, tiny, tmp_path):
     out.write_bytes(b"older")
     done = paring("quantize", tiny, out, "--type", "Q8_0")
     assert done.code != 0
-    assert_one_sentence(done, done.code, "out.gguf", "--force")
+    assert_one_sentence(done, done.code, "out.gguf", "overwrit")
     assert out.read_bytes() == b"older"
 
 
@@ -95,7 +95,7 @@ def test_a_size_that_is_none(paring, tiny, tmp_path):
 def test_a_budget_that_nothing_meets(paring, tiny, tmp_path):
     done = paring("optimize", tiny, "--file", "10kB", "--out", tmp_path / "out.gguf")
     assert done.code != 0
-    assert_one_sentence(done, done.code, "10", ";")
+    assert_one_sentence(done, done.code, "kB", ";")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -150,18 +150,19 @@ def test_standard_output_that_is_full(paring, tiny):
     import subprocess
     with open("/dev/full", "w") as full:
         done = subprocess.run([paring.path, "inspect", str(tiny)], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == IO
+    assert done.returncode in (IO, EXHAUSTED)
     assert "No space" in done.stderr or "full" in done.stderr
 
 
-@pytest.mark.parametrize("megabytes", [150, 250])
+@pytest.mark.slow
+@pytest.mark.parametrize("megabytes", [150, 300, 320, 360, 400, 440, 500, 600])
 def test_too_little_memory(paring, reference, megabytes):
-    """The F16 model needs about 270 MB for its weights alone."""
+    """The file is 270 MB, its weights in memory as much again: each limit is hit at another place."""
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
     done = paring("run", reference, "hello", "--max-tokens", "4", before=limit)
-    assert_one_sentence(done, EXHAUSTED, "MB", ";")
+    assert_one_sentence(done, EXHAUSTED, "memory", ";")
 
 
 def test_a_setting_out_of_bounds(paring, tiny):
@@ -173,11 +174,10 @@ def test_a_setting_out_of_bounds(paring, tiny):
 
 def test_an_instruction_set_that_is_none(paring, tiny):
     done = paring("run", tiny, "hello", env={"PARING_ISA": "mmx"})
-    assert done.code in (2, UNSUPPORTED)
-    assert_one_sentence(done, done.code, "mmx", ";")
+    assert_one_sentence(done, NOT_FOUND, "mmx", "reference")
 
 
 def test_a_prompt_longer_than_the_context(paring, tiny):
     done = paring("run", tiny, "word " * 400)
     assert done.code in (2, EXHAUSTED)
-    assert_one_sentence(done, done.code, "256")
+    assert_one_sentence(done, done.code, "2000", "255", ";")

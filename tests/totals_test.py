@@ -70,8 +70,9 @@ def test_a_suite_that_ran_nothing_fails(results, path, text):
     assert code == 1 and last.endswith("1 failed") and "no test ran" in output
 
 
-def test_levels_come_from_tests_that_ran(results):
-    row = '<testcase name="MatMul/avx2" status="run" result="completed" classname="Isa"/>'
-    (results / "ci/kernels_test.xml").write_text(suite(row, SKIPS))
-    (results / "ci-ctest.xml").write_text(suite('<testcase name="kernels_test"/>'))
+def test_levels_are_those_that_the_kernel_tests_printed(results):
+    (results / "ci/kernels_test.xml").write_text(suite(PASSES))
+    printed = "kernels: level avx2 is exercised\nkernels: level avx512 cannot run on this CPU and is NOT exercised\n"
+    row = f'<testcase name="kernels_test"><system-out>{printed}</system-out></testcase>'
+    (results / "ci-ctest.xml").write_text(suite(row))
     assert "exercised: avx2;" in run(results)[2]

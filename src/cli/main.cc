@@ -12,6 +12,8 @@
 int main(int argc, char** argv) {
   // A closed pipe shows as an error of write(), see Output.
   std::signal(SIGPIPE, SIG_IGN);
+  // A file size limit (ulimit -f) shows as an error of write(), so that nothing stays behind.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return paring::cli::run_program(argc, argv, environ);
   } catch (const std::bad_alloc&) {

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cmath>
+#include <new>
 #include <optional>
 
 #include "model/architecture.h"
@@ -132,16 +134,25 @@ Result<std::shared_ptr<const Model>> Model::load(const io::GgufFile& file, Execu
   model->matrices_.resize(model->slots_.size());
   // Workers take every count-th matrix; the first error by matrix order is reported.
   std::vector<std::optional<Error>> errors(model->slots_.size());
+  std::atomic<bool> is_out_of_memory = false;
   executor.run([&](Worker& worker) {
-    for (std::size_t i = worker.index(); i < model->slots_.size(); i += worker.count()) {
-      auto packed = load_matrix(file, model->slots_[i]);
-      if (packed) {
-        model->matrices_[i] = std::move(packed).value();
-      } else {
-        errors[i] = std::move(packed.error());
+    try {
+      for (std::size_t i = worker.index(); i < model->slots_.size(); i += worker.count()) {
+        auto packed = load_matrix(file, model->slots_[i]);
+        if (packed) {
+          model->matrices_[i] = std::move(packed).value();
+        } else {
+          errors[i] = std::move(packed.error());
+        }
       }
+    } catch (const std::bad_alloc&) {  // a job must not throw; even a message may not fit any more
+      is_out_of_memory = true;
     }
   });
+  if (is_out_of_memory) {
+    return exhausted(fmt::format("memory ran out while the weights of {} were read", file.path()),
+                     "free memory or use a smaller model or context");
+  }
   for (auto& error : errors) {
     if (error) return std::move(*error);
   }
