@@ -74,6 +74,8 @@ SizeKlAxes fit_size_kl(const OptimizeResult& result, const Box& area) {
   std::erase_if(losses, [](double kl) { return kl == 0; });
   SizeKlAxes axes;
   axes.size = fit_axis(sizes, {.start = area.x, .end = area.x + area.width});
+  // Room for the winner's label, which lies at the budget and so often at the right edge.
+  axes.size.high += 0.25 * (axes.size.high - axes.size.low);
   axes.kl = fit_axis(
       losses, {.start = area.y + area.height, .end = area.y, .from_zero = true, .allow_log = true});
   return axes;
@@ -357,8 +359,8 @@ std::string percentile_chart(const OptimizeResult& result) {
     svg.text(area.x + (static_cast<double>(i) + 0.5) * step, area.y + area.height + 17,
              points[i].label, "tick", Anchor::kMiddle);
   }
-  svg.text(area.x + area.width / 2, area.y + area.height + 38,
-           "percentile of tokens, and the mean", "axis-title", Anchor::kMiddle);
+  svg.text(area.x + area.width / 2, area.y + area.height + 38, "percentile of tokens, and the mean",
+           "axis-title", Anchor::kMiddle);
   return svg.take();
 }
 

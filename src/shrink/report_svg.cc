@@ -135,8 +135,8 @@ Axis fit_axis(std::span<const double> values, const AxisRange& range) {
   }
   if (range.from_zero) low = std::min(low, 0.0);
   double span = high - low;
-  // A single value gets a neighbourhood of a tenth of itself.
-  const double span_min = std::max(std::abs(high) * 0.1, 1e-12);
+  // A single value gets a neighbourhood of a tenth of itself, values close together less.
+  const double span_min = std::max(std::abs(high) * (span > 0 ? 0.005 : 0.1), 1e-12);
   if (span < span_min) {
     low -= range.from_zero && low == 0 ? 0 : span_min / 2;
     high += span_min / 2;

@@ -83,10 +83,10 @@ std::string speed_rows(const char* name, const measure::PhaseSpeed& before,
 }
 
 // Both with as many decimals as give the error two digits, or one from 5 on: "0.0358 +- 0.0012".
-std::string with_error(double value, double error, int digits = 3) {
-  if (!std::isfinite(error) || error <= 0 || !std::isfinite(value)) return number(value, digits);
+std::string with_error(double value, double error) {
+  if (!std::isfinite(error) || error <= 0 || !std::isfinite(value)) return number(value);
   const int decimals = 1 - static_cast<int>(std::floor(std::log10(2 * error)));
-  if (decimals < 0 || decimals > 7) return number(value, digits);
+  if (decimals < 0 || decimals > 7) return number(value);
   return fmt::format("{} <span class=\"soft\">&#177; {}</span>", fixed(value, decimals),
                      fixed(error, decimals));
 }
@@ -184,8 +184,12 @@ std::string before_after_table(const OptimizeResult& result) {
              change_cell(before.speed.decode.bytes_per_token, after.speed.decode.bytes_per_token,
                          Better::kSmaller));
   out += group("Quality on held-out text");
-  out += row("Perplexity, as served", number(before.perplexity, 4),
-             with_error(after.perplexity, result.served.model.standard_error, 4),
+  const double perplexity_error = result.served.model.standard_error;
+  out += row("Perplexity, as served", fixed(before.perplexity, 2),
+             fixed(after.perplexity, 2) +
+                 (perplexity_error > 0 ? fmt::format(" <span class=\"soft\">&#177; {}</span>",
+                                                     fixed(perplexity_error, 2))
+                                       : std::string()),
              plain_cell(change(before.perplexity, after.perplexity)));
   out += row("Mean KL to the original, as served", number(before.kl),
              with_error(after.kl, result.served.kl_standard_error), plain_cell(""));

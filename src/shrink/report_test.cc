@@ -511,6 +511,23 @@ TEST(ReportSvg, AxesHaveRoundTicksWithinTheirRange) {
   EXPECT_EQ(labels({0, 1, 0, 1, false}).front(), "0.0");
 }
 
+TEST(ReportSvg, AxesFitOneValueManyAndNone) {
+  const report::Axis one = report::fit_axis(std::vector{100.0}, {});
+  EXPECT_LT(one.low, 100);
+  EXPECT_GT(one.high, 100);
+  const report::Axis close = report::fit_axis(std::vector{102.8, 105.4}, {});
+  EXPECT_GT(close.low, 102.0) << "values close together fill the axis";
+  EXPECT_LT(close.high, 106.0);
+  EXPECT_TRUE(report::fit_axis(std::vector{0.001, 0.1}, {.allow_log = true}).is_log);
+  EXPECT_FALSE(report::fit_axis(std::vector{0.0, 0.1}, {.allow_log = true}).is_log);
+  for (const auto& values :
+       {std::vector<double>{}, {0.0, 0.0}, {kNan, kInfinity}, {1e308, -1e308}}) {
+    const report::Axis axis = report::fit_axis(values, {});
+    EXPECT_EQ(axis.low, 0);
+    EXPECT_EQ(axis.high, 1);
+  }
+}
+
 TEST(ReportSvg, AxisMapsAndClamps) {
   const report::Axis axis{1, 100, 10, 210, true};
   EXPECT_DOUBLE_EQ(axis.position(10), 110);
