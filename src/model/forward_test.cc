@@ -196,7 +196,7 @@ TEST(Forward, ServedNumericsStayNearTheOracle) {
     const auto got =
         run_chunks(*random.model, tokens, {70}, 2, Numerics::kServed, kernels::KvType::kQ8);
     const double error = relative_error(got, want);
-    EXPECT_LT(error, 0.02) << dtype_name(type);
+    EXPECT_LT(error, 0.06) << dtype_name(type);
     EXPECT_GT(error, 1e-5) << "int8 activations or cache were not used";
   }
 }
