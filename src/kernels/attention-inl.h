@@ -166,7 +166,12 @@ inline void score_rows(const AttentionArgs& args, const AttentionScratch& scratc
                        const float* keys, std::size_t row) {
   const std::size_t width = args.head_width;
   for (std::size_t column = 0; column < kPageTokens; column += kAttentionColumns * kLanes) {
-    F32x16 sums[kRows][kAttentionColumns] = {};
+    F32x16 sums[kRows][kAttentionColumns];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kAttentionColumns; ++c) sums[r][c] = zero();
+    }
     add_products<F32, kRows, kAttentionColumns>(scratch.q + row * width, width, keys + column,
                                                 kPageTokens, kLanes, width, sums);
 #pragma GCC unroll 16

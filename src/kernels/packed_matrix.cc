@@ -96,12 +96,18 @@ struct Planes {
   std::uint16_t* mins;
 };
 
+// Entry `offset` of a plane that a type may lack.
+template <typename T>
+T* plane_at(AlignedBuffer& plane, std::size_t offset) {
+  return plane.bytes() == 0 ? nullptr : plane.as<T>() + offset;
+}
+
 Planes panel_planes(PackedMatrix& matrix, std::size_t panel) {
   const std::size_t groups = matrix.groups();
   return {matrix.codes.data() + panel * matrix.codes_panel_bytes(),
-          matrix.high.as<std::uint64_t>() + panel * groups * 8,
-          matrix.scales.as<std::uint16_t>() + panel * groups * kPanelRows,
-          matrix.mins.as<std::uint16_t>() + panel * groups * kPanelRows};
+          plane_at<std::uint64_t>(matrix.high, panel * groups * 8),
+          plane_at<std::uint16_t>(matrix.scales, panel * groups * kPanelRows),
+          plane_at<std::uint16_t>(matrix.mins, panel * groups * kPanelRows)};
 }
 
 // Group `g` of panel row `r` from the file's block.

@@ -20,13 +20,19 @@ struct PanelPlanes {
   const std::uint16_t* mins;
 };
 
+// Entry `offset` of a plane that a type may lack.
+template <class Value>
+PARING_INLINE const Value* plane_at(const AlignedBuffer& plane, std::size_t offset) {
+  return plane.bytes() == 0 ? nullptr : plane.as<Value>() + offset;
+}
+
 PARING_INLINE PanelPlanes panel_planes(const PackedMatrix& w, std::size_t panel) {
   const std::size_t groups = w.cols / kGroupValues;
   const std::size_t panels = w.padded_rows / kPanelRows;
   return {w.codes.as<std::uint8_t>() + panel * (w.codes.bytes() / panels),
-          w.high.as<std::uint64_t>() + panel * groups * 8,
-          w.scales.as<std::uint16_t>() + panel * groups * kPanelRows,
-          w.mins.as<std::uint16_t>() + panel * groups * kPanelRows};
+          plane_at<std::uint64_t>(w.high, panel * groups * 8),
+          plane_at<std::uint16_t>(w.scales, panel * groups * kPanelRows),
+          plane_at<std::uint16_t>(w.mins, panel * groups * kPanelRows)};
 }
 
 // A block type: stored bytes of codes a group of 16 rows, zero point, mins, fifth bits.

@@ -12,7 +12,8 @@
 #include "kernels/float_tile-inl.h"
 #include "kernels/matmul_f-inl.h"
 #include "kernels/attention-inl.h"
-#include "kernels/avx2/matmul_q-inl.h"
+#include "kernels/matmul_q-inl.h"
+#include "kernels/avx2/matmul_q_tile-inl.h"
 // clang-format on
 
 namespace paring::kernels {

@@ -257,5 +257,12 @@ inline constexpr int kFloatTileVectors = 6;
 inline constexpr int kFloatTileRows = 6;
 inline constexpr int kFloatTileColumnsMax = 4;
 
+// Tokens of a tile of matmul_q: 6 int16 sums, two weight vectors, constants and what is in flight.
+inline constexpr int kQuantizedTileTokens = 6;
+// Weights that a pass keeps in L2 while it goes through all tokens.
+inline constexpr std::size_t kQuantizedPassBytes = 128 * 1024;
+// vpmaddubsw takes the magnitude of a code of Q8_0 and gives its sign to the activation.
+inline constexpr int kQ8ZeroPoint = 0;
+
 }  // namespace
 }  // namespace paring::kernels

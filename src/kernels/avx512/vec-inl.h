@@ -178,5 +178,12 @@ inline constexpr int kFloatTileVectors = 24;
 inline constexpr int kFloatTileRows = 12;
 inline constexpr int kFloatTileColumnsMax = 4;
 
+// Tokens of a tile of matmul_q: 12 sums and 8 weight vectors leave registers for what is in flight.
+inline constexpr int kQuantizedTileTokens = 12;
+// Weights that a pass keeps in L2 while it goes through all tokens.
+inline constexpr std::size_t kQuantizedPassBytes = 256 * 1024;
+// vpdpbusd takes codes of Q8_0 as unsigned.
+inline constexpr int kQ8ZeroPoint = 128;
+
 }  // namespace
 }  // namespace paring::kernels

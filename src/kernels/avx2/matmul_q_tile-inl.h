@@ -5,22 +5,11 @@
 //   5 bits  codes 0..31: 4 pairs at most 31,496, so a group is widened in two halves
 //   8 bits  |code| times the activation with the code's sign: a pair is at most 2 * 128 * 127 =
 //           32,512, widened at once
-// The zero point leaves as -zero * (sum of the activation codes) in int32, exactly.
+// The int32 sum starts at -zero * (sum of the activation codes), which is exact.
 #pragma once
 
 namespace paring::kernels {
 namespace {
-
-constexpr std::size_t kTileTokens = 6;
-// Weights that a pass keeps in L2 while it goes through all tokens.
-constexpr std::size_t kPassBytes = 128 * 1024;
-
-struct TileJob {
-  const QuantizedRows& x;
-  std::size_t token;
-  float* y;
-  std::size_t y_stride;
-};
 
 PARING_INLINE __m256i broadcast_4_bytes(const std::int8_t* p) {
   std::int32_t bytes;
@@ -32,15 +21,13 @@ PARING_INLINE __m256i widen_add(__m256i sums, __m256i pairs) {
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-// products[t] = sum over group `g` of code * activation for rows 8*half.. of the panel, codes with
+// products[t] += sum over group `g` of code * activation for rows 8*half.. of the panel, codes with
 // their zero point. `codes` points at the group's activations of the first token.
 template <class Type, int kTokens>
 PARING_INLINE void group_products(const PanelPlanes& panel, std::size_t g, std::size_t half,
                                   const std::int8_t* codes, std::size_t codes_stride,
                                   __m256i (&products)[kTokens]) {
   const std::uint8_t* source = panel.codes + g * Type::kGroupBytes + 32 * half;
-#pragma GCC unroll 8
-  for (int t = 0; t < kTokens; ++t) products[t] = _mm256_setzero_si256();
   if constexpr (Type::kGroupBytes == 512) {
 #pragma GCC unroll 8
     for (std::size_t j = 0; j < 8; ++j) {
@@ -81,75 +68,53 @@ PARING_INLINE void group_products(const PanelPlanes& panel, std::size_t g, std::
 }
 
 template <class Type, int kTokens>
-inline void tile_half_panel(const TileJob& job, const PackedMatrix& w, std::size_t panel_index,
-                            std::size_t half) {
+PARING_INLINE void tile_half_panel(const TileJob& job, const PackedMatrix& w,
+                                   std::size_t panel_index, std::size_t half) {
   const PanelPlanes panel = panel_planes(w, panel_index);
-  const std::size_t groups = w.cols / kGroupValues;
+  const std::size_t first_row = panel_index * kPanelRows + 8 * half;
+  if (first_row >= w.rows) return;
+  const __m256i valid = first_lanes(w.rows - first_row < 8 ? w.rows - first_row : 8).lo;
   __m256 sums[kTokens];
 #pragma GCC unroll 8
-  for (std::size_t t = 0; t < kTokens; ++t) sums[t] = _mm256_setzero_ps();
-  for (std::size_t g = 0; g < groups; ++g) {
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    const float* y = job.y + t * job.y_stride + first_row;
+    sums[t] = job.first_group == 0 ? _mm256_setzero_ps() : _mm256_maskload_ps(y, valid);
+  }
+  for (std::size_t i = 0; i < job.groups; ++i) {
+    const std::size_t g = job.first_group + i;
+    const GroupFactors& factors = job.factors[i];
+    if (half == 0) prefetch_group<Type, kTokens>(panel, g);
     __m256i products[kTokens];
-    group_products<Type, kTokens>(
-        panel, g, half, job.x.codes + job.token * w.cols + g * kGroupValues, w.cols, products);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+      products[t] =
+          zero_point<Type>() == 0 ? _mm256_setzero_si256() : _mm256_set1_epi32(factors.starts[t]);
+    }
+    group_products<Type, kTokens>(panel, g, half, job.codes + i * kGroupValues, job.codes_stride,
+                                  products);
     const std::size_t plane = g * kPanelRows + 8 * half;
     const __m256 scale = _mm256_cvtph_ps(load_128(panel.scales + plane));
     __m256 min = _mm256_setzero_ps();
     if constexpr (Type::kHasMins) min = _mm256_cvtph_ps(load_128(panel.mins + plane));
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
-      const std::size_t index = (job.token + t) * groups + g;
-      if constexpr (Type::kZero != 0) {
-        const std::int32_t correction = Type::kZero * job.x.code_sums[index];
-        products[t] = _mm256_sub_epi32(products[t], _mm256_set1_epi32(correction));
-      }
-      const __m256 factor = _mm256_mul_ps(_mm256_set1_ps(job.x.scales[index]), scale);
+      const __m256 factor = _mm256_mul_ps(_mm256_set1_ps(factors.scales[t]), scale);
       sums[t] = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(products[t]), sums[t]);
       if constexpr (Type::kHasMins) {
-        sums[t] = _mm256_fmadd_ps(min, _mm256_set1_ps(job.x.value_sums[index]), sums[t]);
+        sums[t] = _mm256_fmadd_ps(min, _mm256_set1_ps(factors.value_sums[t]), sums[t]);
       }
     }
   }
-  const std::size_t first_row = panel_index * kPanelRows + 8 * half;
-  if (first_row >= w.rows) return;
-  const std::size_t rows = w.rows - first_row < 8 ? w.rows - first_row : 8;
-  const __m256i mask = first_lanes(rows).lo;
 #pragma GCC unroll 8
   for (std::size_t t = 0; t < kTokens; ++t) {
-    _mm256_maskstore_ps(job.y + (job.token + t) * job.y_stride + first_row, mask, sums[t]);
+    _mm256_maskstore_ps(job.y + t * job.y_stride + first_row, valid, sums[t]);
   }
 }
 
-template <class Type>
-inline void matmul_q_type(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens,
-                          float* y, std::size_t stride, PanelRange panels) {
-  const std::size_t panel_bytes = w.cols / kGroupValues * Type::kGroupBytes;
-  std::size_t pass_panels = kPassBytes / panel_bytes;
-  if (pass_panels == 0) pass_panels = 1;
-  if (tokens <= kTileTokens) pass_panels = panels.end - panels.begin;
-  for (std::size_t begin = panels.begin; begin < panels.end; begin += pass_panels) {
-    const std::size_t end = begin + pass_panels < panels.end ? begin + pass_panels : panels.end;
-    for (std::size_t t = 0; t < tokens;) {
-      const std::size_t rows = next_tile(tokens - t, kTileTokens);
-      with_count<kTileTokens>(rows, [&]<int kTokens>() {
-        const TileJob job{x, t, y, stride};
-        for (std::size_t p = begin; p < end; ++p) {
-          tile_half_panel<Type, kTokens>(job, w, p, 0);
-          tile_half_panel<Type, kTokens>(job, w, p, 1);
-        }
-      });
-      t += rows;
-    }
-  }
-}
-
-inline void matmul_q(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens, float* y,
-                     std::size_t stride, PanelRange panels) noexcept {
-  if (w.type == DType::kQ8_0) return matmul_q_type<Q8_0>(w, x, tokens, y, stride, panels);
-  if (w.type == DType::kQ4_0) return matmul_q_type<Q4_0>(w, x, tokens, y, stride, panels);
-  if (w.type == DType::kQ4_1) return matmul_q_type<Q4_1>(w, x, tokens, y, stride, panels);
-  if (w.type == DType::kQ5_0) return matmul_q_type<Q5_0>(w, x, tokens, y, stride, panels);
-  if (w.type == DType::kQ5_1) return matmul_q_type<Q5_1>(w, x, tokens, y, stride, panels);
+template <class Type, int kTokens>
+inline void tile_panel(const TileJob& job, const PackedMatrix& w, std::size_t panel_index) {
+  tile_half_panel<Type, kTokens>(job, w, panel_index, 0);
+  tile_half_panel<Type, kTokens>(job, w, panel_index, 1);
 }
 
 }  // namespace
