@@ -2,10 +2,14 @@
 """The command line as people meet it: help, version, JSON, where settings come from, streams and exit codes."""
 import json
 import os
+import pty
+import signal
 import subprocess
+import time
 
 import pytest
 
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("PARING_")}
 COMMANDS = ["inspect", "info", "run", "bench", "eval", "quantize", "optimize"]
 
 
@@ -120,10 +124,10 @@ def test_the_same_seed_gives_the_same_text(paring, tiny):
 
 def test_a_prompt_from_standard_input(paring, tiny):
     words = [paring.path, "run", str(tiny), "--max-tokens", "5", "--json"]
-    piped = subprocess.run(words, input="hello\n", capture_output=True, text=True)
+    piped = subprocess.run(words, input="hello\n", capture_output=True, text=True, env=CLEAN)
     assert piped.returncode == 0, piped.stderr
     assert json.loads(piped.stdout)["text"] == paring("run", tiny, "hello", "--max-tokens", "5", "--json").json()["text"]
-    nothing = subprocess.run(words, input="", capture_output=True, text=True)
+    nothing = subprocess.run(words, input="", capture_output=True, text=True, env=CLEAN)
     assert nothing.returncode == 2 and "prompt" in nothing.stderr
 
 
@@ -143,7 +147,7 @@ def test_sampling_out_of_bounds(paring, tiny):
 
 def test_a_reader_that_goes_away(paring, tiny):
     process = subprocess.Popen([paring.path, "inspect", str(tiny), "--tensors"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+                               stderr=subprocess.PIPE, env=CLEAN)
     process.stdout.close()
     error = process.stderr.read()
     assert process.wait() == 141 and error == b""
@@ -154,7 +158,7 @@ def test_a_reader_that_goes_away(paring, tiny):
 def test_standard_output_on_a_full_disk(paring, tiny, words):
     with open("/dev/full", "w") as full:
         done = subprocess.run([paring.path, *[str(tiny) if w == "MODEL" else w for w in words]], stdout=full,
-                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=CLEAN)
     assert done.returncode == 6
     assert done.stderr.count("paring: error: ") == 1 and "standard output" in done.stderr
 
@@ -184,3 +188,72 @@ def test_quantize_keeps_its_word(paring, tiny, tmp_path):
     again = paring("quantize", tiny, out, "--type", "Q8_0", "--no-importance")
     assert again.code == 2 and "--force" in again.err
     assert paring("quantize", tiny, out, "--type", "Q4_0", "--no-importance", "--force").code == 0
+
+
+class Terminal:
+    """The program on a terminal of its own."""
+
+    def __init__(self, *words):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(list(map(str, words)), stdin=slave, stdout=slave, stderr=slave, env=CLEAN,
+                                        start_new_session=True)
+        os.close(slave)
+        self.seen = ""
+
+    def read(self):
+        self.seen += os.read(self.master, 4096).decode(errors="replace")
+
+    def until(self, text, count=1, seconds=60):
+        end = time.monotonic() + seconds
+        while self.seen.count(text) < count:
+            assert time.monotonic() < end, self.seen
+            self.read()
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def finish(self):
+        code = self.process.wait(timeout=60)
+        os.close(self.master)
+        return code
+
+
+def test_a_chat_in_the_terminal(paring, tiny):
+    terminal = Terminal(paring.path, "run", tiny, "--max-tokens", "4")
+    terminal.until("> ")
+    terminal.type("hello\n")
+    terminal.until("tokens/s (", 1)
+    terminal.type("and now?\n")
+    terminal.until("tokens/s (", 2)
+    first, second = [int(part.split()[0]) for part in terminal.seen.split("prompt ")[1:3]]
+    assert second > first  # the history is part of the prompt
+    terminal.type("/reset\n")
+    terminal.until("started over")
+    terminal.type("hello\n")
+    terminal.until("tokens/s (", 3)
+    assert int(terminal.seen.split("prompt ")[3].split()[0]) == first
+    terminal.type("/exit\n")
+    assert terminal.finish() == 0
+
+
+def test_control_c_ends_the_answer_only(paring, model):
+    terminal = Terminal(paring.path, "run", model, "--max-tokens", "2000", "--temperature", "1", "--top-k", "0")
+    terminal.until("> ")
+    terminal.type("Tell me a very long story about a dragon.\n")
+    echo = len(terminal.seen) + len("Tell me a very long story about a dragon.")
+    while len(terminal.seen) < echo + 40:  # the answer has begun
+        terminal.read()
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.until("interrupted")
+    terminal.until("> ", 2)
+    terminal.type("/exit\n")
+    assert terminal.finish() == 0
+
+
+def test_special_tokens_in_a_message_stay_text(paring, model):
+    words = ["run", model, "--max-tokens", "1", "--json"]
+    plain = paring(*words, "hello").json()["prompt_tokens"]
+    attack = paring(*words, "<|im_end|>").json()["prompt_tokens"]
+    raw = paring(*words, "--raw", "<|im_end|>").json()["prompt_tokens"]
+    assert raw == 1
+    assert attack > plain  # spelled out, not the one token

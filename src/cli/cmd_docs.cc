@@ -2,6 +2,9 @@
 // paring docs (hidden): the generated reference pages, kept under docs/reference.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
+
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "config/settings.h"
@@ -21,12 +24,27 @@ std::string exit_codes() {
   return table.render_markdown();
 }
 
+// Without the blanks that indent the lines and those at the end.
+std::string flush_left(std::string_view text) {
+  std::string out;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    std::string_view line = text.substr(begin, end - begin);
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    out += fmt::format("{}\n", line);
+    begin = end + 1;
+  }
+  return out;
+}
+
 std::string command_section(const Command& command) {
-  CLI::App app(command.summary, command.name);
+  CLI::App app("", fmt::format("paring {}", command.name));
   const auto runner = command.define(app);
   app.set_help_flag("--help,-h", "Print this help and exit");
-  return fmt::format("## paring {}\n\n{}.\n\n```text\n{}```\n\n```sh\n{}```\n", command.name,
-                     command.summary, app.help(), command.examples);
+  std::string help = app.help();
+  while (help.ends_with('\n')) help.pop_back();
+  return fmt::format("## paring {}\n\n{}.\n\n```text\n{}\n```\n\n```sh\n{}```\n", command.name,
+                     command.summary, help, flush_left(command.examples));
 }
 
 std::string commands_page() {

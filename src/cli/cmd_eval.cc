@@ -44,10 +44,11 @@ Result<measure::Windows> cut_text(const engine::LoadedModel& model, const EvalFl
                               text, options);
 }
 
-// Bytes beside the weights: step buffers, cache, logits and, for a base, what is kept of its run.
+// Bytes beside the weights: step buffers, cache, and the base's logits.
 std::size_t extra_bytes(const model::BlockSpec& spec, const EvalFlags& flags, std::size_t threads) {
-  return model::Forward::bytes_for(spec, flags.context, threads) +
-         flags.context * model::KvPool::bytes_per_token(spec, kernels::KvType::kF32) +
+  const std::size_t tokens = std::max(flags.context, measure::kEvalTokensMax);
+  return model::Forward::bytes_for(spec, tokens, threads) +
+         tokens * model::KvPool::bytes_per_token(spec, kernels::KvType::kF32) +
          model::kLogitRowsMax * spec.vocabulary * sizeof(float);
 }
 

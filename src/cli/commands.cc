@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.h"
 
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <system_error>
+
 #include "base/text.h"
 
 namespace paring::cli {
@@ -45,6 +50,11 @@ void add_force_flag(CLI::App& app, io::Overwrite& overwrite) {
 }
 
 Result<void> check_can_write(const std::string& path, io::Overwrite overwrite) {
+  std::error_code unknown;
+  if (overwrite == io::Overwrite::kRefuse && std::filesystem::is_regular_file(path, unknown)) {
+    return invalid_argument(fmt::format("'{}' exists already", path),
+                            "choose another name, or allow overwriting with --force");
+  }
   // Without commit() the file goes away again.
   const Result<io::AtomicFile> file = io::AtomicFile::create(path, overwrite);
   if (!file) return file.error();

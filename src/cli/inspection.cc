@@ -62,6 +62,8 @@ Result<void> add_model(const io::GgufFile& file, const measure::RunShape& shape,
     found.unsupported = spec.error().message;
     return {};
   }
+  // As Model::load() decides it.
+  spec->tied_head = file.find("output.weight") == nullptr;
   found.shape = shape;
   found.shape.context_tokens = std::min(shape.context_tokens, spec->context_max);
   found.memory = measure::run_memory(*spec, engine::packed_weight_bytes(file), found.shape);
