@@ -28,39 +28,41 @@ bool fits(const Allocation& allocation, const AllocationLimits& limits) {
          (limits.seconds == 0 || allocation.seconds <= limits.seconds);
 }
 
-// Every item takes what minimises loss + byte_price * bytes + second_price * seconds.
-Allocation at_prices(Items items, double byte_price, double second_price) {
-  std::vector<std::size_t> choice(items.size());
+// Least loss + second_price * seconds within the byte limit, by dynamic programming over bytes in
+// kBuckets steps. Bytes are rounded up to steps, so the result always fits; the exchanges
+// afterwards use what the rounding left. Empty when nothing fits.
+Allocation least_cost(Items items, const AllocationLimits& limits, double second_price) {
+  constexpr std::uint64_t kBuckets = 65'536;
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  const std::uint64_t unit = std::max<std::uint64_t>(1, (limits.bytes + kBuckets - 1) / kBuckets);
+  const std::size_t capacity = limits.bytes / unit;
+  // best[b]: least cost of the items so far in at most b steps.
+  std::vector<double> best(capacity + 1, 0.0);
+  std::vector<std::vector<std::uint8_t>> taken(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
-    double best = std::numeric_limits<double>::infinity();
+    std::vector<double> next(capacity + 1, kNone);
+    taken[i].assign(capacity + 1, 0);
     for (std::size_t o = 0; o < items[i].size(); ++o) {
       const AllocationOption& option = items[i][o];
-      const double cost = option.loss + byte_price * static_cast<double>(option.bytes) +
-                          second_price * option.seconds;
-      if (cost < best) {
-        best = cost;
-        choice[i] = o;
+      const std::uint64_t steps = (option.bytes + unit - 1) / unit;
+      const double cost = option.loss + second_price * option.seconds;
+      for (std::size_t b = steps; b <= capacity; ++b) {
+        if (best[b - steps] + cost < next[b]) {
+          next[b] = best[b - steps] + cost;
+          taken[i][b] = static_cast<std::uint8_t>(o);
+        }
       }
     }
+    best = std::move(next);
+  }
+  if (best[capacity] == kNone) return {};
+  std::vector<std::size_t> choice(items.size());
+  std::size_t left = capacity;
+  for (std::size_t i = items.size(); i-- > 0;) {
+    choice[i] = taken[i][left];
+    left -= (items[i][choice[i]].bytes + unit - 1) / unit;
   }
   return evaluate(items, std::move(choice));
-}
-
-// The least byte price whose choice fits, by bisection of its logarithm.
-Allocation least_byte_price(Items items, const AllocationLimits& limits, double second_price) {
-  constexpr double kLogPriceMin = -80.0;
-  constexpr double kLogPriceMax = 20.0;
-  constexpr int kSteps = 60;  // 100 / 2^60: far below any difference that matters
-  Allocation free_choice = at_prices(items, 0.0, second_price);
-  if (free_choice.bytes <= limits.bytes) return free_choice;
-  double low = kLogPriceMin;
-  double high = kLogPriceMax;
-  for (int step = 0; step < kSteps; ++step) {
-    const double middle = 0.5 * (low + high);
-    const bool is_enough = at_prices(items, std::exp(middle), second_price).bytes <= limits.bytes;
-    (is_enough ? high : low) = middle;
-  }
-  return at_prices(items, std::exp(high), second_price);
 }
 
 // One change of one or two items that lowers the loss and still fits; false when there is none.
@@ -108,15 +110,16 @@ bool exchange(Items items, const AllocationLimits& limits, Allocation& current) 
 Allocation allocate(Items items, const AllocationLimits& limits) {
   constexpr int kExchangesMax = 400;
   constexpr double kSecondPriceMax = 1e12;
-  Allocation current = least_byte_price(items, limits, 0.0);
+  Allocation current = least_cost(items, limits, 0.0);
   if (limits.seconds != 0) {
-    double price = 1e-9;
-    while (!fits(current, limits) && price < kSecondPriceMax) {
-      price *= 2.0;
-      current = least_byte_price(items, limits, price);
+    // Steps of a quarter: the price overshoots what is needed by little, exchanges mend the rest.
+    double price = 1e-6;
+    while (current.is_feasible() && !fits(current, limits) && price < kSecondPriceMax) {
+      price *= 1.25;
+      current = least_cost(items, limits, price);
     }
   }
-  if (!fits(current, limits)) return {};
+  if (!current.is_feasible() || !fits(current, limits)) return {};
   for (int i = 0; i < kExchangesMax && exchange(items, limits, current); ++i) {
   }
   return current;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The allocation: one option for each matrix so that the summed predicted loss is least while the
-// summed bytes and seconds stay within bounds. A multiple-choice knapsack: solved by Lagrangian
-// relaxation over both costs, then improved by exchanges until none helps. Deterministic, pure.
+// summed bytes and seconds stay within bounds. A multiple-choice knapsack, solved by dynamic
+// programming over bytes with a price on seconds, then improved by exchanges until none helps.
+// Deterministic, pure.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ struct Allocation {
   bool is_feasible() const { return !choice.empty(); }
 };
 
-// `items[i]` holds the options of item i, at least one each.
+// `items[i]` holds the options of item i, at least one each, at most 256.
 Allocation allocate(std::span<const std::vector<AllocationOption>> items,
                     const AllocationLimits& limits);
 
