@@ -18,6 +18,11 @@ using kernels::PackedMatrix;
 using kernels::PanelRange;
 using kernels::QuantizedRows;
 
+// The head's inputs are rounded to int8 twice: the value, and what that left. Measured on SmolLM2,
+// a quarter of all activation rounding loss was the head's, and only rows that sample pay for it
+// (docs/adr/0008).
+constexpr std::size_t kHeadTerms = 2;
+
 // Tokens of one segment whose queries attend together: a page is decoded once for all of them.
 constexpr std::size_t kAttentionTileTokens = 16;
 
@@ -101,8 +106,8 @@ struct Forward::Buffers {
     product = arena.take<float>(tokens * spec.ffn_width);
     delta = arena.take<float>(tokens * spec.width);
     head_in = arena.take<float>(rows * spec.width);
-    logits = arena.take<float>(rows * spec.vocabulary);
-    narrow = take_quantized(arena, std::max(tokens, rows), spec.width);
+    logits = arena.take<float>(kHeadTerms * rows * spec.vocabulary);
+    narrow = take_quantized(arena, std::max(tokens, kHeadTerms * rows), spec.width);
     heads = take_quantized(arena, tokens, spec.query_width());
     wide = take_quantized(arena, tokens, spec.ffn_width);
     scratch_stride = round_up(
@@ -392,18 +397,48 @@ class Forward::Step {
         kernels_.rms_norm(buffers_.x + logit_tokens_[first + r] * width,
                           view_.model().final_norm().data(), buffers_.head_in + r * width, width,
                           spec_.norm_epsilon);
+        if (uses_codes(w)) quantize_in_terms(r);
       }
-      if (uses_codes(w)) quantize(mine, buffers_.head_in, width, buffers_.narrow);
       worker.barrier();
       tap(worker, TapSite::kHeadInput, spec_.layers, buffers_.head_in, rows, width);
       if (options_.sink == nullptr) continue;
-      const Range panels = worker.split(w.panels());
-      multiply(w, buffers_.head_in, buffers_.narrow, buffers_.logits, {panels.begin, panels.end},
-               rows);
+      head_logits(worker, w, rows);
       worker.barrier();
       options_.sink->consume(worker,
                              {first, rows, buffers_.logits, spec_.vocabulary, buffers_.head_in});
       worker.barrier();
+    }
+  }
+
+  // Rows kHeadTerms * r and the next of `narrow` become the codes of head input r and of the rest.
+  void quantize_in_terms(std::size_t r) {
+    const std::size_t width = spec_.width;
+    const float* x = buffers_.head_in + r * width;
+    const QuantizedRows coarse = from_row(buffers_.narrow, kHeadTerms * r);
+    kernels_.quantize_rows(x, 1, width, width, coarse);
+    float* rest = buffers_.normed + r * width;  // free once the last layer is done
+    for (std::size_t c = 0; c < width; ++c) {
+      rest[c] =
+          x[c] - coarse.scales[c / kernels::kGroupValues] * static_cast<float>(coarse.codes[c]);
+    }
+    kernels_.quantize_rows(rest, 1, width, width, from_row(buffers_.narrow, kHeadTerms * r + 1));
+  }
+
+  // Logits of head inputs [0, rows): this worker's columns of buffers_.logits.
+  void head_logits(Worker& worker, const PackedMatrix& w, std::size_t rows) {
+    const Range panels = worker.split(w.panels());
+    const bool has_terms = uses_codes(w);
+    multiply(w, buffers_.head_in, buffers_.narrow, buffers_.logits, {panels.begin, panels.end},
+             has_terms ? kHeadTerms * rows : rows);
+    if (!has_terms) return;
+    // Both terms of a row were multiplied as two tokens, so the weights were read once. Their sums
+    // move to row r, which no later row needs any more.
+    const std::size_t begin = panels.begin * kernels::kPanelRows;
+    const std::size_t end = std::min(panels.end * kernels::kPanelRows, w.rows);
+    for (std::size_t r = 0; begin < end && r < rows; ++r) {
+      float* sum = buffers_.logits + kHeadTerms * r * w.rows + begin;
+      kernels_.add(sum, sum + w.rows, end - begin);
+      std::memmove(buffers_.logits + r * w.rows + begin, sum, (end - begin) * sizeof(float));
     }
   }
 
