@@ -74,7 +74,8 @@ build() {
   local log=build/$preset.log targets=()
   [ $# = 0 ] || targets=(--target "$@")
   mkdir -p build
-  if [ ! -f "build/$preset/build.ninja" ]; then
+  # A changed preset does not reach a build folder that exists by itself.
+  if [ ! "build/$preset/build.ninja" -nt CMakePresets.json ]; then
     cmake --preset "$preset" > "$log" 2>&1 || {
       tail -n 30 "$log" >&2
       fail "cmake could not configure; the whole output is in $log"
