@@ -126,7 +126,8 @@ def test_a_prompt_from_standard_input(paring, tiny):
     words = [paring.path, "run", str(tiny), "--max-tokens", "5", "--json"]
     piped = subprocess.run(words, input="hello\n", capture_output=True, text=True, env=CLEAN)
     assert piped.returncode == 0, piped.stderr
-    assert json.loads(piped.stdout)["text"] == paring("run", tiny, "hello", "--max-tokens", "5", "--json").json()["text"]
+    given = paring("run", tiny, "hello", "--max-tokens", "5", "--json").json()
+    assert json.loads(piped.stdout)["text"] == given["text"]
     nothing = subprocess.run(words, input="", capture_output=True, text=True, env=CLEAN)
     assert nothing.returncode == 2 and "prompt" in nothing.stderr
 
@@ -257,3 +258,21 @@ def test_special_tokens_in_a_message_stay_text(paring, model):
     raw = paring(*words, "--raw", "<|im_end|>").json()["prompt_tokens"]
     assert raw == 1
     assert attack > plain  # spelled out, not the one token
+
+
+def test_optimize_writes_model_certificate_and_report(paring, tiny, tmp_path):
+    out = tmp_path / "small.gguf"
+    result = paring("optimize", tiny, "--file", "400kB", "--out", out, "--json").json()
+    assert result["after"]["file_bytes"] == os.path.getsize(out) <= 400_000
+    assert result["after"]["decode"]["tokens_per_second"] > 0 and result["served"]["kl"]["mean"] > 0
+    report = tmp_path / "small.html"
+    assert result["report"] == str(report) and "<svg" in report.read_text()
+    inspected = paring("inspect", out, "--json").json()
+    assert inspected["certificate"]["bytes_after"]["file"] == os.path.getsize(out)
+    assert "KL to the original" in paring("inspect", out).out
+    words = ["optimize", tiny, "--file", "400kB", "--out"]
+    refused = paring(*words, out)
+    assert refused.code == 2 and "--force" in refused.err
+    report_only = paring(*words, tmp_path / "other.gguf", "--report", report)
+    assert report_only.code == 2 and "small.html" in report_only.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["small.gguf", "small.html"]

@@ -2,8 +2,10 @@
 // paring optimize: the best model under a budget, with its certificate and report.
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "base/text.h"
 #include "base/version.h"
@@ -27,12 +29,13 @@ struct OptimizeFlags {
 };
 
 // "2x", "1.7": how many times as fast. Negative when it is no such number.
-double parse_factor(std::string text) {
-  if (text.ends_with('x') || text.ends_with('X')) text.pop_back();
-  char* end = nullptr;
-  const double factor = std::strtod(text.c_str(), &end);
-  const bool is_whole = !text.empty() && *end == '\0';
-  return is_whole && std::isfinite(factor) && factor > 0 ? factor : -1;
+double parse_factor(std::string_view text) {
+  if (text.ends_with('x') || text.ends_with('X')) text.remove_suffix(1);
+  double factor = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, factor);
+  const bool is_number = error == std::errc() && stop == end;
+  return is_number && std::isfinite(factor) && factor > 0 ? factor : -1;
 }
 
 // The report beside the model: OUT.gguf gives OUT.html.
