@@ -25,15 +25,17 @@ def run(command, env=None):
 
 
 def paring_speeds(args, model):
-    result = json.loads(run([args.paring, "bench", model, "--threads", str(args.threads), "--prefill", str(args.prefill),
-                             "--decode", str(args.decode), "--repetitions", "1", "--json", "--quiet"]))
-    return {"prefill": result["prefill"]["tokens_per_second"], "decode": result["decode"]["tokens_per_second"]}, result
+    result = json.loads(run([args.paring, "bench", model, "--threads", str(args.threads),
+                             "--prefill", str(args.prefill), "--decode", str(args.decode),
+                             "--repetitions", "1", "--json", "--quiet"]))
+    return {phase: result[phase]["tokens_per_second"] for phase in ("prefill", "decode")}, result
 
 
 def llama_speeds(args, model, flash):
     env = dict(os.environ, LD_LIBRARY_PATH=args.llama)
-    rows = json.loads(run([os.path.join(args.llama, "llama-bench"), "-m", model, "-t", str(args.threads), "-p", str(args.prefill),
-                           "-n", str(args.decode), "-r", "1", "-fa", str(flash), "-o", "json"], env))
+    rows = json.loads(run([os.path.join(args.llama, "llama-bench"), "-m", model, "-t", str(args.threads),
+                           "-p", str(args.prefill), "-n", str(args.decode), "-r", "1", "-fa", str(flash),
+                           "-o", "json"], env))
     speeds = {}
     for row in rows:
         speeds["prefill" if row["n_prompt"] else "decode"] = row["avg_ts"]
@@ -57,12 +59,13 @@ def measure(args, model):
             else:
                 speeds, commit = llama_speeds(args, model, flash)
                 theirs.append(speeds)
-    result = {"model": os.path.basename(model), "llama_flags": f"-fa {flash}", "llama_commit": commit, "pairs": args.pairs,
-              "isa": info.get("isa"), "cpu": info.get("cpu"), "commit": info.get("commit")}
+    result = {"model": os.path.basename(model), "llama_flags": f"-fa {flash}", "llama_commit": commit,
+              "pairs": args.pairs, "isa": info.get("isa"), "cpu": info.get("cpu"), "commit": info.get("commit")}
     for phase in ("prefill", "decode"):
         ratios = [a[phase] / b[phase] for a, b in zip(ours, theirs)]
         low, high = interval(ratios)
-        result[phase] = {"paring": statistics.median(a[phase] for a in ours), "llama": statistics.median(b[phase] for b in theirs),
+        result[phase] = {"paring": statistics.median(a[phase] for a in ours),
+                         "llama": statistics.median(b[phase] for b in theirs),
                          "ratio": statistics.median(ratios), "ratio_low": low, "ratio_high": high,
                          "paring_limit_share": info[phase].get("limit_share")}
     return result
@@ -90,8 +93,9 @@ def main():
             print(f"| {result['model']} | {phase} {getattr(args, phase)} | {row['paring']:.1f} | {row['llama']:.1f} | "
                   f"{row['ratio']:.2f} | {row['ratio_low']:.2f} to {row['ratio_high']:.2f} |")
     first = results[0]
-    print(f"\ncpu {first['cpu']}, isa {first['isa']}, {args.threads} threads, {args.pairs} pairs, paring {first['commit']}, "
-          f"llama.cpp {first['llama_commit']}, flags {', '.join(sorted({r['llama_flags'] for r in results}))}")
+    flags = ", ".join(sorted({result["llama_flags"] for result in results}))
+    print(f"\ncpu {first['cpu']}, isa {first['isa']}, {args.threads} threads, {args.pairs} pairs, "
+          f"paring {first['commit']}, llama.cpp {first['llama_commit']}, flags {flags}")
 
 
 if __name__ == "__main__":
