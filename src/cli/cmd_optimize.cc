@@ -120,7 +120,6 @@ Result<void> run(Context& context, const OptimizeFlags& given) {
     PARING_TRY(const DType type, dtype_from_name(name));
     flags.options.types.push_back(type);
   }
-  flags.options.seed = context.settings().seed;
   flags.options.budget.context_tokens = context.settings().context_tokens;
   // What the user must mend is said first: the path of the model, then those of the output.
   PARING_TRY(const std::string path, context.resolve(flags.model));

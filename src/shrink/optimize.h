@@ -37,7 +37,6 @@ struct OptimizeOptions {
   Budget budget;
   std::string out_path;
   std::string report_path;  // empty: no HTML report
-  std::uint64_t seed = 0;
   std::vector<DType> types;      // allowed types; empty: every block type and the original's
   std::string calibration_path;  // empty: the built-in text
 };
