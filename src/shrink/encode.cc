@@ -56,8 +56,10 @@ Result<std::vector<std::byte>> encode_matrix(const io::GgufFile& file, const std
   }
   PARING_CHECK(importance.empty() || importance.size() == source.cols, "one importance a column");
   std::vector<std::size_t> bad_rows(executor.threads(), source.rows);
+  // Buffers are made here: a job on the executor must not throw, and an allocation may.
+  std::vector<std::vector<float>> buffers(executor.threads(), std::vector<float>(source.cols));
   executor.run([&](Worker& worker) {
-    std::vector<float> row(source.cols);
+    std::vector<float>& row = buffers[worker.index()];
     const Range rows = worker.split(source.rows);
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
       source.format->decode(source.data + r * source.row_bytes, row.data(), source.cols);
@@ -88,11 +90,17 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::GgufFile& file, cons
     // One sum a row, added in row order: the same for any number of workers.
     std::vector<double> row_errors(sampled);
     std::vector<std::uint64_t> row_changed(sampled);
+    struct Buffers {
+      std::vector<float> row;
+      std::vector<float> decoded;
+      std::vector<std::byte> weighted;
+      std::vector<std::byte> plain;
+    };
+    std::vector<Buffers> buffers(
+        executor.threads(), {std::vector<float>(source.cols), std::vector<float>(source.cols),
+                             std::vector<std::byte>(row_bytes), std::vector<std::byte>(row_bytes)});
     executor.run([&](Worker& worker) {
-      std::vector<float> row(source.cols);
-      std::vector<float> decoded(source.cols);
-      std::vector<std::byte> weighted(row_bytes);
-      std::vector<std::byte> plain(row_bytes);
+      auto& [row, decoded, weighted, plain] = buffers[worker.index()];
       const Range part = worker.split(sampled);
       for (std::size_t r = part.begin; r < part.end; ++r) {
         source.format->decode(source.data + r * step * source.row_bytes, row.data(), source.cols);
