@@ -162,8 +162,8 @@ PARING_INLINE void soften(const AttentionArgs& args, const AttentionScratch& scr
 
 // Scores of kRows queries from `row` on against the 32 keys of a page.
 template <int kRows>
-inline void score_rows(const AttentionArgs& args, const AttentionScratch& scratch,
-                       const float* keys, std::size_t row) {
+PARING_NOINLINE void score_rows(const AttentionArgs& args, const AttentionScratch& scratch,
+                                const float* keys, std::size_t row) {
   const std::size_t width = args.head_width;
   for (std::size_t column = 0; column < kPageTokens; column += kAttentionColumns * kLanes) {
     F32x16 sums[kRows][kAttentionColumns];
@@ -186,8 +186,8 @@ inline void score_rows(const AttentionArgs& args, const AttentionScratch& scratc
 
 // sums = shrink * sums + weights x values over the first `count` tokens of the page.
 template <int kRows>
-inline void mix_rows(const AttentionArgs& args, const AttentionScratch& scratch,
-                     const float* values, std::size_t row, std::size_t count) {
+PARING_NOINLINE void mix_rows(const AttentionArgs& args, const AttentionScratch& scratch,
+                              const float* values, std::size_t row, std::size_t count) {
   const std::size_t width = args.head_width;
   for (std::size_t column = 0; column < width; column += kAttentionColumns * kLanes) {
     F32x16 sums[kRows][kAttentionColumns];

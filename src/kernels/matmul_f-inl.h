@@ -30,9 +30,9 @@ constexpr int tile_columns(int rows) {
 // Tokens [t, t + kRows) x panels [panel, panel + kColumns), columns [k, k + count) of the weights,
 // whose decoded or stored values start at b.
 template <class Type, int kRows, int kColumns, bool kFromMemory>
-inline void float_tile(const FloatMatmul& job, std::size_t t, std::size_t panel,
-                       const typename Type::Value* b, std::size_t b_column, std::size_t k,
-                       std::size_t count) {
+PARING_NOINLINE void float_tile(const FloatMatmul& job, std::size_t t, std::size_t panel,
+                                const typename Type::Value* b, std::size_t b_column, std::size_t k,
+                                std::size_t count) {
   F32x16 sums[kRows][kColumns];
   const std::size_t first_row = panel * kPanelRows;
   const std::size_t rows_left = job.w.rows - first_row;

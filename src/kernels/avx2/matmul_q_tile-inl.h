@@ -112,7 +112,8 @@ PARING_INLINE void tile_half_panel(const TileJob& job, const PackedMatrix& w,
 }
 
 template <class Type, int kTokens>
-inline void tile_panel(const TileJob& job, const PackedMatrix& w, std::size_t panel_index) {
+PARING_NOINLINE void tile_panel(const TileJob& job, const PackedMatrix& w,
+                                std::size_t panel_index) {
   tile_half_panel<Type, kTokens>(job, w, panel_index, 0);
   tile_half_panel<Type, kTokens>(job, w, panel_index, 1);
 }

@@ -12,6 +12,9 @@ namespace paring::kernels {
 namespace {
 
 #define PARING_INLINE [[gnu::always_inline]] inline
+// Tiles stay functions of their own: merged into their callers by the dozen, they take the compiler
+// minutes with a sanitizer.
+#define PARING_NOINLINE [[gnu::noinline]]
 
 struct F32x16 {
   __m256 lo, hi;

@@ -26,7 +26,8 @@ PARING_INLINE __m512i broadcast_4_bytes(const std::int8_t* p) {
 }
 
 template <class Type, int kTokens>
-inline void tile_panel(const TileJob& job, const PackedMatrix& w, std::size_t panel_index) {
+PARING_NOINLINE void tile_panel(const TileJob& job, const PackedMatrix& w,
+                                std::size_t panel_index) {
   const PanelPlanes panel = panel_planes(w, panel_index);
   const std::size_t first_row = panel_index * kPanelRows;
   const std::size_t rows_left = w.rows - first_row;
