@@ -36,7 +36,7 @@ struct Budget {
 struct OptimizeOptions {
   Budget budget;
   std::string out_path;
-  std::string report_path;  // empty: no HTML report
+  std::string report_path;       // empty: no HTML report
   std::vector<DType> types;      // allowed types; empty: every block type and the original's
   std::string calibration_path;  // empty: the built-in text
 };
