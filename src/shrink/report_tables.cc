@@ -85,8 +85,9 @@ std::string speed_rows(const char* name, const measure::PhaseSpeed& before,
 // Both with as many decimals as give the error two digits, or one from 5 on: "0.0358 +- 0.0012".
 std::string with_error(double value, double error) {
   if (!std::isfinite(error) || error <= 0 || !std::isfinite(value)) return number(value);
-  const int decimals = 1 - static_cast<int>(std::floor(std::log10(2 * error)));
-  if (decimals < 0 || decimals > 7) return number(value);
+  const double places = 1 - std::floor(std::log10(2 * error));
+  if (!(places >= 0 && places <= 7)) return number(value);
+  const int decimals = static_cast<int>(places);
   return fmt::format("{} <span class=\"soft\">&#177; {}</span>", fixed(value, decimals),
                      fixed(error, decimals));
 }
