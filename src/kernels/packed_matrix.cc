@@ -306,7 +306,7 @@ void unpack_row_f32(const PackedMatrix& matrix, std::size_t row, float* target) 
   const BlockLayout& layout = *find_layout(matrix.type);
   const quant::Format& format = *quant::find_format(matrix.type);
   const Planes planes = panel_planes(const_cast<PackedMatrix&>(matrix), panel);
-  std::byte block[34];
+  alignas(8) std::byte block[34];
   for (std::size_t g = 0; g < matrix.groups(); ++g) {
     unpack_block(layout, planes, g, r, block);
     format.decode(block, target + g * kGroupValues, kGroupValues);
