@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the golden file that exact numerics are held to, with llama.cpp as the independent engine.
 
-llama.cpp runs the F32-decoded model with F32 keys and values and without flash attention, one window of 512 tokens at
-a time, as llama-perplexity does: the first token of each window becomes BOS if the model asks for it, and the second
+llama.cpp runs the F32-decoded model (or, with --as-stored, the file's own types through its own kernels for them) with
+F32 keys and values and without flash attention, one window of 512 tokens at a time, as llama-perplexity does: the first token of each window becomes BOS if the model asks for it, and the second
 half of the window is scored. The file holds the perplexity and, at four positions of each of the 32 windows, the 64
 largest log-probabilities and the probability mass of all other tokens.
 
-Usage: make_golden.py SOURCE.gguf TEXT OUT.json [--also NAME=OTHER.gguf ...] [--work FOLDER]
+Usage: make_golden.py SOURCE.gguf TEXT OUT.json [--as-stored] [--also NAME=OTHER.gguf ...] [--work FOLDER]
 Needs numpy, gguf and llama-cpp-python==0.3.36 (which brings libllama).
 """
 import argparse
@@ -112,19 +112,20 @@ def main():
     parser.add_argument("source")
     parser.add_argument("text")
     parser.add_argument("out")
+    parser.add_argument("--as-stored", action="store_true", help="run SOURCE as it is, not decoded to F32")
     parser.add_argument("--also", nargs="*", default=[], help="NAME=FILE: only the perplexity of another file")
     parser.add_argument("--work", default="models", help="where the F32 files go")
     args = parser.parse_args()
 
     text = pathlib.Path(args.text).read_text("utf-8")
-    tokens, running, positions = measure(decoded(args.source, args.work), text)
+    tokens, running, positions = measure(args.source if args.as_stored else decoded(args.source, args.work), text)
     also = {}
     for item in args.also:
         name, path = item.split("=", 1)
         also[name] = measure(decoded(path, args.work), text)[1][-1]
     golden = {
         "made_by": "tools/make_golden.py", "peer": PEER,
-        "numerics": "weights decoded to F32, F32 keys and values, no flash attention",
+        "numerics": f"weights {'as stored' if args.as_stored else 'decoded to F32'}, F32 keys and values, no flash attention",
         "source_sha256": sha256_of(args.source), "text": args.text, "text_sha256": sha256_of(args.text),
         "window": WINDOW, "windows": WINDOWS, "scored_tokens": WINDOWS * (WINDOW - 1 - WINDOW // 2),
         "first_tokens": tokens[:32], "last_tokens": tokens[-32:],
