@@ -3,9 +3,10 @@
 """Writes the golden file that exact numerics are held to, with llama.cpp as the independent engine.
 
 llama.cpp runs the F32-decoded model (or, with --as-stored, the file's own types through its own kernels for them) with
-F32 keys and values and without flash attention, one window of 512 tokens at a time, as llama-perplexity does: the first token of each window becomes BOS if the model asks for it, and the second
-half of the window is scored. The file holds the perplexity and, at four positions of each of the 32 windows, the 64
-largest log-probabilities and the probability mass of all other tokens.
+F32 keys and values and without flash attention, one window of 512 tokens at a time, as llama-perplexity does: the
+first token of each window becomes BOS if the model asks for it, and the second half of the window is scored. The file
+holds the perplexity and, at four positions of each of the 32 windows, the 64 largest log-probabilities and the
+probability mass of all other tokens.
 
 Usage: make_golden.py SOURCE.gguf TEXT OUT.json [--as-stored] [--also NAME=OTHER.gguf ...] [--work FOLDER]
 Needs numpy, gguf and llama-cpp-python==0.3.36 (which brings libllama).
@@ -125,7 +126,8 @@ def main():
         also[name] = measure(decoded(path, args.work), text)[1][-1]
     golden = {
         "made_by": "tools/make_golden.py", "peer": PEER,
-        "numerics": f"weights {'as stored' if args.as_stored else 'decoded to F32'}, F32 keys and values, no flash attention",
+        "numerics": "weights " + ("as stored" if args.as_stored else "decoded to F32") +
+                    ", F32 keys and values, no flash attention",
         "source_sha256": sha256_of(args.source), "text": args.text, "text_sha256": sha256_of(args.text),
         "window": WINDOW, "windows": WINDOWS, "scored_tokens": WINDOWS * (WINDOW - 1 - WINDOW // 2),
         "first_tokens": tokens[:32], "last_tokens": tokens[-32:],
