@@ -15,6 +15,8 @@
 #include <set>
 #include <vector>
 
+#include "quant/super_block.h"
+
 namespace paring::quant {
 namespace {
 
@@ -40,7 +42,7 @@ TEST_P(BlockFormat, DecodesGoldenBlocksBitForBit) {
   const std::size_t unit = info.block_bytes + info.block_values * sizeof(float);
   ASSERT_EQ(golden.size() % unit, 0U);
   const std::size_t blocks = golden.size() / unit;
-  ASSERT_EQ(blocks, 64U);
+  ASSERT_EQ(blocks, info.block_values == kSuperValues ? 20U : 64U);
   const std::size_t values = blocks * info.block_values;
   std::vector<float> expected(values);
   std::memcpy(expected.data(), golden.data() + blocks * info.block_bytes, values * sizeof(float));
@@ -53,7 +55,9 @@ TEST_P(BlockFormat, DecodesGoldenBlocksBitForBit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, BlockFormat, testing::Values("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
+INSTANTIATE_TEST_SUITE_P(All, BlockFormat,
+                         testing::Values("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "Q2_K",
+                                         "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(Bf16, AgreesWithGoldenFile) {
@@ -136,13 +140,44 @@ TEST(Formats, ListHoldsEachTypeOnceAndRefusesOthersByName) {
     EXPECT_EQ(find_format(format.type), &format);
     EXPECT_EQ(format.is_block_quantized, dtype_info(format.type).block_values > 1);
   }
-  EXPECT_EQ(seen.size(), 8U);
-  const auto missing = require_format(DType::kQ2_K);
+  EXPECT_EQ(seen.size(), 15U);
+  const auto missing = require_format(DType::kI32);
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::kUnsupported);
-  EXPECT_NE(missing.error().text().find("Q2_K"), std::string::npos);
+  EXPECT_NE(missing.error().text().find("I32"), std::string::npos);
   EXPECT_NE(missing.error().text().find("Q4_0"), std::string::npos);
 }
+
+class SuperBlocks : public testing::TestWithParam<DType> {};
+
+TEST_P(SuperBlocks, AnyBytesComeApartWithinTheBoundsAndTogetherAgain) {
+  const SuperLayout& layout = *find_super_layout(GetParam());
+  ASSERT_EQ(layout.bytes, dtype_info(GetParam()).block_bytes);
+  std::mt19937 random(21);
+  std::vector<std::byte> block(layout.bytes), again(layout.bytes);
+  std::set<int> scales, codes;
+  for (int turn = 0; turn < 500; ++turn) {
+    for (std::byte& byte : block) byte = static_cast<std::byte>(random());
+    SuperBlock parts;
+    layout.take_apart(block.data(), parts);
+    for (std::size_t j = 0; j < layout.sub_blocks(); ++j) {
+      scales.insert(parts.sub_scales[j]);
+      ASSERT_LE(parts.sub_mins[j], layout.sub_min_highest);
+    }
+    codes.insert(std::begin(parts.codes), std::end(parts.codes));
+    layout.put_together(parts, again.data());
+    ASSERT_EQ(std::memcmp(block.data(), again.data(), layout.bytes), 0);
+  }
+  EXPECT_EQ(*scales.begin(), layout.sub_scale_lowest);
+  EXPECT_EQ(*scales.rbegin(), layout.sub_scale_highest);
+  EXPECT_EQ(*codes.begin(), layout.lowest);
+  EXPECT_EQ(*codes.rbegin(), layout.highest);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SuperBlocks,
+                         testing::Values(DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,
+                                         DType::kQ6_K, DType::kIQ4_XS),
+                         [](const auto& param) { return std::string(dtype_name(param.param)); });
 
 // The encoders' search has no branch on the data that could leave a byte unwritten: every format
 // decodes its own output back to itself when values already lie on a grid.
@@ -150,6 +185,7 @@ TEST(Formats, EncodeWritesEveryByteOfARow) {
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   for (const Format& format : formats()) {
+    if (format.encode == nullptr) continue;
     const std::size_t values = 160;
     std::vector<float> row(values);
     for (float& value : row) value = normal(random);

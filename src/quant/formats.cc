@@ -16,10 +16,17 @@ namespace paring::quant {
   X(F16)                  \
   X(BF16)                 \
   X(Q8_0)                 \
+  X(Q6_K)                 \
   X(Q5_1)                 \
   X(Q5_0)                 \
+  X(Q5_K)                 \
   X(Q4_1)                 \
-  X(Q4_0)
+  X(Q4_0)                 \
+  X(IQ4_NL)               \
+  X(Q4_K)                 \
+  X(IQ4_XS)               \
+  X(Q3_K)                 \
+  X(Q2_K)
 
 #define PARING_X(name) extern const Format kFormat##name;
 PARING_FORMATS(PARING_X)
@@ -50,6 +57,13 @@ Result<const Format*> require_format(DType type) {
   }
   return unsupported(fmt::format("no codec for type {}", dtype_name(type)),
                      "types that can be read and written: " + names);
+}
+
+Result<const Format*> require_encoder(DType type) {
+  PARING_TRY(const Format* format, require_format(type));
+  if (format->encode != nullptr) return format;
+  return unsupported(fmt::format("type {} can be read, not written", dtype_name(type)),
+                     "choose a type of 32-value blocks, such as Q4_0 or Q5_0");
 }
 
 float f16_to_f32(std::uint16_t half) noexcept { return widen_f16(half); }
