@@ -13,6 +13,7 @@
 #include "cli/table.h"
 #include "cost/machine.h"
 #include "cost/probes.h"
+#include "engine/open_model.h"
 #include "measure/bench.h"
 #include "measure/memory.h"
 #include "model/architecture.h"
@@ -160,7 +161,7 @@ Result<void> run(Context& context, const BenchFlags& flags) {
   options.kv_type = context.kv_type();
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const std::string path, context.resolve(flags.model));
-  PARING_TRY(const io::GgufFile file, io::GgufFile::open(path));
+  PARING_TRY(const io::ModelFile file, engine::open_model(path));
   PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
   const std::size_t longest =
       std::max(options.prefill_tokens, options.depth_tokens + options.decode_tokens) + 1;

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/table.h"
+#include "engine/open_model.h"
 #include "io/mapped_file.h"
 #include "measure/builtin_text.h"
 #include "measure/compare.h"
@@ -56,7 +57,7 @@ Result<engine::LoadedModel> load_for_eval(Context& context, const std::string& n
                                           const EvalFlags& flags) {
   PARING_TRY(const std::string path, context.resolve(name));
   PARING_TRY(Executor * executor, context.executor());
-  PARING_TRY(const io::GgufFile file, io::GgufFile::open(path));
+  PARING_TRY(const io::ModelFile file, engine::open_model(path));
   PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
   return context.load(name, extra_bytes(spec, flags, executor->threads()));
 }

@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/inspection.h"
+#include "engine/open_model.h"
 
 namespace paring::cli {
 
@@ -17,7 +18,7 @@ struct InspectFlags {
 
 Result<void> run(Context& context, const InspectFlags& flags) {
   PARING_TRY(const std::string path, context.resolve(flags.model));
-  PARING_TRY(const io::GgufFile file, io::GgufFile::open(path));
+  PARING_TRY(const io::ModelFile file, engine::open_model(path));
   const auto threads = static_cast<std::size_t>(context.settings().threads);
   PARING_TRY(const Inspection found,
              inspect_file(file, {.kv_type = context.kv_type(),

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "engine/chat_prompt.h"
 #include "engine/generator.h"
+#include "engine/open_model.h"
 #include "io/system_error.h"
 #include "model/architecture.h"
 
@@ -127,7 +128,7 @@ class Session {
 
   // Reads the hyper-parameters, which say how much memory cache and buffers take.
   Result<engine::GeneratorOptions> size_up(const std::string& path, Executor&) {
-    PARING_TRY(const io::GgufFile file, io::GgufFile::open(path));
+    PARING_TRY(const io::ModelFile file, engine::open_model(path));
     PARING_TRY(spec_, model::read_block_spec(file));
     return engine::GeneratorOptions{.numerics = context_.numerics(),
                                     .kv_type = context_.kv_type(),

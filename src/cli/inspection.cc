@@ -22,7 +22,7 @@ namespace {
 
 constexpr DType kNeedTypes[] = {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
 
-void add_tensors(const io::GgufFile& file, Inspection& found) {
+void add_tensors(const io::ModelFile& file, Inspection& found) {
   for (const io::TensorInfo& tensor : file.tensors()) {
     found.parameters += tensor.values();
     found.tensor_bytes += tensor.bytes;
@@ -54,7 +54,7 @@ Result<void> add_tokenizer(const io::Metadata& metadata, Inspection& found) {
   return {};
 }
 
-Result<void> add_model(const io::GgufFile& file, const measure::RunShape& shape,
+Result<void> add_model(const io::ModelFile& file, const measure::RunShape& shape,
                        Inspection& found) {
   Result<model::BlockSpec> spec = model::read_block_spec(file);
   if (!spec && spec.error().code != ErrorCode::kUnsupported) return std::move(spec.error());
@@ -146,7 +146,7 @@ std::string shape_text(const io::TensorInfo& tensor) {
 
 }  // namespace
 
-Result<Inspection> inspect_file(const io::GgufFile& file, const measure::RunShape& shape) {
+Result<Inspection> inspect_file(const io::ModelFile& file, const measure::RunShape& shape) {
   Inspection found;
   found.path = file.path();
   found.file_bytes = file.file_bytes();
@@ -244,7 +244,7 @@ std::string inspection_text(const Inspection& found) {
   return text;
 }
 
-std::string tensors_text(const io::GgufFile& file) {
+std::string tensors_text(const io::ModelFile& file) {
   Table table({{"tensor"}, {"type"}, {"shape"}, {"bytes", Align::kRight}});
   for (const io::TensorInfo& tensor : file.tensors()) {
     table.add(
@@ -253,7 +253,7 @@ std::string tensors_text(const io::GgufFile& file) {
   return table.render();
 }
 
-Json tensors_json(const io::GgufFile& file) {
+Json tensors_json(const io::ModelFile& file) {
   Json json = Json::array();
   for (const io::TensorInfo& tensor : file.tensors()) {
     json.push_back({{"name", tensor.name},

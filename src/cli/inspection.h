@@ -11,7 +11,7 @@
 #include "api/certificate.h"
 #include "base/result.h"
 #include "cli/output.h"
-#include "io/gguf.h"
+#include "io/model_file.h"
 #include "measure/memory.h"
 #include "model/block_spec.h"
 
@@ -63,12 +63,12 @@ struct Inspection {
 inline constexpr std::size_t kInspectPromptTokens = 512;
 
 // A file of an architecture that is not known is inspected as far as that goes.
-Result<Inspection> inspect_file(const io::GgufFile& file, const measure::RunShape& shape);
+Result<Inspection> inspect_file(const io::ModelFile& file, const measure::RunShape& shape);
 
 Json inspection_json(const Inspection& inspection);
 std::string inspection_text(const Inspection& inspection);
 // One line a tensor.
-std::string tensors_text(const io::GgufFile& file);
-Json tensors_json(const io::GgufFile& file);
+std::string tensors_text(const io::ModelFile& file);
+Json tensors_json(const io::ModelFile& file);
 
 }  // namespace paring::cli

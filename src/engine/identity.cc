@@ -19,10 +19,11 @@ std::string WeightsIdentity::sha256() const {
   return hex(all.finish());
 }
 
-std::string weights_sha256(const io::GgufFile& file) {
+std::string weights_sha256(const io::ModelFile& file) {
   WeightsIdentity identity;
   for (const io::TensorInfo& tensor : file.tensors()) {
-    identity.add(tensor.name, tensor.type, tensor.shape, file.data(tensor));
+    const io::TensorBytes bytes = file.data(tensor);
+    identity.add(tensor.name, tensor.type, tensor.shape, bytes.span());
     file.release(tensor);
   }
   return identity.sha256();

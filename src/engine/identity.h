@@ -11,7 +11,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "io/gguf.h"
+#include "io/model_file.h"
 
 namespace paring::engine {
 
@@ -27,7 +27,7 @@ class WeightsIdentity {
 };
 
 // Of every tensor of a file; gives the pages it read back to the system.
-std::string weights_sha256(const io::GgufFile& file);
+std::string weights_sha256(const io::ModelFile& file);
 
 // Of everything that decides how text becomes tokens: the tokenizer.* metadata but the template.
 std::string tokenizer_sha256(const io::Metadata& metadata);

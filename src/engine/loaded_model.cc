@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cost/memory_model.h"
+#include "engine/open_model.h"
 
 namespace paring::engine {
 
@@ -55,7 +56,7 @@ Result<text::TokenizerSpec> read_tokenizer_spec(const io::Metadata& metadata) {
   return spec;
 }
 
-std::uint64_t packed_weight_bytes(const io::GgufFile& file) {
+std::uint64_t packed_weight_bytes(const io::ModelFile& file) {
   std::uint64_t bytes = 0;
   for (const io::TensorInfo& tensor : file.tensors()) bytes += tensor.bytes;
   return bytes;
@@ -63,7 +64,7 @@ std::uint64_t packed_weight_bytes(const io::GgufFile& file) {
 
 Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executor,
                                       const LoadOptions& options) {
-  PARING_TRY(io::GgufFile file, io::GgufFile::open(path));
+  PARING_TRY(io::ModelFile file, open_model(path));
   const std::uint64_t weights = packed_weight_bytes(file);
   PARING_TRY_VOID(cost::check_memory(weights + options.extra_bytes));
   LoadedModel loaded{path, std::move(file), nullptr, nullptr, nullptr, false};

@@ -8,7 +8,7 @@
 
 #include "base/executor.h"
 #include "base/result.h"
-#include "io/gguf.h"
+#include "io/model_file.h"
 #include "model/weights.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -25,7 +25,7 @@ struct LoadOptions {
 
 struct LoadedModel {
   std::string path;
-  io::GgufFile file;
+  io::ModelFile file;
   std::shared_ptr<const model::Model> model;
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::shared_ptr<const text::ChatTemplate> chat_template;  // null when the file has none
@@ -37,6 +37,6 @@ struct LoadedModel {
 };
 
 // Bytes the packed weights of `file` take: about the size of its tensors.
-std::uint64_t packed_weight_bytes(const io::GgufFile& file);
+std::uint64_t packed_weight_bytes(const io::ModelFile& file);
 
 }  // namespace paring::engine

@@ -80,6 +80,10 @@ const GgufValue* Metadata::find(std::string_view key) const {
 
 Result<const GgufValue*> Metadata::require(std::string_view key) const {
   if (const GgufValue* value = find(key)) return value;
+  if (origin_ == MetadataOrigin::kJson) {
+    return not_found(fmt::format("{}: '{}' is missing", source_, key),
+                     "the file is incomplete or of a kind that is not known");
+  }
   return not_found(fmt::format("{}: metadata key '{}' is missing", source_, key),
                    "the file was written by a converter that does not know this architecture, or "
                    "is not a complete model");
@@ -87,6 +91,11 @@ Result<const GgufValue*> Metadata::require(std::string_view key) const {
 
 Error Metadata::mismatch(std::string_view key, const GgufValue& value,
                          std::string_view needed) const {
+  if (origin_ == MetadataOrigin::kJson) {
+    return corrupt(
+        fmt::format("{}: '{}' holds {}, needed is {}", source_, key, describe(value), needed),
+        "the file is damaged or was edited; fetch it again");
+  }
   return corrupt(fmt::format("{}: metadata key '{}' holds {}, needed is {}", source_, key,
                              describe(value), needed),
                  "convert the model again with a current converter");
@@ -181,6 +190,26 @@ Result<std::vector<float>> Metadata::f32_array(std::string_view key) const {
   std::vector<float> out;
   out.reserve(list->size());
   for (const double item : *list) out.push_back(static_cast<float>(item));
+  return out;
+}
+
+Result<std::vector<double>> Metadata::f64_array(std::string_view key) const {
+  PARING_TRY(const GgufArray* array, require_array(key));
+  std::vector<double> out;
+  out.reserve(array->size());
+  const auto add_all = [&](const auto& list) {
+    for (const auto item : list) out.push_back(static_cast<double>(item));
+    return true;
+  };
+  bool fits = false;
+  if (const auto* reals = std::get_if<std::vector<double>>(&array->items)) {
+    fits = add_all(*reals);
+  } else if (const auto* integers = std::get_if<std::vector<std::int64_t>>(&array->items)) {
+    fits = add_all(*integers);
+  } else if (const auto* naturals = std::get_if<std::vector<std::uint64_t>>(&array->items)) {
+    fits = array->element != GgufValueType::kBool && add_all(*naturals);
+  }
+  if (!fits) return mismatch(key, *find(key), "an array of numbers");
   return out;
 }
 

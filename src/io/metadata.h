@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metadata: the ordered key -> typed value map of a GGUF file. Getters accept any integer width
+// Metadata: an ordered key -> typed value map: that of a GGUF file, or a JSON object
+// (io/json_object.h). Getters accept any integer width
 // that holds the value and say in their errors which file and key, what was found and what is
 // needed. Plain data: thread-compatible.
 #pragma once
@@ -79,6 +80,9 @@ struct GgufValue {
   bool operator==(const GgufValue&) const = default;
 };
 
+// Where keys come from decides how errors call them and what they advise.
+enum class MetadataOrigin { kGguf, kJson };
+
 class Metadata {
  public:
   using Entry = std::pair<std::string, GgufValue>;
@@ -106,6 +110,8 @@ class Metadata {
   // Arrays of any integer type whose items fit.
   Result<std::vector<std::int32_t>> i32_array(std::string_view key) const;
   Result<std::vector<float>> f32_array(std::string_view key) const;
+  // Arrays of numbers of any type.
+  Result<std::vector<double>> f64_array(std::string_view key) const;
 
   // Replaces in place or appends.
   void set(std::string_view key, GgufValue value);
@@ -117,7 +123,10 @@ class Metadata {
   std::size_t size() const noexcept { return entries_.size(); }
 
   // The file's name, for messages.
-  void set_source(std::string source) { source_ = std::move(source); }
+  void set_source(std::string source, MetadataOrigin origin = MetadataOrigin::kGguf) {
+    source_ = std::move(source);
+    origin_ = origin;
+  }
   const std::string& source() const noexcept { return source_; }
 
  private:
@@ -128,6 +137,7 @@ class Metadata {
   std::vector<Entry> entries_;
   std::map<std::string, std::size_t, std::less<>> index_;  // key -> position in entries_
   std::string source_;
+  MetadataOrigin origin_ = MetadataOrigin::kGguf;
 };
 
 }  // namespace paring::io

@@ -6,21 +6,25 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "io/gguf.h"
+#include "io/model_file.h"
 #include "model/block_spec.h"
 
 namespace paring::model {
+
+struct HfMapping;  // hf_mapping.h
 
 struct Architecture {
   const char* name;  // general.architecture
   // Reads and checks every hyper-parameter; errors name the key and the value.
   Result<BlockSpec> (*read)(const io::Metadata& metadata);
+  // How folders in Hugging Face layout are read as this architecture; null: not known.
+  const HfMapping* hf = nullptr;
 };
 
 std::span<const Architecture* const> architectures() noexcept;
 // The BlockSpec of a file: Unsupported, with the known names, for another architecture; Corrupt
 // when a hyper-parameter is missing or absurd.
-Result<BlockSpec> read_block_spec(const io::GgufFile& file);
+Result<BlockSpec> read_block_spec(const io::ModelFile& file);
 
 // Upper bounds on hyper-parameters: far above any real model, so that no size computed from them
 // can overflow 64 bits.

@@ -55,7 +55,7 @@ Shape shape_of(const BlockSpec& spec, MatrixKind kind) {
 }
 
 // A vector tensor (norm weights) as f32.
-Result<std::vector<float>> load_vector(const io::GgufFile& file, const std::string& name,
+Result<std::vector<float>> load_vector(const io::ModelFile& file, const std::string& name,
                                        std::size_t width) {
   const io::TensorInfo* info = file.find(name);
   if (info == nullptr) {
@@ -67,7 +67,8 @@ Result<std::vector<float>> load_vector(const io::GgufFile& file, const std::stri
   }
   PARING_TRY(const quant::Format* format, quant::require_format(info->type));
   std::vector<float> values(width);
-  format->decode(file.data(*info).data(), values.data(), width);
+  const io::TensorBytes bytes = file.data(*info);
+  format->decode(bytes.data(), values.data(), width);
   for (const float value : values) {
     if (!std::isfinite(value)) {
       return corrupt(
@@ -77,7 +78,7 @@ Result<std::vector<float>> load_vector(const io::GgufFile& file, const std::stri
   return values;
 }
 
-Result<kernels::PackedMatrix> load_matrix(const io::GgufFile& file, const MatrixSlot& slot) {
+Result<kernels::PackedMatrix> load_matrix(const io::ModelFile& file, const MatrixSlot& slot) {
   const io::TensorInfo* info = file.find(slot.name);
   if (info == nullptr) {
     return corrupt(fmt::format("{}: tensor '{}' is missing", file.path(), slot.name),
@@ -88,7 +89,8 @@ Result<kernels::PackedMatrix> load_matrix(const io::GgufFile& file, const Matrix
         "{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
         file.path(), slot.name, info->rows(), info->columns(), slot.rows, slot.cols));
   }
-  auto packed = kernels::pack(info->type, file.data(*info).data(), slot.rows, slot.cols);
+  const io::TensorBytes bytes = file.data(*info);
+  auto packed = kernels::pack(info->type, bytes.data(), slot.rows, slot.cols);
   if (!packed) {
     return std::move(packed.error())
         .with_context(fmt::format("{}: tensor '{}'", file.path(), slot.name));
@@ -115,7 +117,7 @@ std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
   return slots;
 }
 
-Result<std::shared_ptr<const Model>> Model::load(const io::GgufFile& file, Executor& executor) {
+Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Executor& executor) {
   PARING_TRY(BlockSpec spec, read_block_spec(file));
   const io::TensorInfo* embedding = file.find("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {

@@ -11,7 +11,7 @@
 
 #include "base/executor.h"
 #include "base/result.h"
-#include "io/gguf.h"
+#include "io/model_file.h"
 #include "kernels/packed_matrix.h"
 #include "model/block_spec.h"
 
@@ -53,7 +53,7 @@ class Model {
  public:
   // Packs every tensor, panel by panel on `executor`, giving the file's pages back as it goes.
   // Corrupt for missing tensors or wrong shapes (named), Exhausted when memory does not suffice.
-  static Result<std::shared_ptr<const Model>> load(const io::GgufFile& file, Executor& executor);
+  static Result<std::shared_ptr<const Model>> load(const io::ModelFile& file, Executor& executor);
   // From parts, for tests: `matrices` in the order of matrix_slots(spec).
   static Result<std::shared_ptr<const Model>> from_parts(
       BlockSpec spec, std::vector<kernels::PackedMatrix> matrices, std::vector<LayerNorms> norms,

@@ -16,18 +16,18 @@ namespace {
 
 struct Source {
   const quant::Format* format;
-  const std::byte* data;
+  io::TensorBytes data;
   std::size_t rows;
   std::size_t cols;
   std::uint64_t row_bytes;
 };
 
-Result<Source> open_source(const io::GgufFile& file, const std::string& name) {
+Result<Source> open_source(const io::ModelFile& file, const std::string& name) {
   const io::TensorInfo* info = file.find(name);
   PARING_CHECK(info != nullptr, "a loaded model's tensor is in its file");
   PARING_TRY(const quant::Format* format, quant::require_format(info->type));
   PARING_TRY(const std::uint64_t row_bytes, dtype_row_bytes(info->type, info->columns()));
-  return Source{format, file.data(*info).data(), static_cast<std::size_t>(info->rows()),
+  return Source{format, file.data(*info), static_cast<std::size_t>(info->rows()),
                 static_cast<std::size_t>(info->columns()), row_bytes};
 }
 
@@ -42,7 +42,7 @@ Error not_finite(const std::string& name, std::size_t row) {
 
 }  // namespace
 
-Result<std::vector<std::byte>> encode_matrix(const io::GgufFile& file, const std::string& name,
+Result<std::vector<std::byte>> encode_matrix(const io::ModelFile& file, const std::string& name,
                                              DType type, std::span<const float> importance,
                                              Executor& executor) {
   PARING_TRY(const Source source, open_source(file, name));
@@ -51,7 +51,7 @@ Result<std::vector<std::byte>> encode_matrix(const io::GgufFile& file, const std
   if (!row_bytes) return std::move(row_bytes.error()).with_context("tensor '" + name + "'");
   std::vector<std::byte> encoded(source.rows * *row_bytes);
   if (type == source.format->type) {
-    std::memcpy(encoded.data(), source.data, encoded.size());
+    std::memcpy(encoded.data(), source.data.data(), encoded.size());
     return encoded;
   }
   PARING_CHECK(importance.empty() || importance.size() == source.cols, "one importance a column");
@@ -62,7 +62,7 @@ Result<std::vector<std::byte>> encode_matrix(const io::GgufFile& file, const std
     std::vector<float>& row = buffers[worker.index()];
     const Range rows = worker.split(source.rows);
     for (std::size_t r = rows.begin; r < rows.end; ++r) {
-      source.format->decode(source.data + r * source.row_bytes, row.data(), source.cols);
+      source.format->decode(source.data.data() + r * source.row_bytes, row.data(), source.cols);
       if (!is_finite(row)) {
         bad_rows[worker.index()] = r;
         return;
@@ -76,7 +76,8 @@ Result<std::vector<std::byte>> encode_matrix(const io::GgufFile& file, const std
   return encoded;
 }
 
-Result<std::vector<EncodingLoss>> encoding_losses(const io::GgufFile& file, const std::string& name,
+Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
+                                                  const std::string& name,
                                                   std::span<const DType> types,
                                                   std::span<const float> importance,
                                                   std::size_t rows_max, Executor& executor) {
@@ -103,7 +104,8 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::GgufFile& file, cons
       auto& [row, decoded, weighted, plain] = buffers[worker.index()];
       const Range part = worker.split(sampled);
       for (std::size_t r = part.begin; r < part.end; ++r) {
-        source.format->decode(source.data + r * step * source.row_bytes, row.data(), source.cols);
+        source.format->decode(source.data.data() + r * step * source.row_bytes, row.data(),
+                              source.cols);
         format->encode(row.data(), importance.empty() ? nullptr : importance.data(),
                        weighted.data(), source.cols);
         format->encode(row.data(), nullptr, plain.data(), source.cols);

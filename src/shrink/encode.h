@@ -10,14 +10,14 @@
 
 #include "base/executor.h"
 #include "base/result.h"
-#include "io/gguf.h"
+#include "io/model_file.h"
 
 namespace paring::shrink {
 
 // A matrix's rows in `type`. A tensor already in that type is copied bit for bit. `importance` is
 // empty or one weight a column. InvalidArgument when a row is not whole blocks, Corrupt when the
 // source holds a value that is not finite; both name the tensor.
-Result<std::vector<std::byte>> encode_matrix(const io::GgufFile& file, const std::string& name,
+Result<std::vector<std::byte>> encode_matrix(const io::ModelFile& file, const std::string& name,
                                              DType type, std::span<const float> importance,
                                              Executor& executor);
 
@@ -27,7 +27,8 @@ struct EncodingLoss {
 };
 
 // One entry a type, from at most about `rows_max` rows spread over the matrix.
-Result<std::vector<EncodingLoss>> encoding_losses(const io::GgufFile& file, const std::string& name,
+Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
+                                                  const std::string& name,
                                                   std::span<const DType> types,
                                                   std::span<const float> importance,
                                                   std::size_t rows_max, Executor& executor);

@@ -13,6 +13,7 @@
 #include "cost/machine.h"
 #include "engine/generator.h"
 #include "engine/identity.h"
+#include "engine/open_model.h"
 #include "io/atomic_file.h"
 #include "kernels/ops.h"
 #include "measure/builtin_text.h"
@@ -303,7 +304,7 @@ class Run {
     }
     PARING_TRY_VOID(write_quantized(original_, quantize, options_.out_path, executor_, progress_));
     // What was measured must be what was written.
-    PARING_TRY(const io::GgufFile written, io::GgufFile::open(options_.out_path));
+    PARING_TRY(const io::ModelFile written, engine::open_model(options_.out_path));
     if (engine::weights_sha256(written) != expected_sha256) {
       return Error{ErrorCode::kInternal,
                    options_.out_path + ": the written weights are not the measured ones",

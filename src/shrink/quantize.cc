@@ -137,7 +137,8 @@ Result<void> write_quantized(const engine::LoadedModel& model, const QuantizeOpt
   for (const io::TensorInfo& tensor : model.file.tensors()) {
     const auto slot = slots.find(tensor.name);
     if (slot == slots.end()) {
-      PARING_TRY_VOID(writer.append(tensor.name, model.file.data(tensor)));
+      const io::TensorBytes bytes = model.file.data(tensor);
+      PARING_TRY_VOID(writer.append(tensor.name, bytes.span()));
     } else {
       const auto importance = options.statistics != nullptr
                                   ? options.statistics->importance(slot->second)

@@ -10,7 +10,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "engine/loaded_model.h"
-#include "io/gguf.h"
+#include "io/model_file.h"
 #include "shrink/encode.h"
 #include "shrink/statistics.h"
 

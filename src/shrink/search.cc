@@ -185,7 +185,8 @@ Result<std::unique_ptr<EncodedModel>> Search::encode(const std::vector<DType>& t
   }
   for (const io::TensorInfo& tensor : original_.file.tensors()) {
     if (is_matrix.contains(tensor.name)) continue;
-    identity.add(tensor.name, tensor.type, tensor.shape, original_.file.data(tensor));
+    const io::TensorBytes bytes = original_.file.data(tensor);
+    identity.add(tensor.name, tensor.type, tensor.shape, bytes.span());
   }
   encoded->weights_sha256 = identity.sha256();
   return encoded;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "model/arch/arch.h"
+#include "model/hf_mapping.h"
 
 namespace paring::model {
 
@@ -78,8 +79,40 @@ Result<BlockSpec> read_llama(const io::Metadata& metadata) {
   return spec;
 }
 
+constexpr const char* kClasses[] = {"LlamaForCausalLM", "MistralForCausalLM"};
+constexpr const char* kActivations[] = {"silu"};
+constexpr HfTensorRule kTensors[] = {
+    {"model.embed_tokens.weight", "token_embd.weight"},
+    {"model.norm.weight", "output_norm.weight"},
+    {"lm_head.weight", "output.weight"},
+    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
+    {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight", HfChange::kPairQuery},
+    {"model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias", HfChange::kPairQuery},
+    {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight", HfChange::kPairKey},
+    {"model.layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias", HfChange::kPairKey},
+    {"model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight"},
+    {"model.layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias"},
+    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
+    {"model.layers.{}.self_attn.o_proj.bias", "blk.{}.attn_output.bias"},
+    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight"},
+    {"model.layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight"},
+    {"model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight"},
+    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
+};
+
+// Mistral 7B v0.1 has a window, later ones say null.
+constexpr HfKeyRule kKeys[] = {
+    {"sliding_window", "attention.sliding_window", HfValue::kCount},
+};
+
+constexpr HfMapping kHf{.classes = kClasses,
+                        .model_type = "llama",
+                        .activations = kActivations,
+                        .keys = kKeys,
+                        .tensors = kTensors};
+
 }  // namespace
 
-const Architecture kLlama{"llama", read_llama};
+const Architecture kLlama{"llama", read_llama, &kHf};
 
 }  // namespace paring::model

@@ -14,7 +14,7 @@ constexpr std::array<const Architecture*, 1> kArchitectures = {&kLlama};
 
 std::span<const Architecture* const> architectures() noexcept { return kArchitectures; }
 
-Result<BlockSpec> read_block_spec(const io::GgufFile& file) {
+Result<BlockSpec> read_block_spec(const io::ModelFile& file) {
   PARING_TRY(const std::string name, file.metadata().get_string("general.architecture"));
   std::string known;
   for (const Architecture* architecture : kArchitectures) {

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/hf_folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string_view>
+#include <system_error>
+
+#include "io/json_object.h"
+#include "io/printable.h"
+
+namespace paring::io {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSingle = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr std::string_view kWeightMap = "weight_map.";
+
+std::string_view text_of(const MappedFile& map) {
+  return {reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()};
+}
+
+// Opens files of one folder, and only of it.
+class Folder {
+ public:
+  static Result<Folder> open(const std::string& path) {
+    std::error_code failed;
+    Folder folder;
+    folder.path_ = path;
+    folder.real_ = fs::canonical(path, failed);
+    if (failed) {
+      return not_found(
+          fmt::format("the folder '{}' cannot be opened: {}", printable(path), failed.message()));
+    }
+    return folder;
+  }
+
+  std::string name(std::string_view file) const { return (fs::path(path_) / file).string(); }
+
+  bool has(std::string_view file) const {
+    std::error_code failed;  // an unreadable file is found out when it is opened
+    return fs::exists(fs::symlink_status(fs::path(real_) / file, failed));
+  }
+
+  Result<MappedFile> map(std::string_view file) const {
+    const std::string shown = printable(name(file));
+    std::error_code failed;
+    const fs::path target = fs::canonical(real_ / file, failed);
+    if (failed) {
+      return not_found(fmt::format("'{}' cannot be opened: {}", shown, failed.message()),
+                       "the folder is incomplete; fetch it again");
+    }
+    if (target.parent_path() != real_ && !is_blob(target)) {
+      return invalid_argument(fmt::format("'{}' is a link to '{}', outside of its folder", shown,
+                                          printable(target.string())),
+                              "copy the file into the folder, or name the folder that it lies in");
+    }
+    return MappedFile::open(name(file));
+  }
+
+ private:
+  // The Hugging Face cache: <root>/snapshots/<revision>/<file> -> <root>/blobs/<hash>.
+  bool is_blob(const fs::path& target) const {
+    const fs::path snapshots = real_.parent_path();
+    return snapshots.filename() == "snapshots" &&
+           target.parent_path() == snapshots.parent_path() / "blobs";
+  }
+
+  std::string path_;  // as given, for messages
+  fs::path real_;
+};
+
+Result<Metadata> read_json(const Folder& folder, std::string_view file) {
+  PARING_TRY(const MappedFile map, folder.map(file));
+  return parse_json_object(text_of(map), folder.name(file));
+}
+
+Result<Metadata> read_optional_json(const Folder& folder, std::string_view file) {
+  if (folder.has(file)) return read_json(folder, file);
+  Metadata none;
+  none.set_source(folder.name(file), MetadataOrigin::kJson);
+  return none;
+}
+
+// A shard's name may name nothing but a file of the folder itself.
+Result<void> check_shard_name(const std::string& index, const std::string& name) {
+  const bool is_plain = name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos &&
+                        name.ends_with(".safetensors") && !name.starts_with('.') &&
+                        name.size() <= 255;
+  if (is_plain) return {};
+  return corrupt(fmt::format("{}: '{}' is not the name of a safetensors file of this folder", index,
+                             printable(name)),
+                 "the index is damaged or hostile; fetch it again");
+}
+
+// Tensor names by shard.
+using ShardMap = std::map<std::string, std::set<std::string>>;
+
+Result<ShardMap> read_index(const Folder& folder) {
+  PARING_TRY(const Metadata index, read_json(folder, kIndex));
+  ShardMap shards;
+  for (const auto& [key, value] : index.entries()) {
+    if (!key.starts_with(kWeightMap)) continue;
+    PARING_TRY(const std::string shard, index.get_string(key));
+    PARING_TRY_VOID(check_shard_name(folder.name(kIndex), shard));
+    shards[shard].insert(key.substr(kWeightMap.size()));
+    if (shards.size() > kHfShardsMax) {
+      return exhausted(
+          fmt::format("{} names more than {} files", folder.name(kIndex), kHfShardsMax));
+    }
+  }
+  if (shards.empty()) {
+    return corrupt(fmt::format("{}: 'weight_map' is missing or empty", folder.name(kIndex)),
+                   "the folder is incomplete; fetch it again");
+  }
+  return shards;
+}
+
+Error no_safetensors(const Folder& folder) {
+  const bool has_pickle =
+      folder.has("pytorch_model.bin") || folder.has("pytorch_model.bin.index.json");
+  return not_found(
+      fmt::format("'{}' holds no '{}' and no '{}'", printable(folder.name("")), kSingle, kIndex),
+      has_pickle ? "pytorch_model.bin can run any program when it is read; get the "
+                   "model as safetensors"
+                 : "the folder is incomplete; fetch it again");
+}
+
+Result<void> add_shard(const Folder& folder, const std::string& file,
+                       const std::set<std::string>* wanted, HfFolder& out) {
+  PARING_TRY(MappedFile map, folder.map(file));
+  PARING_TRY(SafetensorsHeader header, parse_safetensors(map.bytes(), folder.name(file)));
+  out.tensor_file_bytes += map.bytes().size();
+  std::size_t found = 0;
+  for (SafetensorsTensor& tensor : header.tensors) {
+    // The index decides: what it does not name is not part of the model.
+    if (wanted != nullptr && !wanted->contains(tensor.name)) continue;
+    ++found;
+    out.tensors.push_back({std::move(tensor), out.maps.size()});
+  }
+  if (wanted != nullptr && found != wanted->size()) {
+    std::set<std::string> missing = *wanted;
+    for (const HfTensor& tensor : out.tensors) missing.erase(tensor.info.name);
+    return corrupt(fmt::format("{}: tensor '{}' is missing, {} says it is here", folder.name(file),
+                               printable(*missing.begin()), kIndex),
+                   "the files are of different versions; fetch the folder again");
+  }
+  out.maps.push_back(std::move(map));
+  return {};
+}
+
+Result<void> open_tensors(const Folder& folder, HfFolder& out) {
+  if (folder.has(kIndex)) {
+    PARING_TRY(const ShardMap shards, read_index(folder));
+    for (const auto& [file, names] : shards) {
+      PARING_TRY_VOID(add_shard(folder, file, &names, out));
+    }
+    return {};
+  }
+  if (!folder.has(kSingle)) return no_safetensors(folder);
+  return add_shard(folder, kSingle, nullptr, out);
+}
+
+}  // namespace
+
+bool is_hf_folder(const std::string& path) {
+  std::error_code failed;
+  return fs::is_directory(path, failed) && fs::exists(fs::path(path) / "config.json", failed);
+}
+
+Result<HfFolder> HfFolder::open(const std::string& path) {
+  PARING_TRY(const Folder folder, Folder::open(path));
+  HfFolder out;
+  out.path = path;
+  PARING_TRY(out.config, read_json(folder, "config.json"));
+  PARING_TRY(out.generation_config, read_optional_json(folder, "generation_config.json"));
+  PARING_TRY(out.tokenizer_config, read_optional_json(folder, "tokenizer_config.json"));
+  if (folder.has("tokenizer.json")) {
+    PARING_TRY(out.tokenizer_json, folder.map("tokenizer.json"));
+  }
+  if (folder.has("chat_template.jinja")) {
+    PARING_TRY(const MappedFile source, folder.map("chat_template.jinja"));
+    if (source.bytes().size() > kChatTemplateBytesMax) {
+      return exhausted(fmt::format("{} has {} bytes, the limit is {}",
+                                   folder.name("chat_template.jinja"), source.bytes().size(),
+                                   kChatTemplateBytesMax));
+    }
+    out.chat_template = text_of(source);
+  }
+  PARING_TRY_VOID(open_tensors(folder, out));
+  return out;
+}
+
+}  // namespace paring::io

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/hf_translation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+#include "io/printable.h"
+#include "model/architecture.h"
+#include "model/hf_mapping.h"
+#include "model/hf_rope.h"
+
+namespace paring::model {
+
+namespace {
+
+constexpr std::array<HfKeyRule, 9> kDecoderKeys = {{
+    {"max_position_embeddings", "context_length", HfValue::kCount, true},
+    {"hidden_size", "embedding_length", HfValue::kCount, true},
+    {"num_hidden_layers", "block_count", HfValue::kCount, true},
+    {"intermediate_size", "feed_forward_length", HfValue::kCount, true},
+    {"num_attention_heads", "attention.head_count", HfValue::kCount, true},
+    {"num_key_value_heads", "attention.head_count_kv", HfValue::kCount},
+    {"rms_norm_eps", "attention.layer_norm_rms_epsilon", HfValue::kReal, false, 1e-6},
+    {"head_dim", "attention.key_length", HfValue::kCount},
+    {"vocab_size", "vocab_size", HfValue::kCount},
+}};
+
+// Buffers that some folders keep beside the weights; they follow from hyper-parameters.
+constexpr std::string_view kDerivedSuffixes[] = {".rotary_emb.inv_freq"};
+
+bool is_one_of(std::span<const char* const> names, const std::string& name) {
+  return std::any_of(names.begin(), names.end(), [&](const char* n) { return name == n; });
+}
+
+Result<const Architecture*> find_architecture(const io::Metadata& config) {
+  std::string name;
+  if (config.has("architectures")) {
+    PARING_TRY(const auto classes, config.strings("architectures"));
+    if (!classes.empty()) name = classes[0];
+  }
+  PARING_TRY(const std::string type, config.string_or("model_type", ""));
+  std::string known;
+  for (const Architecture* architecture : architectures()) {
+    const HfMapping* mapping = architecture->hf;
+    if (mapping == nullptr) continue;
+    if (name.empty() ? type == mapping->model_type : is_one_of(mapping->classes, name)) {
+      return architecture;
+    }
+    for (const char* each : mapping->classes)
+      known += (known.empty() ? "" : ", ") + std::string(each);
+  }
+  return unsupported(
+      fmt::format("{}: 'architectures' is '{}' (model_type '{}'), which is not known",
+                  config.source(), io::printable(name), io::printable(type)),
+      "known: " + known);
+}
+
+Result<void> put_keys(std::span<const HfKeyRule> rules, const io::Metadata& config,
+                      const std::string& architecture, io::Metadata& out) {
+  for (const HfKeyRule& rule : rules) {
+    const std::string target = fmt::format("{}.{}", architecture, rule.target);
+    const bool is_absent = !config.has(rule.source) && !rule.is_required;
+    if (is_absent && rule.otherwise == 0) continue;
+    if (rule.value == HfValue::kReal) {
+      PARING_TRY(const double value, rule.is_required ? config.get_f64(rule.source)
+                                                      : config.f64_or(rule.source, rule.otherwise));
+      if (!std::isfinite(static_cast<float>(value))) {
+        return corrupt(fmt::format("{}: '{}' is {:g}, beyond the range of an F32", config.source(),
+                                   rule.source, value));
+      }
+      out.set(target, io::GgufValue::of_f32(static_cast<float>(value)));
+      continue;
+    }
+    PARING_TRY(const std::uint64_t value, config.get_u64(rule.source));
+    constexpr std::uint64_t kCountMax = 0x7fffffff;  // llama.cpp keeps counts in 32 bits
+    if (value == 0 || value > kCountMax) {
+      return corrupt(fmt::format("{}: '{}' is {}, it must be between 1 and {}", config.source(),
+                                 rule.source, value, kCountMax));
+    }
+    out.set(target, io::GgufValue::of_u32(static_cast<std::uint32_t>(value)));
+  }
+  return {};
+}
+
+Result<void> check_supported(const io::Metadata& config, const HfMapping& mapping) {
+  for (const auto& [key, value] : config.entries()) {
+    if (!key.starts_with("quantization_config.")) continue;
+    PARING_TRY(const std::string method,
+               config.string_or("quantization_config.quant_method", "an unnamed method"));
+    return unsupported(
+        fmt::format("{}: the weights are quantized by {}", config.source(), io::printable(method)),
+        "get the model in BF16, F16 or F32");
+  }
+  const char* key = config.has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  PARING_TRY(const std::string activation, config.string_or(key, mapping.activations[0]));
+  if (is_one_of(mapping.activations, activation)) return {};
+  return unsupported(fmt::format("{}: '{}' is '{}', this architecture is computed with '{}'",
+                                 config.source(), key, io::printable(activation),
+                                 mapping.activations[0]));
+}
+
+// "model.layers.12.mlp.up_proj.weight" -> {"model.layers.{}.mlp.up_proj.weight", 12}. A number
+// that is not written the usual way stays, so that two names never mean one tensor.
+std::pair<std::string, std::optional<std::size_t>> split_layer(const std::string& name) {
+  std::size_t begin = 0;
+  while (begin < name.size()) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    std::size_t layer = 0;
+    const auto read = std::from_chars(name.data() + begin, name.data() + end, layer);
+    if (read.ec == std::errc() && read.ptr == name.data() + end &&
+        std::to_string(layer).size() == end - begin) {
+      return {name.substr(0, begin) + "{}" + name.substr(end), layer};
+    }
+    begin = end + 1;
+  }
+  return {name, std::nullopt};
+}
+
+struct Counts {
+  std::size_t layers = 0;
+  std::size_t heads = 0;
+  std::size_t kv_heads = 0;
+};
+
+class TensorTranslation {
+ public:
+  TensorTranslation(const io::HfFolder& folder, const HfMapping& mapping, Counts counts,
+                    io::ModelParts& parts)
+      : folder_(folder), mapping_(mapping), counts_(counts), parts_(parts) {
+    for (std::size_t i = 0; i < mapping.tensors.size(); ++i) {
+      rules_.emplace(mapping.tensors[i].source, i);
+    }
+  }
+
+  Result<void> run() {
+    PARING_TRY(const bool is_tied,
+               folder_.config.bool_or("tie_word_embeddings", mapping_.is_tied_by_default));
+    for (const io::HfTensor& tensor : folder_.tensors) {
+      if (is_tied && tensor.info.name == "lm_head.weight") continue;
+      PARING_TRY_VOID(add(tensor));
+    }
+    const bool has_head = std::any_of(found_.begin(), found_.end(), [](const Found& each) {
+      return each.info.name == "output.weight";
+    });
+    if (!is_tied && !has_head && folder_.config.has("tie_word_embeddings")) {
+      return corrupt(
+          fmt::format("{}: 'tie_word_embeddings' is false, but there is no tensor "
+                      "'lm_head.weight'",
+                      folder_.config.source()));
+    }
+    std::sort(found_.begin(), found_.end(), [](const Found& a, const Found& b) {
+      return std::tie(a.layer, a.rule) < std::tie(b.layer, b.rule);
+    });
+    for (Found& each : found_) {
+      parts_.tensors.push_back(std::move(each.info));
+      parts_.origins.push_back(std::move(each.origin));
+    }
+    return {};
+  }
+
+ private:
+  struct Found {
+    std::size_t layer;  // tensors outside of layers first
+    std::size_t rule;
+    io::TensorInfo info;
+    io::TensorOrigin origin;
+  };
+
+  Result<void> add(const io::HfTensor& tensor) {
+    const auto [pattern, layer] = split_layer(tensor.info.name);
+    const auto rule = rules_.find(pattern);
+    if (rule == rules_.end()) {
+      for (const std::string_view suffix : kDerivedSuffixes) {
+        if (tensor.info.name.ends_with(suffix)) return {};
+      }
+      return unsupported(fmt::format("{}: tensor '{}' is not known for this architecture",
+                                     file_of(tensor), io::printable(tensor.info.name)),
+                         "leaving it out would change what the model computes");
+    }
+    if (layer && *layer >= counts_.layers) {
+      return corrupt(fmt::format("{}: tensor '{}' is of layer {}, 'num_hidden_layers' is {}",
+                                 file_of(tensor), tensor.info.name, *layer, counts_.layers));
+    }
+    const HfTensorRule& how = mapping_.tensors[rule->second];
+    Found found{layer ? *layer + 1 : 0, rule->second, {}, {}};
+    found.info.name = how.target;
+    if (layer) found.info.name.replace(found.info.name.find("{}"), 2, std::to_string(*layer));
+    PARING_TRY_VOID(place(tensor, found));
+    PARING_TRY_VOID(change(tensor, how.change, found));
+    found_.push_back(std::move(found));
+    return {};
+  }
+
+  Result<void> place(const io::HfTensor& tensor, Found& found) {
+    const io::SafetensorsTensor& from = tensor.info;
+    const std::string who = fmt::format("{}: tensor '{}'", file_of(tensor), from.name);
+    if (!from.type) {
+      return unsupported(
+          fmt::format("{} is of type {}, F32, F16 and BF16 can be read", who, from.type_name),
+          "get the model in one of these types");
+    }
+    if (from.shape.empty() || from.shape.size() > 2) {
+      return corrupt(
+          fmt::format("{} has {} dimensions, 1 or 2 are needed", who, from.shape.size()));
+    }
+    if (std::count(from.shape.begin(), from.shape.end(), std::uint64_t{0}) != 0) {
+      return corrupt(who + " has a dimension of length 0");
+    }
+    found.info.shape.assign(from.shape.rbegin(), from.shape.rend());
+    // llama.cpp computes with vectors in F32 only.
+    found.info.type = from.shape.size() == 1 ? DType::kF32 : *from.type;
+    PARING_TRY(const std::uint64_t row_bytes,
+               dtype_row_bytes(found.info.type, found.info.columns()));
+    found.info.bytes = row_bytes * found.info.rows();
+    found.origin.map = tensor.map;
+    found.origin.offset = from.offset;
+    found.origin.stored = *from.type;
+    return {};
+  }
+
+  Result<void> change(const io::HfTensor& tensor, HfChange change, Found& found) {
+    if (change == HfChange::kNone) return {};
+    if (change == HfChange::kPlusOne) {
+      if (found.info.shape.size() != 1) {
+        return corrupt(fmt::format("{}: tensor '{}' must have one dimension", file_of(tensor),
+                                   tensor.info.name));
+      }
+      found.origin.added = 1;
+      return {};
+    }
+    const std::size_t heads = change == HfChange::kPairQuery ? counts_.heads : counts_.kv_heads;
+    if (tensor.info.shape[0] % (2 * heads) != 0) {
+      return corrupt(
+          fmt::format("{}: tensor '{}' has {} rows, not an even number for each of {} "
+                      "heads",
+                      file_of(tensor), tensor.info.name, tensor.info.shape[0], heads));
+    }
+    found.origin.paired_heads = heads;
+    return {};
+  }
+
+  const std::string& file_of(const io::HfTensor& tensor) const {
+    return folder_.maps[tensor.map].path();
+  }
+
+  const io::HfFolder& folder_;
+  const HfMapping& mapping_;
+  Counts counts_;
+  io::ModelParts& parts_;
+  std::unordered_map<std::string_view, std::size_t> rules_;
+  std::vector<Found> found_;
+};
+
+// llama.cpp's general.file_type of the type that holds most values.
+std::uint32_t file_type_of(const std::vector<io::TensorInfo>& tensors) {
+  std::map<DType, std::uint64_t> values;
+  for (const io::TensorInfo& tensor : tensors) values[tensor.type] += tensor.values();
+  const auto most =
+      std::max_element(values.begin(), values.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == values.end() || most->first == DType::kF32) return 0;
+  return most->first == DType::kF16 ? 1 : 32;
+}
+
+void add_made_tensors(const HfRope& rope, io::ModelParts& parts) {
+  for (const auto& [name, values] : rope.tensors) {
+    io::TensorOrigin origin;
+    origin.made.resize(values.size() * sizeof(float));
+    std::memcpy(origin.made.data(), values.data(), origin.made.size());
+    parts.tensors.push_back({name, DType::kF32, {values.size()}, 0, values.size() * sizeof(float)});
+    parts.origins.push_back(std::move(origin));
+  }
+}
+
+std::string folder_name(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::path whole = std::filesystem::weakly_canonical(path, failed);
+  return io::printable((failed ? std::filesystem::path(path) : whole).filename().string());
+}
+
+Result<std::size_t> head_width(const io::Metadata& config, const Counts& counts) {
+  if (config.has("head_dim")) {
+    PARING_TRY(const std::uint64_t width, config.get_u64("head_dim"));
+    return static_cast<std::size_t>(width);
+  }
+  PARING_TRY(const std::uint64_t width, config.get_u64("hidden_size"));
+  if (width % counts.heads != 0) {
+    return corrupt(fmt::format("{}: 'hidden_size' {} is not a multiple of num_attention_heads {}",
+                               config.source(), width, counts.heads));
+  }
+  return static_cast<std::size_t>(width / counts.heads);
+}
+
+}  // namespace
+
+std::span<const HfKeyRule> hf_decoder_keys() noexcept { return kDecoderKeys; }
+
+Result<io::ModelParts> translate_hf(io::HfFolder& folder) {
+  const io::Metadata& config = folder.config;
+  PARING_TRY(const Architecture* architecture, find_architecture(config));
+  const HfMapping& mapping = *architecture->hf;
+  const std::string name = architecture->name;
+  PARING_TRY_VOID(check_supported(config, mapping));
+
+  io::ModelParts parts;
+  parts.path = folder.path;
+  io::Metadata& metadata = parts.metadata;
+  metadata.set_source(folder.path);
+  metadata.set("general.architecture", io::GgufValue::of_string(name));
+  metadata.set("general.type", io::GgufValue::of_string("model"));
+  metadata.set("general.name", io::GgufValue::of_string(folder_name(folder.path)));
+  PARING_TRY_VOID(put_keys(kDecoderKeys, config, name, metadata));
+  PARING_TRY_VOID(put_keys(mapping.keys, config, name, metadata));
+  Counts counts;
+  PARING_TRY(counts.layers, metadata.get_u64(name + ".block_count"));
+  PARING_TRY(counts.heads, metadata.get_u64(name + ".attention.head_count"));
+  PARING_TRY(counts.kv_heads, metadata.u64_or(name + ".attention.head_count_kv", counts.heads));
+  PARING_TRY(const std::size_t width, head_width(config, counts));
+  if (const io::GgufValue* key_width = metadata.find(name + ".attention.key_length")) {
+    metadata.set(name + ".attention.value_length", io::GgufValue(*key_width));
+  }
+  PARING_TRY(const HfRope rope, translate_hf_rope(config, name, width, metadata));
+  if (mapping.finish != nullptr) PARING_TRY_VOID(mapping.finish(config, metadata));
+
+  PARING_TRY_VOID(TensorTranslation(folder, mapping, counts, parts).run());
+  add_made_tensors(rope, parts);
+  metadata.set("general.file_type", io::GgufValue::of_u32(file_type_of(parts.tensors)));
+  parts.layout = fmt::format("Hugging Face folder, {} safetensors file{}", folder.maps.size(),
+                             folder.maps.size() == 1 ? "" : "s");
+  parts.file_bytes = folder.tensor_file_bytes;
+  parts.maps = std::move(folder.maps);
+  return parts;
+}
+
+}  // namespace paring::model
