@@ -35,11 +35,13 @@ PARING_INLINE void write_q8(const KvWriteArgs& args) {
   auto* value_scales = const_cast<float*>(page.value_scales) + args.slot * (width / kGroupValues);
   for (std::size_t g = 0; g < width / kGroupValues; ++g) {
     std::int8_t codes[kGroupValues];
-    quantize_group(args.key + g * kGroupValues, codes, &key_scales[g * kPageTokens]);
+    std::int32_t sums[2];  // for products alone
+    quantize_group(args.key + g * kGroupValues, codes, &key_scales[g * kPageTokens], sums);
     for (std::size_t d = 0; d < kGroupValues; ++d) {
       keys[(g * kGroupValues + d) * kPageTokens] = codes[d];
     }
-    quantize_group(args.value + g * kGroupValues, values + g * kGroupValues, &value_scales[g]);
+    quantize_group(args.value + g * kGroupValues, values + g * kGroupValues, &value_scales[g],
+                   sums);
   }
 }
 

@@ -86,6 +86,11 @@ std::string level_names(bool only_supported) {
 
 constexpr std::size_t align_64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
+// A plane of one f32 or i32 a group; code_sums take two.
+constexpr std::size_t group_plane_bytes(std::size_t tokens, std::size_t cols) {
+  return align_64(tokens * (cols / kGroupValues) * 4);
+}
+
 }  // namespace
 
 const IsaLevel* isa_levels(std::size_t* count) noexcept {
@@ -136,16 +141,22 @@ Result<void> select_isa(const char* name) {
 }
 
 std::size_t QuantizedRows::bytes(std::size_t tokens, std::size_t cols) noexcept {
-  return align_64(tokens * cols) + 3 * align_64(tokens * (cols / kGroupValues) * 4);
+  return align_64(tokens * cols) + 4 * group_plane_bytes(tokens, cols);
 }
 
 QuantizedRows QuantizedRows::place(std::byte* memory, std::size_t tokens,
                                    std::size_t cols) noexcept {
-  const std::size_t plane = align_64(tokens * (cols / kGroupValues) * 4);
+  const std::size_t plane = group_plane_bytes(tokens, cols);
   std::byte* scales = memory + align_64(tokens * cols);
   return {reinterpret_cast<std::int8_t*>(memory), reinterpret_cast<float*>(scales),
           reinterpret_cast<std::int32_t*>(scales + plane),
-          reinterpret_cast<float*>(scales + 2 * plane), cols};
+          reinterpret_cast<float*>(scales + 3 * plane), cols};
+}
+
+QuantizedRows QuantizedRows::from_row(std::size_t row) const noexcept {
+  const std::size_t groups = cols / kGroupValues;
+  return {codes + row * cols, scales + row * groups, code_sums + row * 2 * groups,
+          value_sums + row * groups, cols};
 }
 
 std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept {

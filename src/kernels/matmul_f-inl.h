@@ -149,11 +149,7 @@ inline void matmul_f(const PackedMatrix& w, const float* x, std::size_t x_stride
   if (w.type == DType::kF32) return matmul_f_type<F32>(job, tokens, panels);
   if (w.type == DType::kF16) return matmul_f_type<F16>(job, tokens, panels);
   if (w.type == DType::kBF16) return matmul_f_type<BF16>(job, tokens, panels);
-  if (w.type == DType::kQ8_0) return matmul_f_type<Q8_0>(job, tokens, panels);
-  if (w.type == DType::kQ4_0) return matmul_f_type<Q4_0>(job, tokens, panels);
-  if (w.type == DType::kQ4_1) return matmul_f_type<Q4_1>(job, tokens, panels);
-  if (w.type == DType::kQ5_0) return matmul_f_type<Q5_0>(job, tokens, panels);
-  if (w.type == DType::kQ5_1) return matmul_f_type<Q5_1>(job, tokens, panels);
+  with_block_type(w.type, [&]<class Type>() { matmul_f_type<Type>(job, tokens, panels); });
 }
 
 }  // namespace

@@ -9,10 +9,18 @@
 // weights, never on T, the panel range or the tiling. So every dot product has one summation order,
 // the same in GEMV, small-T and GEMM code and the same on every ISA:
 //   float types  acc = 0; for k ascending: acc = fma(w[k], x[k], acc)
-//   block types  acc = 0; for group g ascending:
+//   block types  acc = 0; for group g of 32 columns ascending:
 //                  i   = sum over the group of (code - zero) * x_code        (exact, int32)
 //                  acc = fma(x_scale[g] * w_scale[g], float(i), acc)
 //                  with mins:  acc = fma(w_min[g], x_sum[g], acc)
+//                x_sum = x_scale * float(sum of the x_codes); codes of a codebook are its values.
+//   Q2_K, Q3_K, Q6_K, whose weights have a scale per 16 columns: halves a and b of a group,
+//                i_a, i_b and s_a, s_b (sums of the x_codes) exact,
+//                  t   = w_scale[a] * float(i_a);  t = fma(w_scale[b], float(i_b), t)
+//                  with mins:  t = fma(w_min[a], float(s_a), t);  t = fma(w_min[b], float(s_b), t)
+//                  acc = fma(x_scale[g], t, acc)
+//   With sub-scales w_scale = float(scale) * float(sub), w_min = 0 - float(min) * float(sub_min),
+//   both exact in f32.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +31,8 @@
 namespace paring::kernels {
 
 // Activations of T tokens in int8, groups of 32 columns.
-//   codes [T][cols] s8, scales [T][cols/32] f32, code_sums [T][cols/32] i32 (sum of a group's
-//   codes), value_sums [T][cols/32] f32 = scale * code_sum.
+//   codes [T][cols] s8, scales [T][cols/32] f32, code_sums [T][cols/16] i32 (sums of 16 codes, the
+//   halves of a group), value_sums [T][cols/32] f32 = scale * float(sum of a group's codes).
 struct QuantizedRows {
   std::int8_t* codes;
   float* scales;
@@ -34,6 +42,8 @@ struct QuantizedRows {
   // Memory for `tokens` rows, and the planes placed in it (64-byte aligned).
   static std::size_t bytes(std::size_t tokens, std::size_t cols) noexcept;
   static QuantizedRows place(std::byte* memory, std::size_t tokens, std::size_t cols) noexcept;
+  // The rows from `row` on.
+  QuantizedRows from_row(std::size_t row) const noexcept;
 };
 
 // Attention over one sequence's cached keys and values for the query heads of one KV head.

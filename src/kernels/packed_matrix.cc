@@ -1,40 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packing into panels and back: pure permutations of bytes and nibbles, tiled so that each source
-// line is read once (16 rows at equal power-of-two strides would otherwise evict each other).
+// Packing into panels and back: pure permutations of bits, ordered so that each source line is read
+// once (16 rows at equal power-of-two strides would otherwise evict each other).
 #include "kernels/packed_matrix.h"
 
 #include <algorithm>
 #include <cstring>
 #include <string>
 
+#include "kernels/block_layout.h"
 #include "quant/format.h"
 
 namespace paring::kernels {
 namespace {
-
-// How a block type splits into planes. Offsets are within the file's block.
-struct BlockLayout {
-  DType type;
-  std::size_t bytes;  // of a block of 32 values in the file
-  int min_offset;     // f16 minimum, -1 when the type has none
-  int high_offset;    // u32 of fifth bits, -1 when the type has none
-  std::size_t code_offset;
-  std::size_t code_bytes;  // 32 or 16
-  std::uint8_t zero;       // code that stands for 0
-};
-
-constexpr BlockLayout kBlockLayouts[] = {
-    {DType::kQ8_0, 34, -1, -1, 2, 32, 0}, {DType::kQ4_0, 18, -1, -1, 2, 16, 8},
-    {DType::kQ4_1, 20, 2, -1, 4, 16, 0},  {DType::kQ5_0, 22, -1, 2, 6, 16, 16},
-    {DType::kQ5_1, 24, 2, 4, 8, 16, 0},
-};
-
-const BlockLayout* find_layout(DType type) {
-  for (const BlockLayout& layout : kBlockLayouts) {
-    if (layout.type == type) return &layout;
-  }
-  return nullptr;
-}
 
 std::size_t float_bytes(DType type) {
   if (type == DType::kF32) return 4;
@@ -86,118 +63,173 @@ void unpack_float_panel(const T* source, std::size_t rows, std::size_t cols, std
   }
 }
 
-constexpr std::uint64_t kLowNibbles = 0x0f0f0f0f0f0f0f0fULL;
-
 // The planes of one panel.
 struct Planes {
   std::byte* codes;
-  std::uint64_t* high;
-  std::uint16_t* scales;
-  std::uint16_t* mins;
+  std::byte* high;
+  std::byte* scales;
+  std::byte* mins;
+  std::byte* subs;
 };
 
-// Entry `offset` of a plane that a type may lack.
-template <typename T>
-T* plane_at(AlignedBuffer& plane, std::size_t offset) {
-  return plane.bytes() == 0 ? nullptr : plane.as<T>() + offset;
-}
-
 Planes panel_planes(PackedMatrix& matrix, std::size_t panel) {
-  const std::size_t groups = matrix.groups();
-  return {matrix.codes.data() + panel * matrix.codes_panel_bytes(),
-          plane_at<std::uint64_t>(matrix.high, panel * groups * 8),
-          plane_at<std::uint16_t>(matrix.scales, panel * groups * kPanelRows),
-          plane_at<std::uint16_t>(matrix.mins, panel * groups * kPanelRows)};
+  const auto start = [&](Plane& plane) {
+    return plane.data() + panel * (plane.bytes() / matrix.panels());
+  };
+  return {start(matrix.codes), start(matrix.high), start(matrix.scales), start(matrix.mins),
+          start(matrix.subs)};
 }
 
-// Group `g` of panel row `r` from the file's block.
+// Bits [shift, shift + kBits) of `count` codes to row r of a plane of 8, 4 or 2 bits a code, and
+// back, or-ed to what `codes` hold.
+template <int kBits>
+void put_codes(const std::uint8_t* codes, std::size_t count, int shift, std::size_t r,
+               std::byte* plane) {
+  constexpr std::uint32_t kMask = 0x01010101U * ((1U << kBits) - 1);
+  constexpr std::size_t kQuads = 8 / kBits;  // that share 16 rows x 4 bytes
+  for (std::size_t k = 0; k < count; k += 4 * kQuads) {
+    std::uint32_t shared = 0;
+    for (std::size_t i = 0; i < kQuads; ++i) {
+      std::uint32_t quad;
+      std::memcpy(&quad, codes + k + 4 * i, 4);
+      shared |= (quad >> shift & kMask) << (kBits * i);
+    }
+    store<std::uint32_t>(plane + (k / (4 * kQuads) * kPanelRows + r) * 4, shared);
+  }
+}
+
+template <int kBits>
+void get_codes(const std::byte* plane, std::size_t count, int shift, std::size_t r,
+               std::uint8_t* codes) {
+  constexpr std::uint32_t kMask = 0x01010101U * ((1U << kBits) - 1);
+  constexpr std::size_t kQuads = 8 / kBits;
+  for (std::size_t k = 0; k < count; k += 4 * kQuads) {
+    const auto shared = load<std::uint32_t>(plane + (k / (4 * kQuads) * kPanelRows + r) * 4);
+    for (std::size_t i = 0; i < kQuads; ++i) {
+      std::uint32_t quad;
+      std::memcpy(&quad, codes + k + 4 * i, 4);
+      quad |= (shared >> (kBits * i) & kMask) << shift;
+      std::memcpy(codes + k + 4 * i, &quad, 4);
+    }
+  }
+}
+
+// The same for the plane of one bit a code: four bits of row r in each word of 16 rows.
+void put_bits(const std::uint8_t* codes, std::size_t count, int shift, std::size_t r,
+              std::byte* plane) {
+  for (std::size_t k = 0; k < count; k += 4) {
+    std::uint32_t quad;
+    std::memcpy(&quad, codes + k, 4);
+    // Bits 0, 8, 16, 24 move to 24, 25, 26, 27; no two of the products meet.
+    const std::uint64_t bits = ((quad >> shift & 0x01010101U) * 0x01020408U) >> 24 & 0xf;
+    const auto word = load<std::uint64_t>(plane + 2 * k);
+    store<std::uint64_t>(plane + 2 * k, (word & ~(0xfULL << (4 * r))) | bits << (4 * r));
+  }
+}
+
+void get_bits(const std::byte* plane, std::size_t count, int shift, std::size_t r,
+              std::uint8_t* codes) {
+  for (std::size_t k = 0; k < count; ++k) {
+    const auto word = load<std::uint64_t>(plane + k / 4 * 8);
+    codes[k] |= static_cast<std::uint8_t>((word >> (4 * r + k % 4) & 1) << shift);
+  }
+}
+
+// Bytes that `columns` columns of a panel take in a plane of `bits` a code.
+std::size_t plane_bytes(std::size_t columns, int bits) {
+  return columns * kPanelRows * static_cast<std::size_t>(bits) / 8;
+}
+
+// Block `b` of panel row `r` from the file's block.
 void pack_block(const BlockLayout& layout, const std::byte* block, const Planes& planes,
-                std::size_t g, std::size_t r) {
-  planes.scales[g * kPanelRows + r] = load<std::uint16_t>(block);
-  if (layout.min_offset >= 0) {
-    planes.mins[g * kPanelRows + r] = load<std::uint16_t>(block + layout.min_offset);
-  }
-  const std::byte* codes = block + layout.code_offset;
-  if (layout.code_bytes == kGroupValues) {
-    for (std::size_t j = 0; j < 8; ++j) {
-      std::memcpy(planes.codes + ((g * 8 + j) * kPanelRows + r) * 4, codes + 4 * j, 4);
-    }
-    return;
-  }
-  // In the file, byte i holds value i in its low and value i + 16 in its high nibble.
-  const std::uint64_t first = load<std::uint64_t>(codes);
-  const std::uint64_t second = load<std::uint64_t>(codes + 8);
-  const std::uint64_t values[4] = {first & kLowNibbles, second & kLowNibbles,
-                                   (first >> 4) & kLowNibbles, (second >> 4) & kLowNibbles};
-  for (std::size_t j = 0; j < 4; ++j) {
-    const auto pair = static_cast<std::uint32_t>(values[j] | (values[j] >> 28));
-    store<std::uint32_t>(planes.codes + ((g * 4 + j) * kPanelRows + r) * 4, pair);
-  }
-  if (layout.high_offset >= 0) {
-    const std::uint64_t bits = load<std::uint32_t>(block + layout.high_offset);
-    for (std::size_t j = 0; j < 8; ++j) {
-      const std::uint64_t mask = 0xfULL << (4 * r);
-      std::uint64_t& word = planes.high[g * 8 + j];
-      word = (word & ~mask) | (((bits >> (4 * j)) & 0xf) << (4 * r));
-    }
+                std::size_t b, std::size_t r) {
+  std::uint8_t codes[kBlockValuesMax];
+  layout.codes.read(block, codes);
+  std::byte* low = planes.codes + plane_bytes(b * layout.values, layout.low_bits);
+  if (layout.low_bits == 8) put_codes<8>(codes, layout.values, 0, r, low);
+  if (layout.low_bits == 4) put_codes<4>(codes, layout.values, 0, r, low);
+  if (layout.low_bits == 2) put_codes<2>(codes, layout.values, 0, r, low);
+  std::byte* high = planes.high + plane_bytes(b * layout.values, layout.high_bits);
+  if (layout.high_bits == 1) put_bits(codes, layout.values, layout.low_bits, r, high);
+  if (layout.high_bits == 2) put_codes<2>(codes, layout.values, layout.low_bits, r, high);
+  const std::size_t entry = (b * kPanelRows + r) * 2;
+  store(planes.scales + entry, load<std::uint16_t>(block + layout.scale));
+  if (layout.min >= 0) store(planes.mins + entry, load<std::uint16_t>(block + layout.min));
+  for (std::size_t i = 0; i < layout.sub_bytes; ++i) {
+    planes.subs[(b * layout.sub_bytes + i) * kPanelRows + r] = block[layout.subs + i];
   }
 }
 
-// The block that stands for 32 zeros, for the rows that pad the last panel.
-void zero_block(const BlockLayout& layout, std::byte* block) {
-  std::memset(block, 0, layout.bytes);
-  if (layout.zero == 8) std::memset(block + layout.code_offset, 0x88, layout.code_bytes);
-  if (layout.zero == 16) std::memset(block + layout.high_offset, 0xff, 4);
-}
-
-void unpack_block(const BlockLayout& layout, const Planes& planes, std::size_t g, std::size_t r,
+void unpack_block(const BlockLayout& layout, const Planes& planes, std::size_t b, std::size_t r,
                   std::byte* block) {
-  store<std::uint16_t>(block, planes.scales[g * kPanelRows + r]);
-  if (layout.min_offset >= 0) {
-    store<std::uint16_t>(block + layout.min_offset, planes.mins[g * kPanelRows + r]);
+  std::uint8_t codes[kBlockValuesMax] = {};
+  const std::byte* low = planes.codes + plane_bytes(b * layout.values, layout.low_bits);
+  if (layout.low_bits == 8) get_codes<8>(low, layout.values, 0, r, codes);
+  if (layout.low_bits == 4) get_codes<4>(low, layout.values, 0, r, codes);
+  if (layout.low_bits == 2) get_codes<2>(low, layout.values, 0, r, codes);
+  const std::byte* high = planes.high + plane_bytes(b * layout.values, layout.high_bits);
+  if (layout.high_bits == 1) get_bits(high, layout.values, layout.low_bits, r, codes);
+  if (layout.high_bits == 2) get_codes<2>(high, layout.values, layout.low_bits, r, codes);
+  layout.codes.write(codes, block);
+  const std::size_t entry = (b * kPanelRows + r) * 2;
+  store(block + layout.scale, load<std::uint16_t>(planes.scales + entry));
+  if (layout.min >= 0) store(block + layout.min, load<std::uint16_t>(planes.mins + entry));
+  for (std::size_t i = 0; i < layout.sub_bytes; ++i) {
+    block[layout.subs + i] = planes.subs[(b * layout.sub_bytes + i) * kPanelRows + r];
   }
-  std::byte* codes = block + layout.code_offset;
-  if (layout.code_bytes == kGroupValues) {
-    for (std::size_t j = 0; j < 8; ++j) {
-      std::memcpy(codes + 4 * j, planes.codes + ((g * 8 + j) * kPanelRows + r) * 4, 4);
-    }
-    return;
-  }
-  std::uint64_t values[4];
-  for (std::size_t j = 0; j < 4; ++j) {
-    const std::uint64_t pair =
-        load<std::uint32_t>(planes.codes + ((g * 4 + j) * kPanelRows + r) * 4);
-    values[j] = (pair | (pair << 28)) & kLowNibbles;
-  }
-  store<std::uint64_t>(codes, values[0] | (values[2] << 4));
-  store<std::uint64_t>(codes + 8, values[1] | (values[3] << 4));
-  if (layout.high_offset >= 0) {
-    std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 8; ++j) {
-      const auto nibble = static_cast<std::uint32_t>((planes.high[g * 8 + j] >> (4 * r)) & 0xf);
-      bits |= nibble << (4 * j);
-    }
-    store<std::uint32_t>(block + layout.high_offset, bits);
-  }
+}
+
+// The block that stands for zeros, for the rows that pad the last panel.
+void zero_block(const BlockLayout& layout, std::byte* block) {
+  std::uint8_t codes[kBlockValuesMax];
+  std::memset(codes, layout.zero, sizeof(codes));
+  std::memset(block, 0, layout.bytes);
+  layout.codes.write(codes, block);
 }
 
 std::size_t rows_in_panel(const PackedMatrix& matrix, std::size_t panel) {
   return std::min(kPanelRows, matrix.rows - panel * kPanelRows);
 }
 
+std::string known_types() {
+  std::string names = "F32, F16, BF16";
+  for (const BlockLayout& layout : block_layouts()) {
+    names += ", " + std::string(dtype_name(layout.type));
+  }
+  return names;
+}
+
+// Gives each plane its place in one allocation.
+Result<void> allocate_planes(PackedMatrix& matrix, const std::size_t (&bytes)[5]) {
+  constexpr std::size_t kAlignment = 64;
+  Plane* planes[] = {&matrix.codes, &matrix.high, &matrix.scales, &matrix.mins, &matrix.subs};
+  std::size_t total = 0;
+  for (std::size_t size : bytes) total += (size + kAlignment - 1) / kAlignment * kAlignment;
+  PARING_TRY(matrix.memory, AlignedBuffer::create(total));
+  std::byte* next = matrix.memory.data();
+  for (std::size_t i = 0; i < std::size(bytes); ++i) {
+    *planes[i] = Plane(next, bytes[i]);
+    next += (bytes[i] + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  return {};
+}
+
 }  // namespace
 
+bool has_panel_layout(DType type) noexcept {
+  return float_bytes(type) != 0 || find_block_layout(type) != nullptr;
+}
+
 Result<PackedMatrix> allocate_packed(DType type, std::size_t rows, std::size_t cols) {
-  const BlockLayout* layout = find_layout(type);
-  const std::size_t value_bytes = float_bytes(type);
-  if (layout == nullptr && value_bytes == 0) {
+  if (!has_panel_layout(type)) {
     return unsupported("type " + std::string(dtype_name(type)) + " has no panel layout",
-                       "use F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 or Q5_1");
+                       "types that matrices can have: " + known_types());
   }
+  const BlockLayout* layout = find_block_layout(type);
   if (rows == 0 || cols == 0) return invalid_argument("a matrix needs at least one row and column");
-  if (layout != nullptr && cols % kGroupValues != 0) {
+  if (layout != nullptr && cols % layout->values != 0) {
     return invalid_argument("a row of " + std::to_string(cols) + " values is not whole blocks of " +
-                            std::to_string(kGroupValues));
+                            std::to_string(layout->values));
   }
   PackedMatrix matrix;
   matrix.type = type;
@@ -205,23 +237,22 @@ Result<PackedMatrix> allocate_packed(DType type, std::size_t rows, std::size_t c
   matrix.cols = cols;
   matrix.padded_rows = (rows + kPanelRows - 1) / kPanelRows * kPanelRows;
   if (layout == nullptr) {
-    PARING_TRY(matrix.codes, AlignedBuffer::create(matrix.padded_rows * cols * value_bytes));
+    const std::size_t bytes = matrix.padded_rows * cols * float_bytes(type);
+    PARING_TRY_VOID(allocate_planes(matrix, {bytes, 0, 0, 0, 0}));
     return matrix;
   }
-  const std::size_t blocks = matrix.padded_rows * matrix.groups();
-  PARING_TRY(matrix.codes, AlignedBuffer::create(blocks * layout->code_bytes));
-  PARING_TRY(matrix.scales, AlignedBuffer::create(blocks * 2));
-  if (layout->high_offset >= 0) {
-    PARING_TRY(matrix.high, AlignedBuffer::create(blocks * 4));
-  }
-  if (layout->min_offset >= 0) {
-    PARING_TRY(matrix.mins, AlignedBuffer::create(blocks * 2));
-  }
+  matrix.block_values = layout->values;
+  const std::size_t blocks = matrix.padded_rows * (cols / layout->values);
+  const std::size_t panels = matrix.panels();
+  PARING_TRY_VOID(allocate_planes(
+      matrix,
+      {panels * plane_bytes(cols, layout->low_bits), panels * plane_bytes(cols, layout->high_bits),
+       blocks * 2, layout->min >= 0 ? blocks * 2 : 0, blocks * layout->sub_bytes}));
   return matrix;
 }
 
 void pack_panels(PackedMatrix& matrix, const std::byte* source, PanelRange panels) noexcept {
-  const BlockLayout* layout = find_layout(matrix.type);
+  const BlockLayout* layout = find_block_layout(matrix.type);
   for (std::size_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::size_t rows = rows_in_panel(matrix, panel);
     const std::size_t first_row = panel * kPanelRows;
@@ -237,16 +268,16 @@ void pack_panels(PackedMatrix& matrix, const std::byte* source, PanelRange panel
       }
       continue;
     }
-    const std::size_t groups = matrix.groups();
-    const std::size_t row_bytes = groups * layout->bytes;
-    std::byte zeros[34];
+    const std::size_t blocks = matrix.cols / layout->values;
+    const std::size_t row_bytes = blocks * layout->bytes;
+    std::byte zeros[kBlockBytesMax];
     zero_block(*layout, zeros);
     const Planes planes = panel_planes(matrix, panel);
-    for (std::size_t g = 0; g < groups; ++g) {
+    for (std::size_t b = 0; b < blocks; ++b) {
       for (std::size_t r = 0; r < kPanelRows; ++r) {
         const std::byte* block =
-            r < rows ? source + (first_row + r) * row_bytes + g * layout->bytes : zeros;
-        pack_block(*layout, block, planes, g, r);
+            r < rows ? source + (first_row + r) * row_bytes + b * layout->bytes : zeros;
+        pack_block(*layout, block, planes, b, r);
       }
     }
   }
@@ -259,7 +290,7 @@ Result<PackedMatrix> pack(DType type, const std::byte* source, std::size_t rows,
 }
 
 void unpack(const PackedMatrix& matrix, std::byte* target) {
-  const BlockLayout* layout = find_layout(matrix.type);
+  const BlockLayout* layout = find_block_layout(matrix.type);
   // panel_planes() serves both directions; nothing is written through it here.
   auto& planes_of = const_cast<PackedMatrix&>(matrix);
   for (std::size_t panel = 0; panel < matrix.panels(); ++panel) {
@@ -278,11 +309,12 @@ void unpack(const PackedMatrix& matrix, std::byte* target) {
       continue;
     }
     const Planes planes = panel_planes(planes_of, panel);
-    const std::size_t row_bytes = matrix.groups() * layout->bytes;
+    const std::size_t blocks = matrix.cols / layout->values;
+    const std::size_t row_bytes = blocks * layout->bytes;
     for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t g = 0; g < matrix.groups(); ++g) {
-        unpack_block(*layout, planes, g, r,
-                     target + (first_row + r) * row_bytes + g * layout->bytes);
+      for (std::size_t b = 0; b < blocks; ++b) {
+        unpack_block(*layout, planes, b, r,
+                     target + (first_row + r) * row_bytes + b * layout->bytes);
       }
     }
   }
@@ -303,13 +335,13 @@ void unpack_row_f32(const PackedMatrix& matrix, std::size_t row, float* target) 
     for (std::size_t k = 0; k < matrix.cols; ++k) target[k] = to_f32(codes[k * kPanelRows]);
     return;
   }
-  const BlockLayout& layout = *find_layout(matrix.type);
+  const BlockLayout& layout = *find_block_layout(matrix.type);
   const quant::Format& format = *quant::find_format(matrix.type);
   const Planes planes = panel_planes(const_cast<PackedMatrix&>(matrix), panel);
-  alignas(8) std::byte block[34];
-  for (std::size_t g = 0; g < matrix.groups(); ++g) {
-    unpack_block(layout, planes, g, r, block);
-    format.decode(block, target + g * kGroupValues, kGroupValues);
+  alignas(8) std::byte block[kBlockBytesMax];
+  for (std::size_t b = 0; b < matrix.cols / layout.values; ++b) {
+    unpack_block(layout, planes, b, r, block);
+    format.decode(block, target + b * layout.values, layout.values);
   }
 }
 

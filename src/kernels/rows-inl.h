@@ -9,8 +9,9 @@ namespace {
 
 constexpr std::size_t kLanes = 16;
 
-// Quantizes one group of 32: writes the codes, returns their sum and sets the scale.
-PARING_INLINE std::int32_t quantize_group(const float* x, std::int8_t* codes, float* scale) {
+// Quantizes one group of 32: writes the codes, the sums of their halves and the scale.
+PARING_INLINE void quantize_group(const float* x, std::int8_t* codes, float* scale,
+                                  std::int32_t* sums) {
   const F32x16 a = load(x);
   const F32x16 b = load(x + kLanes);
   *scale = reduce_max(max(abs(a), abs(b))) / 127.0F;
@@ -23,7 +24,8 @@ PARING_INLINE std::int32_t quantize_group(const float* x, std::int8_t* codes, fl
   const I32x16 codes_b = round_i32(max(floor, min(limit, div(b, divisor))));
   store_s8(codes, codes_a);
   store_s8(codes + kLanes, codes_b);
-  return reduce_add(add(codes_a, codes_b));
+  sums[0] = reduce_add(codes_a);
+  sums[1] = reduce_add(codes_b);
 }
 
 inline void quantize_rows(const float* x, std::size_t tokens, std::size_t cols, std::size_t stride,
@@ -34,10 +36,9 @@ inline void quantize_rows(const float* x, std::size_t tokens, std::size_t cols, 
     std::int8_t* codes = out.codes + t * cols;
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t index = t * groups + g;
-      const std::int32_t sum =
-          quantize_group(row + g * kGroupValues, codes + g * kGroupValues, &out.scales[index]);
-      out.code_sums[index] = sum;
-      out.value_sums[index] = out.scales[index] * static_cast<float>(sum);
+      std::int32_t* sums = out.code_sums + 2 * index;
+      quantize_group(row + g * kGroupValues, codes + g * kGroupValues, &out.scales[index], sums);
+      out.value_sums[index] = out.scales[index] * static_cast<float>(sums[0] + sums[1]);
     }
   }
 }

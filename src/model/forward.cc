@@ -48,23 +48,8 @@ class Arena {
 };
 
 QuantizedRows take_quantized(Arena& arena, std::size_t tokens, std::size_t cols) {
-  const std::size_t groups = (cols + kernels::kGroupValues - 1) / kernels::kGroupValues;
-  QuantizedRows rows{};
-  rows.codes = arena.take<std::int8_t>(tokens * cols);
-  rows.scales = arena.take<float>(tokens * groups);
-  rows.code_sums = arena.take<std::int32_t>(tokens * groups);
-  rows.value_sums = arena.take<float>(tokens * groups);
-  rows.cols = cols;
-  return rows;
-}
-
-QuantizedRows from_row(QuantizedRows rows, std::size_t row) {
-  const std::size_t groups = rows.cols / kernels::kGroupValues;
-  rows.codes += row * rows.cols;
-  rows.scales += row * groups;
-  rows.code_sums += row * groups;
-  rows.value_sums += row * groups;
-  return rows;
+  std::byte* memory = arena.take<std::byte>(QuantizedRows::bytes(tokens, cols));
+  return memory == nullptr ? QuantizedRows{} : QuantizedRows::place(memory, tokens, cols);
 }
 
 bool is_block_type(DType type) { return dtype_info(type).block_values > 1; }
@@ -237,7 +222,7 @@ class Forward::Step {
   void quantize(Range rows, const float* data, std::size_t width, const QuantizedRows& target) {
     if (rows.empty()) return;
     kernels_.quantize_rows(data + rows.begin * width, rows.size(), width, width,
-                           from_row(target, rows.begin));
+                           target.from_row(rows.begin));
   }
 
   // target[:, rows of `panels`] = W x for every token.
@@ -414,14 +399,14 @@ class Forward::Step {
   void quantize_in_terms(std::size_t r) {
     const std::size_t width = spec_.width;
     const float* x = buffers_.head_in + r * width;
-    const QuantizedRows coarse = from_row(buffers_.narrow, kHeadTerms * r);
+    const QuantizedRows coarse = buffers_.narrow.from_row(kHeadTerms * r);
     kernels_.quantize_rows(x, 1, width, width, coarse);
     float* rest = buffers_.normed + r * width;  // free once the last layer is done
     for (std::size_t c = 0; c < width; ++c) {
       rest[c] =
           x[c] - coarse.scales[c / kernels::kGroupValues] * static_cast<float>(coarse.codes[c]);
     }
-    kernels_.quantize_rows(rest, 1, width, width, from_row(buffers_.narrow, kHeadTerms * r + 1));
+    kernels_.quantize_rows(rest, 1, width, width, buffers_.narrow.from_row(kHeadTerms * r + 1));
   }
 
   // Logits of head inputs [0, rows): this worker's columns of buffers_.logits.

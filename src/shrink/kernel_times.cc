@@ -33,15 +33,8 @@ Result<double> KernelTimes::seconds(DType type, const std::byte* encoded, std::s
   // Any activations do; these are small, distinct and exact in int8.
   std::vector<float> x(cols);
   for (std::size_t c = 0; c < cols; ++c) x[c] = static_cast<float>(static_cast<int>(c % 17) - 8);
-  PARING_TRY(AlignedBuffer memory,
-             AlignedBuffer::create(kernels::QuantizedRows::bytes(1, cols) + 256));
-  const std::size_t groups = (cols + kernels::kGroupValues - 1) / kernels::kGroupValues;
-  kernels::QuantizedRows codes{};
-  codes.cols = cols;
-  codes.scales = memory.as<float>();
-  codes.value_sums = codes.scales + groups;
-  codes.code_sums = reinterpret_cast<std::int32_t*>(codes.value_sums + groups);
-  codes.codes = reinterpret_cast<std::int8_t*>(codes.code_sums + groups);
+  PARING_TRY(AlignedBuffer memory, AlignedBuffer::create(kernels::QuantizedRows::bytes(1, cols)));
+  const kernels::QuantizedRows codes = kernels::QuantizedRows::place(memory.data(), 1, cols);
   const bool is_block = dtype_info(type).block_values > 1;
   const kernels::KernelTable& table = kernels::kernels();
   if (is_block) table.quantize_rows(x.data(), 1, cols, cols, codes);

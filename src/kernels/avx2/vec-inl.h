@@ -29,6 +29,10 @@ struct I32x16 {
 struct Quad {
   __m256i lo, hi;
 };
+// 8 of them.
+struct HalfQuad {
+  __m256i v;
+};
 
 PARING_INLINE F32x16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 PARING_INLINE F32x16 broadcast(float x) {
@@ -232,25 +236,64 @@ PARING_INLINE double reduce_add(F64x16 a) {
 PARING_INLINE __m256i load_256(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
-PARING_INLINE Quad load_quad(const std::uint8_t* p) { return {load_256(p), load_256(p + 32)}; }
-PARING_INLINE __m256i low_nibbles(__m256i a) { return _mm256_and_si256(a, _mm256_set1_epi8(0x0f)); }
-PARING_INLINE Quad low_nibbles(Quad a) { return {low_nibbles(a.lo), low_nibbles(a.hi)}; }
-PARING_INLINE Quad high_nibbles(Quad a) {
-  return {low_nibbles(_mm256_srli_epi16(a.lo, 4)), low_nibbles(_mm256_srli_epi16(a.hi, 4))};
+template <class V>
+PARING_INLINE V load_vector(const void* p) {
+  if constexpr (sizeof(V) == 32) {
+    return {load_256(p)};
+  } else {
+    return {load_256(p), load_256(static_cast<const std::uint8_t*>(p) + 32)};
+  }
 }
-// 16 in byte i where bit i of `word` is set.
-PARING_INLINE __m256i fifth_bits(std::uint32_t word) {
+PARING_INLINE void store_quad(void* p, Quad a) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), a.lo);
+  _mm256_storeu_si256(static_cast<__m256i*>(p) + 1, a.hi);
+}
+// Each byte shifted right by kShift (left, when negative) and masked; no bit may come from the
+// neighbour.
+template <int kShift, int kMask>
+PARING_INLINE HalfQuad bits_of(HalfQuad a) {
+  __m256i shifted = a.v;
+  if constexpr (kShift > 0) shifted = _mm256_srli_epi16(a.v, kShift);
+  if constexpr (kShift < 0) shifted = _mm256_slli_epi16(a.v, -kShift);
+  return {_mm256_and_si256(shifted, _mm256_set1_epi8(kMask))};
+}
+template <int kShift, int kMask>
+PARING_INLINE Quad bits_of(Quad a) {
+  return {bits_of<kShift, kMask>(HalfQuad{a.lo}).v, bits_of<kShift, kMask>(HalfQuad{a.hi}).v};
+}
+PARING_INLINE HalfQuad merge(HalfQuad a, HalfQuad b) { return {_mm256_or_si256(a.v, b.v)}; }
+PARING_INLINE Quad merge(Quad a, Quad b) {
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
+PARING_INLINE Quad add_bytes(Quad a, int x) {
+  const __m256i bytes = _mm256_set1_epi8(static_cast<char>(x));
+  return {_mm256_add_epi8(a.lo, bytes), _mm256_add_epi8(a.hi, bytes)};
+}
+// Adds kValue to the bytes whose bit is set in the word at `bits`: bit 4r + b for byte b of row r.
+// They have no bit of kValue yet.
+template <int kValue>
+PARING_INLINE HalfQuad add_where(HalfQuad a, const std::uint8_t* bits) {
+  std::int32_t word;
+  __builtin_memcpy(&word, bits, sizeof(word));
   const __m256i source = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
                                           2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
   const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ULL));
-  const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(word)), source);
+  const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(word), source);
   const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
-  return _mm256_and_si256(is_set, _mm256_set1_epi8(16));
+  return {_mm256_or_si256(a.v, _mm256_and_si256(is_set, _mm256_set1_epi8(kValue)))};
 }
-// Adds 16 to the bytes whose bit is set: bit 4r + b for byte b of row r.
-PARING_INLINE Quad add_fifth_bits(Quad a, std::uint64_t word) {
-  return {_mm256_or_si256(a.lo, fifth_bits(static_cast<std::uint32_t>(word))),
-          _mm256_or_si256(a.hi, fifth_bits(static_cast<std::uint32_t>(word >> 32)))};
+template <int kValue>
+PARING_INLINE Quad add_where(Quad a, const std::uint8_t* bits) {
+  return {add_where<kValue>(HalfQuad{a.lo}, bits).v, add_where<kValue>(HalfQuad{a.hi}, bits + 4).v};
+}
+// Values of the codebook of IQ4_NL and IQ4_XS for codes 0..15.
+PARING_INLINE HalfQuad codebook_values(HalfQuad codes) {
+  const __m128i values = _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10,  //
+                                       1, 13, 25, 38, 53, 69, 89, 113);
+  return {_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), codes.v)};
+}
+PARING_INLINE Quad codebook_values(Quad codes) {
+  return {codebook_values(HalfQuad{codes.lo}).v, codebook_values(HalfQuad{codes.hi}).v};
 }
 PARING_INLINE I32x16 as_i32(Quad a) { return {a.lo, a.hi}; }
 
@@ -261,11 +304,11 @@ inline constexpr int kFloatTileRows = 6;
 inline constexpr int kFloatTileColumnsMax = 4;
 
 // Tokens of a tile of matmul_q: 6 int16 sums, two weight vectors, constants and what is in flight.
-inline constexpr int kQuantizedTileTokens = 6;
-// Weights that a pass keeps in L2 while it goes through all tokens.
-inline constexpr std::size_t kQuantizedPassBytes = 128 * 1024;
-// vpmaddubsw takes the magnitude of a code of Q8_0 and gives its sign to the activation.
-inline constexpr int kQ8ZeroPoint = 0;
+inline constexpr std::size_t kQuantizedTileTokens = 6;
+// vpmaddubsw adds pairs of products in int16; it takes the magnitude of a signed weight and gives
+// its sign to the activation.
+inline constexpr int kSignedOffset = 0;
+inline constexpr bool kHasNarrowProducts = true;
 
 }  // namespace
 }  // namespace paring::kernels

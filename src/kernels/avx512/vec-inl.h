@@ -165,14 +165,36 @@ PARING_INLINE double reduce_add(F64x16 a) {
   return _mm_cvtsd_f64(_mm_add_sd(d, _mm_unpackhi_pd(d, d)));
 }
 
-PARING_INLINE Quad load_quad(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-PARING_INLINE Quad low_nibbles(Quad a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(0x0f))}; }
-PARING_INLINE Quad high_nibbles(Quad a) {
-  return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(0x0f))};
+template <class V>
+PARING_INLINE V load_vector(const void* p) {
+  return {_mm512_loadu_si512(p)};
 }
-// Adds 16 to the bytes whose bit is set: bit 4r + b for byte b of row r.
-PARING_INLINE Quad add_fifth_bits(Quad a, std::uint64_t word) {
-  return {_mm512_mask_add_epi8(a.v, _cvtu64_mask64(word), a.v, _mm512_set1_epi8(16))};
+PARING_INLINE void store_quad(void* p, Quad a) { _mm512_storeu_si512(p, a.v); }
+// Each byte shifted right by kShift (left, when negative) and masked; no bit may come from the
+// neighbour.
+template <int kShift, int kMask>
+PARING_INLINE Quad bits_of(Quad a) {
+  __m512i shifted = a.v;
+  if constexpr (kShift > 0) shifted = _mm512_srli_epi16(a.v, kShift);
+  if constexpr (kShift < 0) shifted = _mm512_slli_epi16(a.v, -kShift);
+  return {_mm512_and_si512(shifted, _mm512_set1_epi8(kMask))};
+}
+PARING_INLINE Quad merge(Quad a, Quad b) { return {_mm512_or_si512(a.v, b.v)}; }
+PARING_INLINE Quad add_bytes(Quad a, int x) {
+  return {_mm512_add_epi8(a.v, _mm512_set1_epi8(static_cast<char>(x)))};
+}
+// Adds kValue to the bytes whose bit is set in the word at `bits`: bit 4r + b for byte b of row r.
+template <int kValue>
+PARING_INLINE Quad add_where(Quad a, const std::uint8_t* bits) {
+  std::uint64_t word;
+  __builtin_memcpy(&word, bits, sizeof(word));
+  return {_mm512_mask_add_epi8(a.v, _cvtu64_mask64(word), a.v, _mm512_set1_epi8(kValue))};
+}
+// Values of the codebook of IQ4_NL and IQ4_XS for codes 0..15.
+PARING_INLINE Quad codebook_values(Quad codes) {
+  const __m128i values = _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10,  //
+                                       1, 13, 25, 38, 53, 69, 89, 113);
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), codes.v)};
 }
 PARING_INLINE I32x16 as_i32(Quad a) { return {a.v}; }
 
@@ -182,11 +204,10 @@ inline constexpr int kFloatTileRows = 12;
 inline constexpr int kFloatTileColumnsMax = 4;
 
 // Tokens of a tile of matmul_q: 12 sums and 8 weight vectors leave registers for what is in flight.
-inline constexpr int kQuantizedTileTokens = 12;
-// Weights that a pass keeps in L2 while it goes through all tokens.
-inline constexpr std::size_t kQuantizedPassBytes = 256 * 1024;
-// vpdpbusd takes codes of Q8_0 as unsigned.
-inline constexpr int kQ8ZeroPoint = 128;
+inline constexpr std::size_t kQuantizedTileTokens = 12;
+// vpdpbusd multiplies unsigned bytes (weights) by signed ones, in int32.
+inline constexpr int kSignedOffset = 128;
+inline constexpr bool kHasNarrowProducts = false;
 
 }  // namespace
 }  // namespace paring::kernels

@@ -13,34 +13,95 @@ namespace {
 
 constexpr double kInfinity = __builtin_inf();
 
+constexpr int kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                1,    13,   25,  38,  53,  69,  89,  113};
+
 struct Weight {
-  int code;  // minus the zero point
-  float scale;
+  int code;     // minus the zero point, or the codebook's value
+  float scale;  // with its sub-scale; so is min
   float min;
 };
+
+// The code of `bits` bits of (row r, column k) in a panel's plane of 4 or 2 bits a code.
+unsigned packed_code(const std::uint8_t* plane, unsigned bits, std::size_t r, std::size_t k) {
+  const std::size_t quads = 8 / bits;  // that share 16 rows x 4 bytes
+  const std::size_t quad = k / 4;
+  const unsigned byte = plane[(quad / quads * kPanelRows + r) * 4 + k % 4];
+  return byte >> (bits * (quad % quads)) & ((1U << bits) - 1);
+}
+
+struct SubScale {
+  int scale;
+  int min;
+};
+
+// Sub-scales of column k of a super-block, from its bytes: byte i lies at bytes[16 * i].
+SubScale sub_scale(DType type, const std::uint8_t* bytes, std::size_t k) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned>(bytes[kPanelRows * i]); };
+  const std::size_t half = k / 16;
+  const std::size_t group = k / 32;
+  if (type == DType::kQ2_K) {
+    return {static_cast<int>(byte(half) & 15), static_cast<int>(byte(half) >> 4)};
+  }
+  if (type == DType::kQ6_K) return {static_cast<std::int8_t>(byte(half)), 0};
+  if (type == DType::kQ3_K) {
+    const unsigned low = byte(half % 8) >> (half / 8 * 4) & 15;
+    const unsigned high = byte(8 + half % 4) >> (half / 4 * 2) & 3;
+    return {static_cast<int>(low | high << 4) - 32, 0};
+  }
+  if (type == DType::kIQ4_XS) {
+    const unsigned low = byte(2 + group / 2) >> (group % 2 * 4) & 15;
+    const unsigned high = byte(group / 4) >> (group % 4 * 2) & 3;
+    return {static_cast<int>(low | high << 4) - 32, 0};
+  }
+  // Q4_K, Q5_K
+  if (group < 4)
+    return {static_cast<int>(byte(group) & 63), static_cast<int>(byte(group + 4) & 63)};
+  const unsigned scale = (byte(group + 4) & 15) | byte(group - 4) >> 6 << 4;
+  const unsigned min = byte(group + 4) >> 4 | byte(group) >> 6 << 4;
+  return {static_cast<int>(scale), static_cast<int>(min)};
+}
+
+// Code of (row, k) without its zero point.
+int weight_code(const PackedMatrix& w, std::size_t panel, std::size_t r, std::size_t k) {
+  const std::uint8_t* codes = w.codes.as<std::uint8_t>() + panel * w.codes_panel_bytes();
+  if (w.type == DType::kQ8_0) {
+    return static_cast<std::int8_t>(codes[(k / 4 * kPanelRows + r) * 4 + k % 4]);
+  }
+  const unsigned low_bits = w.type == DType::kQ2_K || w.type == DType::kQ3_K ? 2 : 4;
+  unsigned code = packed_code(codes, low_bits, r, k);
+  const std::uint8_t* high = w.high.as<std::uint8_t>() + panel * (w.high.bytes() / w.panels());
+  if (w.type == DType::kQ6_K) {
+    code |= packed_code(high, 2, r, k) << 4;
+  } else if (w.high.bytes() != 0) {
+    const std::uint64_t word = reinterpret_cast<const std::uint64_t*>(high)[k / 4];
+    code |= static_cast<unsigned>(word >> (4 * r + k % 4) & 1) << low_bits;
+  }
+  if (w.type == DType::kIQ4_NL || w.type == DType::kIQ4_XS) return kIq4Values[code];
+  int zero = 0;
+  if (w.type == DType::kQ3_K) zero = 4;
+  if (w.type == DType::kQ4_0) zero = 8;
+  if (w.type == DType::kQ5_0) zero = 16;
+  if (w.type == DType::kQ6_K) zero = 32;
+  return static_cast<int>(code) - zero;
+}
 
 // Weight (row, k) of a block type, before scaling.
 Weight block_weight(const PackedMatrix& w, std::size_t row, std::size_t k) {
   const std::size_t panel = row / kPanelRows;
   const std::size_t r = row % kPanelRows;
-  const std::uint8_t* codes = w.codes.as<std::uint8_t>() + panel * w.codes_panel_bytes();
-  const std::size_t scale_index = (panel * w.groups() + k / kGroupValues) * kPanelRows + r;
-  Weight weight{0, quant::f16_to_f32(w.scales.as<std::uint16_t>()[scale_index]), 0};
-  if (w.mins.bytes() != 0) {
-    weight.min = quant::f16_to_f32(w.mins.as<std::uint16_t>()[scale_index]);
+  const std::size_t block = panel * (w.cols / w.block_values) + k / w.block_values;
+  const std::size_t entry = block * kPanelRows + r;
+  Weight weight{weight_code(w, panel, r, k), quant::f16_to_f32(w.scales.as<std::uint16_t>()[entry]),
+                0};
+  if (w.mins.bytes() != 0) weight.min = quant::f16_to_f32(w.mins.as<std::uint16_t>()[entry]);
+  if (w.subs.bytes() != 0) {
+    const std::size_t blocks = w.padded_rows / kPanelRows * (w.cols / w.block_values);
+    const std::uint8_t* bytes = w.subs.as<std::uint8_t>() + block * (w.subs.bytes() / blocks) + r;
+    const SubScale sub = sub_scale(w.type, bytes, k % w.block_values);
+    weight.scale *= static_cast<float>(sub.scale);
+    weight.min *= -static_cast<float>(sub.min);
   }
-  if (w.type == DType::kQ8_0) {
-    weight.code = static_cast<std::int8_t>(codes[(k / 4 * kPanelRows + r) * 4 + k % 4]);
-    return weight;
-  }
-  const std::uint8_t pair = codes[(k / 8 * kPanelRows + r) * 4 + k % 4];
-  weight.code = k % 8 < 4 ? pair & 0xf : pair >> 4;
-  if (w.high.bytes() != 0) {
-    const std::uint64_t word = w.high.as<std::uint64_t>()[panel * (w.cols / 4) + k / 4];
-    weight.code += static_cast<int>((word >> (4 * r + k % 4)) & 1) * 16;
-  }
-  if (w.type == DType::kQ4_0) weight.code -= 8;
-  if (w.type == DType::kQ5_0) weight.code -= 16;
   return weight;
 }
 
@@ -73,31 +134,31 @@ void quantize_rows(const float* x, std::size_t tokens, std::size_t cols, std::si
     for (std::size_t g = 0; g < groups; ++g) {
       const float* source = x + t * stride + g * kGroupValues;
       const float scale = group_scale(source);
-      int sum = 0;
+      std::int32_t* sums = out.code_sums + 2 * (t * groups + g);
+      sums[0] = sums[1] = 0;
       for (std::size_t k = 0; k < kGroupValues; ++k) {
         const std::int8_t code = quantize(source[k], scale);
         out.codes[t * cols + g * kGroupValues + k] = code;
-        sum += code;
+        sums[k / 16] += code;
       }
       out.scales[t * groups + g] = scale;
-      out.code_sums[t * groups + g] = sum;
-      out.value_sums[t * groups + g] = scale * static_cast<float>(sum);
+      out.value_sums[t * groups + g] = scale * static_cast<float>(sums[0] + sums[1]);
     }
   }
 }
 
 double dot_q(const PackedMatrix& w, std::size_t row, const QuantizedRows& x, std::size_t t) {
   double sum = 0;
-  for (std::size_t g = 0; g < w.groups(); ++g) {
-    const std::size_t group = t * w.groups() + g;
+  for (std::size_t k = 0; k < w.cols; k += 16) {  // columns that share scales and minimum
     std::int64_t products = 0;
     Weight weight{};
-    for (std::size_t k = g * kGroupValues; k < (g + 1) * kGroupValues; ++k) {
-      weight = block_weight(w, row, k);
-      products += weight.code * x.codes[t * w.cols + k];
+    for (std::size_t i = k; i < k + 16; ++i) {
+      weight = block_weight(w, row, i);
+      products += weight.code * x.codes[t * w.cols + i];
     }
-    sum += static_cast<double>(x.scales[group]) * weight.scale * static_cast<double>(products);
-    sum += static_cast<double>(x.value_sums[group]) * weight.min;
+    const double x_scale = x.scales[t * w.groups() + k / kGroupValues];
+    const double x_sum = x_scale * x.code_sums[(t * w.cols + k) / 16];
+    sum += x_scale * weight.scale * static_cast<double>(products) + x_sum * weight.min;
   }
   return sum;
 }
