@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Microbenchmarks of the kernels at SmolLM2-135M's shapes, on every level this CPU runs, one
-// thread. GOPS counts two operations a multiply-accumulate, GB/s the bytes of weights (or cache) a
-// call reads once. Each product is compared with the reference on one output before it is timed.
+// Microbenchmarks of the kernels at SmolLM2-135M's and Llama-3.2-1B's shapes, on every level this
+// CPU runs, one thread. GOPS counts two operations a multiply-accumulate, GB/s the bytes of weights
+// (or cache) a call reads once. Each product is compared with the reference on one output before it
+// is timed.
 //
 //   paring_kernels_bench --benchmark_filter='matmul_q/avx512/Q4_0/576x576'
 #include <benchmark/benchmark.h>
@@ -23,22 +24,33 @@ struct Shape {
   std::size_t rows;
   std::size_t cols;
 };
-constexpr Shape kShapes[] = {{576, 576}, {1536, 576}, {576, 1536}, {49152, 576}};
+constexpr Shape kShapes[] = {{576, 576},  {1536, 576},  {576, 1536},  {49152, 576},
+                             {512, 2048}, {2048, 2048}, {8192, 2048}, {2048, 8192}};
 constexpr std::size_t kTokens[] = {1, 4, 8, 64, 512};
-constexpr DType kTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                            DType::kQ5_1, DType::kF16,  DType::kBF16, DType::kF32};
 
+std::vector<DType> all_types() {
+  std::vector<DType> types(std::begin(kBlockTypes), std::end(kBlockTypes));
+  types.insert(types.end(), {DType::kF16, DType::kBF16, DType::kF32});
+  return types;
+}
+
+// Encoded rows of one panel.
+std::vector<std::byte> panel_rows(DType type, std::size_t cols) {
+  if (dtype_info(type).block_values > 1) return random_block_rows(type, kPanelRows, cols, 1);
+  const std::vector<float> values = random_floats(kPanelRows * cols, 1, 0.05F);
+  std::vector<std::byte> bytes(kPanelRows * dtype_row_bytes(type, cols).value());
+  quant::find_format(type)->encode(values.data(), nullptr, bytes.data(), values.size());
+  return bytes;
+}
+
+// The same 16 rows again and again.
 PackedMatrix make_matrix(DType type, const Shape& shape) {
   PackedMatrix matrix = allocate_packed(type, shape.rows, shape.cols).value();
-  const std::vector<float> panel = random_floats(kPanelRows * shape.cols, 1, 0.05F);
-  const std::size_t panel_bytes = kPanelRows * dtype_row_bytes(type, shape.cols).value();
-  std::vector<std::byte> bytes(panel_bytes * (shape.rows / kPanelRows));
-  for (std::size_t r = 0; r < kPanelRows; ++r) {
-    quant::find_format(type)->encode(panel.data() + r * shape.cols, nullptr,
-                                     bytes.data() + r * panel_bytes / kPanelRows, shape.cols);
-  }
-  for (std::size_t p = 1; p < matrix.panels(); ++p) {
-    std::memcpy(bytes.data() + p * panel_bytes, bytes.data(), panel_bytes);
+  const std::vector<std::byte> panel = panel_rows(type, shape.cols);
+  std::vector<std::byte> bytes;
+  bytes.reserve(panel.size() * matrix.panels());
+  for (std::size_t p = 0; p < matrix.panels(); ++p) {
+    bytes.insert(bytes.end(), panel.begin(), panel.end());
   }
   pack_panels(matrix, bytes.data(), {0, matrix.panels()});
   return matrix;
@@ -167,9 +179,10 @@ void bench_rows(benchmark::State& state, const KernelTable* table, const std::st
 
 void register_level(const KernelTable* table) {
   const std::string isa = table->isa;
-  for (DType type : kTypes) {
+  for (DType type : all_types()) {
     const bool is_block = dtype_info(type).block_values > 1;
     for (const Shape& shape : kShapes) {
+      if (shape.cols % dtype_info(type).block_values != 0) continue;
       for (std::size_t tokens : kTokens) {
         const std::string name = isa + "/" + dtype_name(type) + "/" + std::to_string(shape.rows) +
                                  "x" + std::to_string(shape.cols) + "/" + std::to_string(tokens);
@@ -203,8 +216,8 @@ void register_level(const KernelTable* table) {
 
 // Packing speed, bytes of source a second.
 void bench_pack(benchmark::State& state, DType type) {
-  constexpr std::size_t kRows = 49152;
-  constexpr std::size_t kCols = 576;
+  constexpr std::size_t kRows = 16384;
+  constexpr std::size_t kCols = 768;
   PackedMatrix matrix = allocate_packed(type, kRows, kCols).value();
   const std::vector<std::byte> source(kRows * dtype_row_bytes(type, kCols).value());
   pack_panels(matrix, source.data(), {0, matrix.panels()});  // touches the pages
@@ -222,7 +235,7 @@ void bench_pack(benchmark::State& state, DType type) {
 int main(int argc, char** argv) {
   using namespace paring;
   for (const kernels::KernelTable* table : kernels::fast_levels()) kernels::register_level(table);
-  for (DType type : kernels::kTypes) {
+  for (DType type : kernels::all_types()) {
     benchmark::RegisterBenchmark((std::string("pack/") + dtype_name(type)).c_str(),
                                  kernels::bench_pack, type);
   }

@@ -12,34 +12,20 @@
 #include "kernels/ops.h"
 #include "kernels/test_levels.h"
 #include "quant/format.h"
+#include "quant/super_block.h"
 
 namespace paring::kernels {
 namespace {
 
 constexpr DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
-constexpr DType kBlockTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                                 DType::kQ5_1};
 // Bound for a sum of n rounded f32 terms, relative to the sum of their magnitudes.
 constexpr double kEpsilon = 1.1920929e-7;
 
-// Random codes of all values; scales and minima of both signs around 2^-7.
 std::vector<std::byte> random_rows(DType type, std::size_t rows, std::size_t cols, unsigned seed) {
-  std::mt19937 random(seed);
-  const DTypeInfo& info = dtype_info(type);
+  if (dtype_info(type).block_values > 1) return random_block_rows(type, rows, cols, seed);
   std::vector<std::byte> bytes(rows * *dtype_row_bytes(type, cols));
-  if (info.block_values == 1) {
-    const std::vector<float> values = random_floats(rows * cols, seed, 0.05F);
-    quant::find_format(type)->encode(values.data(), nullptr, bytes.data(), values.size());
-    return bytes;
-  }
-  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random() & 0xff);
-  std::normal_distribution<float> normal(0.0F, 0.01F);
-  const bool has_min = type == DType::kQ4_1 || type == DType::kQ5_1;
-  for (std::size_t at = 0; at < bytes.size(); at += info.block_bytes) {
-    const std::uint16_t halves[2] = {quant::f32_to_f16(normal(random)),
-                                     quant::f32_to_f16(normal(random))};
-    std::memcpy(bytes.data() + at, halves, has_min ? 4 : 2);
-  }
+  const std::vector<float> values = random_floats(rows * cols, seed, 0.05F);
+  quant::find_format(type)->encode(values.data(), nullptr, bytes.data(), values.size());
   return bytes;
 }
 
@@ -88,7 +74,14 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{1, 32, 1},    {15, 64, 2},   {16, 96, 3},   {17, 32, 4},
                              {33, 160, 5},  {100, 96, 7},  {129, 64, 13}, {65, 2080, 3},
-                             {48, 576, 17}, {31, 1536, 9}, {16, 4128, 1}};
+                             {48, 576, 17}, {31, 1536, 9}, {16, 4128, 1}, {20, 8224, 2}};
+
+// The shapes of a type, whose rows are whole blocks.
+std::vector<Shape> shapes_of(DType type) {
+  std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+  for (Shape& shape : shapes) shape.cols = whole_blocks(type, shape.cols);
+  return shapes;
+}
 
 TEST(Kernels, PrintsTheLevelsThatRan) {
   std::size_t count = 0;
@@ -135,9 +128,19 @@ TEST(Kernels, QuantizeRowsEqualsTheReference) {
     const std::size_t groups = kTokens * kCols / kGroupValues;
     EXPECT_EQ(0, std::memcmp(ours.rows.codes, truth.rows.codes, kTokens * kCols));
     EXPECT_EQ(0, std::memcmp(ours.rows.scales, truth.rows.scales, groups * 4));
-    EXPECT_EQ(0, std::memcmp(ours.rows.code_sums, truth.rows.code_sums, groups * 4));
+    EXPECT_EQ(0, std::memcmp(ours.rows.code_sums, truth.rows.code_sums, groups * 8));
     EXPECT_EQ(0, std::memcmp(ours.rows.value_sums, truth.rows.value_sums, groups * 4));
   }
+  for (std::size_t half = 0; half < kTokens * kCols / 16; ++half) {
+    int sum = 0;
+    for (std::size_t i = 0; i < 16; ++i) sum += truth.rows.codes[half * 16 + i];
+    EXPECT_EQ(truth.rows.code_sums[half], sum);
+  }
+  const QuantizedRows last = truth.rows.from_row(kTokens - 1);
+  EXPECT_EQ(last.codes - truth.rows.codes, 2 * kCols);
+  EXPECT_EQ(last.scales - truth.rows.scales, 2 * kCols / 32);
+  EXPECT_EQ(last.code_sums - truth.rows.code_sums, 2 * kCols / 16);
+  EXPECT_EQ(last.value_sums - truth.rows.value_sums, 2 * kCols / 32);
   EXPECT_EQ(truth.rows.scales[1], 0.0F);
   EXPECT_EQ(truth.rows.codes[128], 127);
 }
@@ -159,7 +162,7 @@ std::vector<float> run_matmul_f(const KernelTable& table, const PackedMatrix& w,
 
 TEST(Kernels, MatmulQuantizedAgreesWithTheReferenceAndAcrossLevels) {
   for (DType type : kBlockTypes) {
-    for (const Shape& shape : kShapes) {
+    for (const Shape& shape : shapes_of(type)) {
       SCOPED_TRACE(testing::Message() << dtype_name(type) << " " << shape.rows << "x" << shape.cols
                                       << " tokens " << shape.tokens);
       const PackedMatrix w = random_matrix(type, shape.rows, shape.cols, 3);
@@ -182,19 +185,21 @@ TEST(Kernels, MatmulQuantizedHoldsTheLargestCodes) {
   for (DType type : kBlockTypes) {
     for (int pattern : {0x00, 0x7f, 0x80, 0xff}) {
       SCOPED_TRACE(testing::Message() << dtype_name(type) << " pattern " << pattern);
-      std::vector<std::byte> bytes = random_rows(type, 16, 64, 5);
-      const DTypeInfo& info = dtype_info(type);
-      const std::size_t head = type == DType::kQ4_1 || type == DType::kQ5_1 ? 4 : 2;
-      for (std::size_t at = 0; at < bytes.size(); at += info.block_bytes) {
-        std::memset(bytes.data() + at + head, pattern, info.block_bytes - head);
-      }
-      const PackedMatrix w = pack(type, bytes.data(), 16, 64).value();
+      std::mt19937 random(5);
+      const std::size_t cols = whole_blocks(type, 64);
+      std::vector<std::byte> bytes(16 * *dtype_row_bytes(type, cols),
+                                   static_cast<std::byte>(pattern));
+      randomize_halves(type, bytes, random);
+      const PackedMatrix w = pack(type, bytes.data(), 16, cols).value();
       for (float sign : {1.0F, -1.0F}) {
-        const std::vector<float> x(64 * 2, sign);
-        const std::vector<float> truth = run_matmul_q(reference_kernels(), w, x, 2);
-        for (const KernelTable* table : fast_levels()) {
-          SCOPED_TRACE(table->isa);
-          expect_close(w, x, 2, run_matmul_q(*table, w, x, 2), truth, 4);
+        // As stored and unpacked.
+        for (std::size_t tokens : {2, 7}) {
+          const std::vector<float> x(cols * tokens, sign);
+          const std::vector<float> truth = run_matmul_q(reference_kernels(), w, x, tokens);
+          for (const KernelTable* table : fast_levels()) {
+            SCOPED_TRACE(table->isa);
+            expect_close(w, x, tokens, run_matmul_q(*table, w, x, tokens), truth, 4);
+          }
         }
       }
     }
@@ -205,7 +210,7 @@ TEST(Kernels, MatmulFloatAgreesWithTheReferenceAndAcrossLevels) {
   std::vector<DType> types(std::begin(kFloatTypes), std::end(kFloatTypes));
   types.insert(types.end(), std::begin(kBlockTypes), std::end(kBlockTypes));
   for (DType type : types) {
-    std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+    std::vector<Shape> shapes = shapes_of(type);
     if (dtype_info(type).block_values == 1) shapes.insert(shapes.end(), {{17, 1, 2}, {40, 37, 14}});
     for (const Shape& shape : shapes) {
       SCOPED_TRACE(testing::Message() << dtype_name(type) << " " << shape.rows << "x" << shape.cols
@@ -220,6 +225,26 @@ TEST(Kernels, MatmulFloatAgreesWithTheReferenceAndAcrossLevels) {
         expect_close(w, x, shape.tokens, y, truth, static_cast<double>(shape.cols));
         if (first.empty()) first = y;
         EXPECT_TRUE(same_bits(first, y));
+      }
+    }
+  }
+}
+
+// The reference takes panels apart by a code of its own: it must find what the format decodes.
+TEST(Kernels, ReferenceDecodesEveryTypeExactly) {
+  for (DType type : kBlockTypes) {
+    const std::size_t cols = whole_blocks(type, 64);
+    const std::size_t rows = 18;
+    const auto bytes = random_rows(type, rows, cols, 15);
+    const PackedMatrix w = pack(type, bytes.data(), rows, cols).value();
+    std::vector<float> x(cols * cols, 0.0F);  // token k asks for column k
+    for (std::size_t k = 0; k < cols; ++k) x[k * cols + k] = 1.0F;
+    const std::vector<float> y = run_matmul_f(reference_kernels(), w, x, cols);
+    std::vector<float> row(cols);
+    for (std::size_t n = 0; n < rows; ++n) {
+      quant::find_format(type)->decode(bytes.data() + n * (bytes.size() / rows), row.data(), cols);
+      for (std::size_t k = 0; k < cols; ++k) {
+        ASSERT_EQ(y[k * rows + n], row[k]) << dtype_name(type) << " row " << n << " column " << k;
       }
     }
   }
@@ -262,9 +287,71 @@ TEST(Kernels, MatmulFollowsTheContractedSummationOrder) {
   }
 }
 
+// One row of a type with super-blocks times one token, from the parts that quant/ takes apart.
+float super_dot(const quant::SuperLayout& layout, const std::byte* row, const QuantizedRows& x) {
+  float acc = 0;
+  quant::SuperBlock parts{};
+  for (std::size_t g = 0; g < x.cols / 32; ++g) {
+    if (g % 8 == 0) layout.take_apart(row + g / 8 * layout.bytes, parts);
+    const float scale = quant::f16_to_f32(parts.scale);
+    const float min = quant::f16_to_f32(parts.min_scale);
+    const std::size_t halves = 32 / layout.sub_values;
+    float t = 0;
+    float t_min = 0;
+    for (std::size_t h = 0; h < halves; ++h) {
+      int products = 0;
+      for (std::size_t i = 0; i < layout.sub_values; ++i) {
+        const std::size_t k = h * layout.sub_values + i;
+        const int code = parts.codes[g % 8 * 32 + k];
+        products += (layout.is_codebook ? quant::kIq4Values[code] : code) * x.codes[g * 32 + k];
+      }
+      const std::size_t sub = g % 8 * halves + h;
+      const float w_scale = scale * static_cast<float>(parts.sub_scales[sub]);
+      const float w_min = 0 - min * static_cast<float>(parts.sub_mins[sub]);
+      const auto sum = static_cast<float>(products);
+      if (halves == 1) {
+        acc = std::fma(x.scales[g] * w_scale, sum, acc);
+        if (layout.sub_min_highest > 0) acc = std::fma(w_min, x.value_sums[g], acc);
+      } else {
+        t = h == 0 ? w_scale * sum : std::fma(w_scale, sum, t);
+        t_min = h == 0 ? w_min : t_min;
+        if (h == 1 && layout.sub_min_highest > 0) {
+          t = std::fma(t_min, static_cast<float>(x.code_sums[2 * g]), t);
+          t = std::fma(w_min, static_cast<float>(x.code_sums[2 * g + 1]), t);
+        }
+      }
+    }
+    if (halves == 2) acc = std::fma(x.scales[g], t, acc);
+  }
+  return acc;
+}
+
+TEST(Kernels, SuperBlocksFollowTheContractedSummationOrder) {
+  constexpr std::size_t kCols = 768;
+  constexpr std::size_t kRows = 16;
+  for (DType type : kBlockTypes) {
+    const quant::SuperLayout* layout = quant::find_super_layout(type);
+    if (layout == nullptr) continue;
+    const auto bytes = random_rows(type, kRows, kCols, 16);
+    const PackedMatrix w = pack(type, bytes.data(), kRows, kCols).value();
+    for (std::size_t tokens : {1, 9}) {
+      const std::vector<float> x = random_floats(tokens * kCols, 17);
+      for (const KernelTable* table : fast_levels()) {
+        const std::vector<float> y = run_matmul_q(*table, w, x, tokens);
+        const Quantized quantized = quantize(*table, x, tokens, kCols);
+        for (std::size_t i = 0; i < tokens * kRows; ++i) {
+          const std::byte* row = bytes.data() + i % kRows * (bytes.size() / kRows);
+          ASSERT_EQ(y[i], super_dot(*layout, row, quantized.rows.from_row(i / kRows)))
+              << table->isa << " " << dtype_name(type) << " tokens " << tokens << " output " << i;
+        }
+      }
+    }
+  }
+}
+
 // A token alone, in a batch of any size, and any split of the panels: the same bits.
 void expect_batch_invariant(const KernelTable& table, const PackedMatrix& w, bool is_quantized) {
-  constexpr std::size_t kTokens = 33;
+  constexpr std::size_t kTokens = 80;  // more than a block of tiles
   const std::vector<float> x = random_floats(kTokens * w.cols, 10);
   const auto run = [&](std::size_t tokens) {
     const std::vector<float> part(x.begin(), x.begin() + tokens * w.cols);
@@ -278,7 +365,7 @@ void expect_batch_invariant(const KernelTable& table, const PackedMatrix& w, boo
         is_quantized ? run_matmul_q(table, w, one, 1) : run_matmul_f(table, w, one, 1);
     alone.insert(alone.end(), y.begin(), y.end());
   }
-  for (std::size_t tokens = 1; tokens <= kTokens; ++tokens) {
+  for (std::size_t tokens = 1; tokens <= kTokens; tokens += tokens < 27 ? 1 : 9) {
     const std::vector<float> expected(alone.begin(), alone.begin() + tokens * w.rows);
     ASSERT_TRUE(same_bits(run(tokens), expected)) << "tokens " << tokens;
   }
@@ -300,7 +387,8 @@ void expect_batch_invariant(const KernelTable& table, const PackedMatrix& w, boo
 TEST(Kernels, MatmulIsBatchInvariant) {
   for (const KernelTable* table : fast_levels()) {
     for (DType type : kBlockTypes) {
-      for (std::size_t cols : {192, 2144}) {
+      for (std::size_t width : {192, 2144}) {
+        const std::size_t cols = whole_blocks(type, width);
         SCOPED_TRACE(testing::Message() << table->isa << " " << dtype_name(type) << " " << cols);
         const PackedMatrix w = random_matrix(type, 167, cols, 11);
         expect_batch_invariant(*table, w, true);

@@ -144,7 +144,7 @@ std::size_t plane_bytes(std::size_t columns, int bits) {
 void pack_block(const BlockLayout& layout, const std::byte* block, const Planes& planes,
                 std::size_t b, std::size_t r) {
   std::uint8_t codes[kBlockValuesMax];
-  layout.codes.read(block, codes);
+  read_codes(layout, block, codes);
   std::byte* low = planes.codes + plane_bytes(b * layout.values, layout.low_bits);
   if (layout.low_bits == 8) put_codes<8>(codes, layout.values, 0, r, low);
   if (layout.low_bits == 4) put_codes<4>(codes, layout.values, 0, r, low);
@@ -170,7 +170,8 @@ void unpack_block(const BlockLayout& layout, const Planes& planes, std::size_t b
   const std::byte* high = planes.high + plane_bytes(b * layout.values, layout.high_bits);
   if (layout.high_bits == 1) get_bits(high, layout.values, layout.low_bits, r, codes);
   if (layout.high_bits == 2) get_codes<2>(high, layout.values, layout.low_bits, r, codes);
-  layout.codes.write(codes, block);
+  std::memset(block, 0, layout.bytes);
+  write_codes(layout, codes, block);
   const std::size_t entry = (b * kPanelRows + r) * 2;
   store(block + layout.scale, load<std::uint16_t>(planes.scales + entry));
   if (layout.min >= 0) store(block + layout.min, load<std::uint16_t>(planes.mins + entry));
@@ -184,7 +185,7 @@ void zero_block(const BlockLayout& layout, std::byte* block) {
   std::uint8_t codes[kBlockValuesMax];
   std::memset(codes, layout.zero, sizeof(codes));
   std::memset(block, 0, layout.bytes);
-  layout.codes.write(codes, block);
+  write_codes(layout, codes, block);
 }
 
 std::size_t rows_in_panel(const PackedMatrix& matrix, std::size_t panel) {
