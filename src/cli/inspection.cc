@@ -62,8 +62,6 @@ Result<void> add_model(const io::ModelFile& file, const measure::RunShape& shape
     found.unsupported = spec.error().message;
     return {};
   }
-  // As Model::load() decides it.
-  spec->tied_head = file.find("output.weight") == nullptr;
   found.shape = shape;
   found.shape.context_tokens = std::min(shape.context_tokens, spec->context_max);
   found.memory = measure::run_memory(*spec, engine::packed_weight_bytes(file), found.shape);
@@ -99,8 +97,8 @@ Json spec_json(const model::BlockSpec& spec) {
           {"vocabulary", spec.vocabulary},
           {"context_max", spec.context_max},
           {"norm_epsilon", spec.norm_epsilon},
-          {"rope_base", spec.rope_base},
-          {"rope_width", spec.rope_width},
+          {"rope_base", spec.ropes[0].base},
+          {"rope_width", spec.ropes[0].width},
           {"tied_head", spec.tied_head}};
 }
 
@@ -118,8 +116,9 @@ void add_spec_facts(const Inspection& found, Facts& facts) {
   const model::BlockSpec& spec = *found.spec;
   facts.add("layers", fmt::format("{} of width {}, feed-forward {}", spec.layers, spec.width,
                                   spec.ffn_width));
-  facts.add("attention", fmt::format("{} heads of {} over {} key/value heads, rotary base {:g}",
-                                     spec.heads, spec.head_width, spec.kv_heads, spec.rope_base));
+  facts.add("attention",
+            fmt::format("{} heads of {} over {} key/value heads, rotary base {:g}", spec.heads,
+                        spec.head_width, spec.kv_heads, spec.ropes[0].base));
   facts.add("context", fmt::format("{} tokens", group_digits(spec.context_max)));
   facts.add("head", spec.tied_head ? "tied to the embedding" : "a matrix of its own");
   facts.gap();

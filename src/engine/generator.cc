@@ -79,7 +79,9 @@ Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, 
   std::unique_ptr<Generator> generator(new Generator(loaded, options));
   const model::BlockSpec& spec = loaded.model->spec();
   const std::size_t chunk = std::min(kPrefillChunkTokens, options.context_tokens);
-  PARING_TRY(generator->forward_, model::Forward::create(spec, chunk, executor));
+  PARING_TRY(generator->forward_,
+             model::Forward::create(
+                 spec, {.tokens_max = chunk, .context_tokens = options.context_tokens}, executor));
   PARING_TRY(model::KvPool pool,
              model::KvPool::create(spec, options.kv_type, options.context_tokens));
   generator->pool_ = std::make_unique<model::KvPool>(std::move(pool));

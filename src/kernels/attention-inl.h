@@ -133,21 +133,47 @@ PARING_INLINE void decode_page(const AttentionArgs& args, const std::byte* page,
 // Vectors of 16 in a tile of kRows queries: as wide as the 32 tokens of a page allow.
 constexpr int kAttentionColumns = tile_columns(kFloatTileRows);
 
-// Tokens of the page that a query sees.
-PARING_INLINE std::size_t visible_in_page(std::size_t visible, std::size_t first) {
-  if (visible <= first) return 0;
-  return visible - first < kPageTokens ? visible - first : kPageTokens;
+// Slots before `position` of the page whose first position is `first`.
+PARING_INLINE std::size_t slots_before(std::size_t position, std::size_t first) {
+  if (position <= first) return 0;
+  return position - first < kPageTokens ? position - first : kPageTokens;
+}
+
+// First position that a query sees whose last one is visible - 1.
+PARING_INLINE std::size_t window_begin(const AttentionArgs& args, std::size_t visible) {
+  return args.window != 0 && visible > args.window ? visible - args.window : 0;
+}
+
+// Slots [begin, end) of a page that a query sees.
+struct Slots {
+  std::size_t begin;
+  std::size_t end;
+};
+
+PARING_INLINE Slots slots_of(const AttentionArgs& args, std::size_t row, std::size_t first) {
+  const std::size_t visible = args.visible[row];
+  return {slots_before(window_begin(args, visible), first), slots_before(visible, first)};
+}
+
+// The scores of 16 slots from `offset` on: scaled, capped, and -inf where the query sees nothing.
+PARING_INLINE F32x16 masked_scores(const AttentionArgs& args, const float* products, Slots slots,
+                                   std::size_t offset) {
+  const F32x16 lowest = broadcast(-__builtin_inff());
+  F32x16 scores = mul(load(products + offset), broadcast(args.scale));
+  if (args.soft_cap > 0) scores = capped(scores, broadcast(args.soft_cap));
+  const std::size_t end = slots.end < offset ? 0 : slots.end - offset;
+  scores = select_first(end < kLanes ? end : kLanes, scores, lowest);
+  if (slots.begin <= offset) return scores;
+  const std::size_t begin = slots.begin - offset;
+  return select_first(begin < kLanes ? begin : kLanes, lowest, scores);
 }
 
 // Turns a row of raw dot products into probabilities and updates the row's maximum and total.
 PARING_INLINE void soften(const AttentionArgs& args, const AttentionScratch& scratch,
-                          std::size_t row, std::size_t count) {
+                          std::size_t row, Slots slots) {
   float* weights = scratch.weights + row * kPageTokens;
-  const F32x16 scale = broadcast(args.scale);
-  const F32x16 lowest = broadcast(-__builtin_inff());
-  const std::size_t count_a = count < kLanes ? count : kLanes;
-  const F32x16 a = select_first(count_a, mul(load(weights), scale), lowest);
-  const F32x16 b = select_first(count - count_a, mul(load(weights + kLanes), scale), lowest);
+  const F32x16 a = masked_scores(args, weights, slots, 0);
+  const F32x16 b = masked_scores(args, weights, slots, kLanes);
   const float before = scratch.largest[row];
   const float page_largest = reduce_max(max(a, b));
   const float largest = page_largest > before ? page_largest : before;
@@ -220,16 +246,16 @@ PARING_INLINE void attend_page(const AttentionArgs& args, const AttentionScratch
                                std::size_t count) {
   for (std::size_t row = 0; row < args.queries;) {
     const std::size_t rows = next_tile(args.queries - row, kFloatTileRows);
-    std::size_t seen = 0;
+    std::size_t seen = 0;  // end of what any of these rows sees
     for (std::size_t r = row; r < row + rows; ++r) {
-      const std::size_t n = visible_in_page(args.visible[r], first);
-      seen = n > seen ? n : seen;
+      const Slots slots = slots_of(args, r, first);
+      if (slots.begin < slots.end && slots.end > seen) seen = slots.end;
     }
     if (seen > 0) {
       with_count<kFloatTileRows>(rows, [&]<int kRows>() {
         score_rows<kRows>(args, scratch, keys, row);
         for (std::size_t r = row; r < row + kRows; ++r) {
-          soften(args, scratch, r, visible_in_page(args.visible[r], first));
+          soften(args, scratch, r, slots_of(args, r, first));
         }
         mix_rows<kRows>(args, scratch, values, row, seen < count ? seen : count);
       });
@@ -242,8 +268,11 @@ inline void attention(const AttentionArgs& args) noexcept {
   const AttentionScratch scratch = place_scratch(args);
   const std::size_t width = args.head_width;
   std::size_t visible_max = 0;
+  std::size_t begin_min = static_cast<std::size_t>(-1);
   for (std::size_t row = 0; row < args.queries; ++row) {
     visible_max = args.visible[row] > visible_max ? args.visible[row] : visible_max;
+    const std::size_t begin = window_begin(args, args.visible[row]);
+    begin_min = begin < begin_min ? begin : begin_min;
     for (std::size_t d = 0; d < width; d += kLanes) {
       store(scratch.q + row * width + d, load(args.q[row] + d));
       store(scratch.sums + row * width + d, zero());
@@ -252,9 +281,10 @@ inline void attention(const AttentionArgs& args) noexcept {
     scratch.largest[row] = -3e38F;
     scratch.total[row] = 0;
   }
-  for (std::size_t first = 0; first < visible_max; first += kPageTokens) {
-    const std::byte* page = args.pages[first / kPageTokens];
-    const std::size_t count = visible_in_page(visible_max, first);
+  for (std::size_t first = begin_min / kPageTokens * kPageTokens; first < visible_max;
+       first += kPageTokens) {
+    const std::byte* page = args.pages[first / kPageTokens - args.first_page];
+    const std::size_t count = slots_before(visible_max, first);
     const float* keys = scratch.keys;
     const float* values = scratch.values;
     if (args.type == KvType::kF32) {

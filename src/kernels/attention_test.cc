@@ -41,10 +41,16 @@ Cache fill_cache(const KernelTable& table, KvType type, std::size_t width, std::
   return cache;
 }
 
-// Queries begin..end-1 of q[][width]; the results lie one after the other.
+struct Shape {
+  std::size_t window = 0;
+  float soft_cap = 0;
+};
+
+// Queries begin..end-1 of q[][width]; the results lie one after the other. With a window, pages
+// that none of these queries sees are not given.
 std::vector<float> attend(const KernelTable& table, const Cache& cache, const std::vector<float>& q,
                           const std::vector<std::size_t>& visible, std::size_t begin,
-                          std::size_t end) {
+                          std::size_t end, const Shape& shape = {}) {
   const std::size_t count = end - begin;
   std::vector<float> out(count * cache.width, NAN);
   std::vector<const float*> q_rows;
@@ -56,9 +62,22 @@ std::vector<float> attend(const KernelTable& table, const Cache& cache, const st
   AlignedBuffer scratch =
       AlignedBuffer::create(attention_scratch_bytes(count, cache.width)).value();
   std::memset(scratch.data(), 0xff, scratch.bytes());
-  table.attention({cache.type, cache.width, count, q_rows.data(), out_rows.data(),
-                   visible.data() + begin, cache.pages.data(),
-                   1.0F / std::sqrt(static_cast<float>(cache.width)), scratch.data()});
+  std::size_t oldest = *std::min_element(visible.begin() + static_cast<std::ptrdiff_t>(begin),
+                                         visible.begin() + static_cast<std::ptrdiff_t>(end));
+  oldest = shape.window != 0 && oldest > shape.window ? oldest - shape.window : 0;
+  const std::size_t first_page = oldest / kPageTokens;
+  table.attention({.type = cache.type,
+                   .head_width = cache.width,
+                   .queries = count,
+                   .q = q_rows.data(),
+                   .out = out_rows.data(),
+                   .visible = visible.data() + begin,
+                   .window = shape.window,
+                   .pages = cache.pages.data() + std::min(first_page, cache.pages.size()),
+                   .first_page = first_page,
+                   .scale = 1.0F / std::sqrt(static_cast<float>(cache.width)),
+                   .soft_cap = shape.soft_cap,
+                   .scratch = scratch.data()});
   return out;
 }
 
@@ -135,6 +154,69 @@ TEST(Attention, AQueryDoesNotDependOnItsCompany) {
         EXPECT_TRUE(same_bits(alone, together)) << "calls of " << step;
       }
     }
+  }
+}
+
+constexpr Shape kShapes[] = {{1, 0}, {7, 0}, {32, 0}, {33, 5}, {64, 0}, {500, 2}, {0, 3}};
+
+TEST(Attention, WindowsAndCapsAgreeWithTheReferenceAndAcrossLevels) {
+  for (KvType type : kKvTypes) {
+    for (const Shape& shape : kShapes) {
+      const Case c{64, 200, 50};
+      const Cache cache = fill_cache(reference_kernels(), type, c.width, c.tokens);
+      const std::vector<float> q = random_floats(c.queries * c.width, 28, 2.0F);
+      const std::vector<std::size_t> visible = some_visible(c);
+      const auto truth = attend(reference_kernels(), cache, q, visible, 0, c.queries, shape);
+      const auto open = attend(reference_kernels(), cache, q, visible, 0, c.queries);
+      EXPECT_EQ(truth == open, shape.window >= c.tokens && shape.soft_cap == 0);
+      std::vector<float> first;
+      for (const KernelTable* table : fast_levels()) {
+        SCOPED_TRACE(testing::Message() << table->isa << " type " << static_cast<int>(type)
+                                        << " window " << shape.window << " cap " << shape.soft_cap);
+        const auto out = attend(*table, cache, q, visible, 0, c.queries, shape);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+          ASSERT_NEAR(out[i], truth[i], 2e-5) << "query " << i / c.width;
+        }
+        if (first.empty()) first = out;
+        EXPECT_TRUE(same_bits(first, out));
+      }
+    }
+  }
+}
+
+TEST(Attention, WithAWindowTooAQueryDoesNotDependOnItsCompany) {
+  for (const Shape& shape : kShapes) {
+    const Case c{64, 150, 40};
+    const std::vector<float> q = random_floats(c.queries * c.width, 29, 2.0F);
+    const std::vector<std::size_t> visible = some_visible(c);
+    for (const KernelTable* table : fast_levels()) {
+      SCOPED_TRACE(testing::Message() << table->isa << " window " << shape.window);
+      const Cache cache = fill_cache(*table, KvType::kQ8, c.width, c.tokens);
+      std::vector<float> alone;
+      for (std::size_t i = 0; i < c.queries; ++i) {
+        const auto row = attend(*table, cache, q, visible, i, i + 1, shape);
+        alone.insert(alone.end(), row.begin(), row.end());
+      }
+      EXPECT_TRUE(same_bits(alone, attend(*table, cache, q, visible, 0, c.queries, shape)));
+    }
+  }
+}
+
+// What left the window must not show, whatever it holds now.
+TEST(Attention, TokensBeforeTheWindowDoNotShow) {
+  const std::vector<float> q = random_floats(64, 30);
+  for (const KernelTable* table : fast_levels()) {
+    Cache cache = fill_cache(*table, KvType::kF32, 64, 100);
+    const auto want = attend(*table, cache, q, {100}, 0, 1, {40, 0});
+    // Positions before 60, in keys [D][32] and values [32][D] of pages 0 and 1.
+    const std::size_t page_bytes = kv_page_bytes(KvType::kF32, 64);
+    std::memset(cache.memory.data(), 0x55, page_bytes);
+    auto* values = reinterpret_cast<float*>(cache.memory.data() + page_bytes);
+    for (std::size_t slot = 0; slot < 28; ++slot) {
+      for (std::size_t d = 0; d < 64; ++d) values[d * kPageTokens + slot] = 1e3F;
+      for (std::size_t d = 0; d < 64; ++d) values[(kPageTokens + slot) * 64 + d] = -1e3F;
+    }
+    EXPECT_TRUE(same_bits(want, attend(*table, cache, q, {100}, 0, 1, {40, 0}))) << table->isa;
   }
 }
 

@@ -77,11 +77,16 @@ struct AttentionArgs {
   std::size_t queries;     // rows of q that attend, all query heads of the group together
   const float* const* q;   // [queries] pointers to D floats, rope applied
   float* const* out;       // [queries] pointers to D floats
-  const std::size_t*
-      visible;  // [queries] number of cached tokens row i sees: positions 0..visible-1
-  const std::byte* const* pages;  // pages of this (layer, KV head), enough for max(visible)
-  float scale;                    // 1/sqrt(D)
-  std::byte* scratch;             // attention_scratch_bytes(queries, D), 64-byte aligned
+  // [queries] end of what row i sees: positions [max(0, visible - window), visible).
+  const std::size_t* visible;
+  std::size_t window;  // 0: all positions before `visible`
+  // Pages of this (layer, KV head) from page `first_page` on, enough for max(visible); no row sees
+  // a position of an earlier page.
+  const std::byte* const* pages;
+  std::size_t first_page;
+  float scale;         // of a dot product, mostly 1/sqrt(D)
+  float soft_cap;      // c > 0: scaled dot products s become c tanh(s / c); 0: they stay
+  std::byte* scratch;  // attention_scratch_bytes(queries, D), 64-byte aligned
 };
 
 struct KernelTable {
@@ -107,6 +112,11 @@ struct KernelTable {
   void (*add)(float* x, const float* y, std::size_t count) noexcept;
   // y[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)).
   void (*silu_mul)(const float* gate, const float* up, float* y, std::size_t count) noexcept;
+  // y[i] = gelu(gate[i]) * up[i] with gelu's tanh approximation (arXiv:1606.08415, sec. 2):
+  // gelu(v) = v / 2 (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3))).
+  void (*gelu_mul)(const float* gate, const float* up, float* y, std::size_t count) noexcept;
+  // x[i] = cap * tanh(x[i] / cap), to within 2e-7 * cap. REQUIRES: cap > 0.
+  void (*soft_cap)(float* x, std::size_t count, float cap) noexcept;
 
   void (*kv_write)(const KvWriteArgs& args) noexcept;
   // Online softmax over tiles of one page; a row's result does not depend on the other rows.

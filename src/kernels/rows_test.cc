@@ -107,6 +107,87 @@ TEST(Rows, SiluAgreesOverTheWholeRange) {
   }
 }
 
+TEST(Rows, GeluAgreesOverTheWholeRange) {
+  std::vector<float> gate;
+  for (float v = -20.0F; v <= 20.0F; v += 0.0037F) gate.push_back(v);
+  for (float v : {0.0F, -0.0F, 1e-30F, -1e-30F, 1e10F, -1e10F, kInfinity}) gate.push_back(v);
+  const std::vector<float> up(gate.size(), 1.0F);
+  std::vector<float> truth(gate.size());
+  reference_kernels().gelu_mul(gate.data(), up.data(), truth.data(), gate.size());
+  EXPECT_FLOAT_EQ(truth[gate.size() - 7], 0.0F);
+  std::vector<float> first;
+  for (const KernelTable* table : fast_levels()) {
+    SCOPED_TRACE(table->isa);
+    std::vector<float> y(gate.size());
+    table->gelu_mul(gate.data(), up.data(), y.data(), gate.size());
+    for (std::size_t i = 0; i < gate.size(); ++i) {
+      SCOPED_TRACE(gate[i]);
+      if (std::isinf(truth[i])) {
+        ASSERT_EQ(y[i], truth[i]);
+      } else {
+        // exp(2 u) for a u of some tens carries the rounding of u: up to 1e-5 of a tiny result.
+        ASSERT_NEAR(y[i], truth[i], 6e-7 * std::fabs(truth[i]) + 1e-7);
+      }
+    }
+    if (first.empty()) first = y;
+    EXPECT_TRUE(same_bits(first, y));
+  }
+  for (std::size_t width : kWidths) {
+    const std::vector<float> g = random_floats(width, 15, 2.0F);
+    const std::vector<float> u = random_floats(width, 16);
+    std::vector<float> expected(width);
+    reference_kernels().gelu_mul(g.data(), u.data(), expected.data(), width);
+    for (const KernelTable* table : fast_levels()) {
+      std::vector<float> y(width + 1, 7.0F);
+      table->gelu_mul(g.data(), u.data(), y.data(), width);
+      for (std::size_t i = 0; i < width; ++i) ASSERT_NEAR(y[i], expected[i], 1e-6) << table->isa;
+      EXPECT_EQ(y[width], 7.0F) << "wrote past the end";
+    }
+  }
+}
+
+// The known value: gelu(1) = 0.8412 with the tanh approximation (0.8413 with the error function).
+TEST(Rows, GeluIsTheTanhApproximation) {
+  const float gate[] = {1.0F, -1.0F, 2.0F};
+  const float up[] = {1.0F, 1.0F, 1.0F};
+  float y[3];
+  reference_kernels().gelu_mul(gate, up, y, 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const double v = static_cast<double>(gate[i]);
+    const double u = std::sqrt(2.0 / 3.14159265358979) * (v + 0.044715 * v * v * v);
+    EXPECT_NEAR(y[i], 0.5 * v * (1 + std::tanh(u)), 1e-7);
+  }
+}
+
+TEST(Rows, SoftCapAgreesAndStaysInside) {
+  for (const float cap : {0.5F, 30.0F, 50.0F}) {
+    for (const std::size_t width : kWidths) {
+      std::vector<float> x = random_floats(width + 1, 17, cap);
+      if (width > 7) {
+        x[3] = kInfinity;
+        x[4] = -kInfinity;
+        x[5] = 3e38F;
+        x[6] = 0.0F;
+      }
+      std::vector<float> truth = x;
+      reference_kernels().soft_cap(truth.data(), width, cap);
+      std::vector<float> first;
+      for (const KernelTable* table : fast_levels()) {
+        SCOPED_TRACE(testing::Message() << table->isa << " width " << width << " cap " << cap);
+        std::vector<float> y = x;
+        table->soft_cap(y.data(), width, cap);
+        for (std::size_t i = 0; i < width; ++i) {
+          ASSERT_NEAR(y[i], truth[i], 2e-7F * cap) << x[i];
+          ASSERT_LE(std::fabs(y[i]), cap);
+        }
+        EXPECT_EQ(y[width], x[width]) << "wrote past the end";
+        if (first.empty()) first = y;
+        EXPECT_TRUE(same_bits(first, y));
+      }
+    }
+  }
+}
+
 TEST(Rows, NanReachesTheResult) {
   for (const KernelTable* table : fast_levels()) {
     std::vector<float> gate(20, 1.0F);
@@ -114,6 +195,11 @@ TEST(Rows, NanReachesTheResult) {
     const std::vector<float> up(20, 1.0F);
     std::vector<float> y(20);
     table->silu_mul(gate.data(), up.data(), y.data(), 20);
+    EXPECT_TRUE(std::isnan(y[3])) << table->isa;
+    table->gelu_mul(gate.data(), up.data(), y.data(), 20);
+    EXPECT_TRUE(std::isnan(y[3])) << table->isa;
+    y[3] = NAN;
+    table->soft_cap(y.data(), 20, 30.0F);
     EXPECT_TRUE(std::isnan(y[3])) << table->isa;
     EXPECT_TRUE(std::isnan(table->log_sum_exp(gate.data(), 20))) << table->isa;
   }

@@ -71,7 +71,9 @@ class Runner {
     const std::size_t longest = std::max(
         {options.prefill_tokens, options.depth_tokens + options.decode_tokens, std::size_t{1}});
     const std::size_t chunk = std::min(engine::kPrefillChunkTokens, longest);
-    PARING_TRY(runner->forward_, model::Forward::create(view.spec(), chunk, executor));
+    PARING_TRY(runner->forward_,
+               model::Forward::create(view.spec(), {.tokens_max = chunk, .context_tokens = longest},
+                                      executor));
     PARING_TRY(model::KvPool pool,
                model::KvPool::create(view.spec(), options.kv_type, longest + kWarmUpSteps));
     runner->pool_ = std::make_unique<model::KvPool>(std::move(pool));

@@ -138,7 +138,9 @@ Result<std::unique_ptr<Evaluator>> Evaluator::create(const model::BlockSpec& spe
                                                      std::size_t context_max, Executor& executor) {
   const std::size_t tokens = std::max(context_max, kEvalTokensMax);
   std::unique_ptr<Evaluator> evaluator(new Evaluator(spec, tokens));
-  PARING_TRY(evaluator->forward_, Forward::create(spec, tokens, executor));
+  PARING_TRY(
+      evaluator->forward_,
+      Forward::create(spec, {.tokens_max = tokens, .context_tokens = context_max}, executor));
   PARING_TRY(evaluator->base_logits_,
              AlignedBuffer::create(model::kLogitRowsMax * spec.vocabulary * sizeof(float)));
   return evaluator;

@@ -15,7 +15,8 @@ struct HfMapping;  // hf_mapping.h
 
 struct Architecture {
   const char* name;  // general.architecture
-  // Reads and checks every hyper-parameter; errors name the key and the value.
+  // Reads and checks every hyper-parameter; errors name the key and the value. What only tensors
+  // tell (vocabulary, tied head, rotary divisors) is left open: read_block_spec() fills it in.
   Result<BlockSpec> (*read)(const io::Metadata& metadata);
   // How folders in Hugging Face layout are read as this architecture; null: not known.
   const HfMapping* hf = nullptr;
@@ -33,9 +34,5 @@ inline constexpr std::uint64_t kWidthMax = std::uint64_t{1} << 20;
 inline constexpr std::uint64_t kHeadsMax = std::uint64_t{1} << 14;
 inline constexpr std::uint64_t kVocabularyMax = std::uint64_t{1} << 24;
 inline constexpr std::uint64_t kContextMax = std::uint64_t{1} << 27;
-
-// Reads metadata key as an integer in [1, limit].
-Result<std::size_t> read_size(const io::Metadata& metadata, const std::string& key,
-                              std::uint64_t limit);
 
 }  // namespace paring::model

@@ -4,16 +4,58 @@
 // thread-compatible.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace paring::model {
 
 // How rotary position embedding pairs the values of a head (arXiv:2104.09864, sec. 3.4).
 enum class RopePairing : std::uint8_t {
   kAdjacent,  // (0,1), (2,3), ...: GGUF's llama layout
-  kHalves,    // (0, D/2), (1, D/2+1), ...: Hugging Face's layout, GGUF's Qwen and Gemma
+  kHalves,    // (0, D/2), (1, D/2+1), ...: Hugging Face's layout, GGUF's Qwen, Gemma and Phi
+};
+
+// How the angles of rotary embedding are stretched to contexts beyond those of the first training.
+enum class RopeScaling : std::uint8_t {
+  kNone,
+  kLinear,    // position / factor (arXiv:2306.15595)
+  kYarn,      // per pair between position and position / factor (arXiv:2309.00071, sec. 3.2)
+  kLongRope,  // frequencies divided by factors of their own for long contexts (arXiv:2402.13753)
+};
+
+// One kind of rotary embedding; layers choose among BlockSpec::ropes.
+struct RopeSpec {
+  float base = 10000.0F;
+  std::size_t width = 0;  // leading values of a head that are rotated, even
+  RopePairing pairing = RopePairing::kAdjacent;
+  RopeScaling scaling = RopeScaling::kNone;
+  float factor = 1.0F;  // kLinear, kYarn
+  // Rotated vectors are multiplied by this: YaRN's temperature, LongRoPE's attention factor.
+  float magnitude = 1.0F;
+  // kYarn: pairs that turn more than beta_fast times in original_context keep their frequency,
+  // pairs that turn less than beta_slow times are stretched by the whole factor.
+  float beta_fast = 32.0F;
+  float beta_slow = 1.0F;
+  std::size_t original_context = 0;  // positions of the first training; kYarn, kLongRope
+  // Divisors of the frequencies, [width / 2] or empty: Llama 3's rope_freqs, LongRoPE's short
+  // factors, and LongRoPE's factors for contexts above original_context.
+  std::vector<float> divisors;
+  std::vector<float> long_divisors;
+};
+
+enum class GateActivation : std::uint8_t {
+  kSilu,      // silu(gate) * up (arXiv:2002.05202)
+  kGeluTanh,  // gelu(gate) * up with the tanh approximation (arXiv:1606.08415, sec. 2)
+};
+
+// What a layer attends to and how positions enter it.
+struct LayerScope {
+  std::size_t window = 0;  // positions that a token sees, itself included; 0: all up to itself
+  std::size_t rope = 0;    // index into BlockSpec::ropes
+  friend bool operator==(const LayerScope&, const LayerScope&) = default;
 };
 
 struct BlockSpec {
@@ -26,15 +68,36 @@ struct BlockSpec {
   std::size_t head_width = 0;  // multiple of 32
   std::size_t vocabulary = 0;
   std::size_t context_max = 0;  // positions the model was trained for
+
+  // Norms are RMSNorm (arXiv:1910.07467), before each half of a block and before the head.
   float norm_epsilon = 1e-5F;
-  float rope_base = 10000.0F;
-  std::size_t rope_width = 0;  // leading values of a head that are rotated, even
-  RopePairing rope_pairing = RopePairing::kAdjacent;
-  bool tied_head = false;  // the output matrix is the embedding
+  bool has_post_norms = false;  // also on the output of each half, before it joins the residual
+  bool has_head_norms = false;  // also on each query and key head, before rotation
+  bool has_qkv_biases = false;  // required; other biases are used where the file has them
+  bool has_fused_qkv = false;   // q, k and v are one matrix [(H + 2 Hkv) d, D]
+  bool has_fused_gate = false;  // gate and up are one matrix [2 F, D], gate first
+  bool tied_head = false;       // the output matrix is the embedding
+  GateActivation activation = GateActivation::kSilu;
+
+  float embedding_scale = 1.0F;     // embeddings are multiplied by this
+  float query_scale = 0.0F;         // scores are multiplied by this; 0: 1 / sqrt(head_width)
+  float attention_soft_cap = 0.0F;  // c > 0: score -> c tanh(score / c)
+  float logit_soft_cap = 0.0F;      // c > 0: logit -> c tanh(logit / c)
+
+  std::vector<RopeSpec> ropes = {RopeSpec{}};  // at least one
+  std::vector<LayerScope> scopes;              // [layers]; empty: all alike, LayerScope{}
 
   std::size_t query_width() const { return heads * head_width; }
   std::size_t kv_width() const { return kv_heads * head_width; }
+  std::size_t qkv_width() const { return query_width() + 2 * kv_width(); }
   std::size_t group() const { return heads / kv_heads; }  // query heads that share a KV head
+  LayerScope scope(std::size_t layer) const {
+    return scopes.empty() ? LayerScope{} : scopes[layer];
+  }
+  float score_scale() const {
+    if (query_scale != 0.0F) return query_scale;
+    return static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_width)));
+  }
 };
 
 }  // namespace paring::model

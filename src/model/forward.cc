@@ -2,12 +2,12 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstring>
 
-#include "base/aligned.h"
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "model/detail/forward_buffers.h"
 
 namespace paring::model {
 
@@ -18,107 +18,71 @@ using kernels::PackedMatrix;
 using kernels::PanelRange;
 using kernels::QuantizedRows;
 
-// The head's inputs are rounded to int8 twice: the value, and what that left. Measured on SmolLM2,
-// a quarter of all activation rounding loss was the head's, and only rows that sample pay for it
-// (docs/adr/0008).
-constexpr std::size_t kHeadTerms = 2;
-
-// Tokens of one segment whose queries attend together: a page is decoded once for all of them.
-constexpr std::size_t kAttentionTileTokens = 16;
-
-std::size_t round_up(std::size_t value, std::size_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-// Hands out 64-byte aligned pieces of one allocation; with a null base it only counts.
-class Arena {
- public:
-  explicit Arena(std::byte* base) : base_(base) {}
-  template <typename T>
-  T* take(std::size_t count) {
-    std::byte* piece = base_ == nullptr ? nullptr : base_ + used_;
-    used_ = round_up(used_ + count * sizeof(T), 64);
-    return reinterpret_cast<T*>(piece);
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte* base_;
-  std::size_t used_ = 0;
-};
-
-QuantizedRows take_quantized(Arena& arena, std::size_t tokens, std::size_t cols) {
-  std::byte* memory = arena.take<std::byte>(QuantizedRows::bytes(tokens, cols));
-  return memory == nullptr ? QuantizedRows{} : QuantizedRows::place(memory, tokens, cols);
-}
-
 bool is_block_type(DType type) { return dtype_info(type).block_values > 1; }
+
+// Outputs [begin, end) that `panels` of a matrix stand for.
+Range outputs_of(const PackedMatrix& w, PanelRange panels) {
+  return {std::min(panels.begin * kernels::kPanelRows, w.rows),
+          std::min(panels.end * kernels::kPanelRows, w.rows)};
+}
+
+// What follows a product: the bias is added to outputs `mine` of one row.
+void add_bias(const KernelTable& table, const std::vector<float>& bias, Range mine, float* row) {
+  if (bias.empty() || mine.empty()) return;
+  table.add(row + mine.begin, bias.data() + mine.begin, mine.size());
+}
+
+// The head's last steps on outputs `mine` of one row of logits.
+void finish_logits(const KernelTable& table, const ModelView& view, Range mine, float* row) {
+  if (mine.empty()) return;
+  add_bias(table, view.head_bias(), mine, row);
+  const float cap = view.spec().logit_soft_cap;
+  if (cap > 0) table.soft_cap(row + mine.begin, mine.size(), cap);
+}
 
 }  // namespace
 
-struct Forward::Buffers {
-  AlignedBuffer memory;
-  float* x;              // [T, D] residual stream
-  float* normed;         // [T, D]
-  float* query;          // [T, H*d]
-  float* key;            // [T, Hkv*d]
-  float* value;          // [T, Hkv*d]
-  float* attended;       // [T, H*d]
-  float* gate;           // [T, F]
-  float* up;             // [T, F]
-  float* product;        // [T, F]
-  float* delta;          // [T, D] output of a half before it joins the residual stream
-  float* head_in;        // [R, D]
-  float* logits;         // [R, V]
-  QuantizedRows narrow;  // [T, D]: inputs of qkv, gate/up, head
-  QuantizedRows heads;   // [T, H*d]
-  QuantizedRows wide;    // [T, F]
-  std::byte* scratch;    // per worker
-  std::size_t scratch_stride;
-
-  std::size_t lay_out(const BlockSpec& spec, std::size_t tokens, std::size_t threads,
-                      std::byte* base) {
-    Arena arena(base);
-    const std::size_t rows = std::min(tokens, kLogitRowsMax);
-    x = arena.take<float>(tokens * spec.width);
-    normed = arena.take<float>(tokens * spec.width);
-    query = arena.take<float>(tokens * spec.query_width());
-    key = arena.take<float>(tokens * spec.kv_width());
-    value = arena.take<float>(tokens * spec.kv_width());
-    attended = arena.take<float>(tokens * spec.query_width());
-    gate = arena.take<float>(tokens * spec.ffn_width);
-    up = arena.take<float>(tokens * spec.ffn_width);
-    product = arena.take<float>(tokens * spec.ffn_width);
-    delta = arena.take<float>(tokens * spec.width);
-    head_in = arena.take<float>(rows * spec.width);
-    logits = arena.take<float>(kHeadTerms * rows * spec.vocabulary);
-    narrow = take_quantized(arena, std::max(tokens, kHeadTerms * rows), spec.width);
-    heads = take_quantized(arena, tokens, spec.query_width());
-    wide = take_quantized(arena, tokens, spec.ffn_width);
-    scratch_stride = round_up(
-        kernels::attention_scratch_bytes(kAttentionTileTokens * spec.group(), spec.head_width), 64);
-    scratch = arena.take<std::byte>(scratch_stride * threads);
-    return arena.used();
+TapSite input_site(MatrixKind kind) noexcept {
+  switch (kind) {
+    case MatrixKind::kQuery:
+    case MatrixKind::kKey:
+    case MatrixKind::kValue:
+    case MatrixKind::kQkv:
+      return TapSite::kAttentionInput;
+    case MatrixKind::kAttentionOut:
+      return TapSite::kAttentionOutput;
+    case MatrixKind::kGate:
+    case MatrixKind::kUp:
+    case MatrixKind::kGateUp:
+      return TapSite::kFfnInput;
+    case MatrixKind::kDown:
+      return TapSite::kFfnProduct;
+    case MatrixKind::kEmbedding:
+    case MatrixKind::kHead:
+      break;
   }
-};
+  return TapSite::kHeadInput;
+}
 
 std::size_t Forward::bytes_for(const BlockSpec& spec, std::size_t tokens_max, std::size_t threads) {
-  Buffers counting{};
+  ForwardBuffers counting{};
   return counting.lay_out(spec, tokens_max, threads, nullptr);
 }
 
-Forward::Forward(const BlockSpec& spec, std::size_t tokens_max, Executor& executor)
-    : spec_(spec), tokens_max_(tokens_max), executor_(executor), rope_(spec) {}
+Forward::Forward(const BlockSpec& spec, const ForwardShape& shape, Executor& executor)
+    : spec_(spec), tokens_max_(shape.tokens_max), executor_(executor) {
+  for (const RopeSpec& rope : spec.ropes) ropes_.emplace_back(rope, shape.context_tokens);
+}
 Forward::~Forward() = default;
 
-Result<std::unique_ptr<Forward>> Forward::create(const BlockSpec& spec, std::size_t tokens_max,
+Result<std::unique_ptr<Forward>> Forward::create(const BlockSpec& spec, const ForwardShape& shape,
                                                  Executor& executor) {
-  PARING_CHECK(tokens_max > 0, "a step has at least one token");
-  std::unique_ptr<Forward> forward(new Forward(spec, tokens_max, executor));
-  forward->buffers_ = std::make_unique<Buffers>();
+  PARING_CHECK(shape.tokens_max > 0, "a step has at least one token");
+  std::unique_ptr<Forward> forward(new Forward(spec, shape, executor));
+  forward->buffers_ = std::make_unique<ForwardBuffers>();
   PARING_TRY(forward->buffers_->memory,
-             AlignedBuffer::create(bytes_for(spec, tokens_max, executor.threads())));
-  forward->buffers_->lay_out(spec, tokens_max, executor.threads(),
+             AlignedBuffer::create(bytes_for(spec, shape.tokens_max, executor.threads())));
+  forward->buffers_->lay_out(spec, shape.tokens_max, executor.threads(),
                              forward->buffers_->memory.data());
   return forward;
 }
@@ -202,9 +166,16 @@ class Forward::Step {
       } else {
         kernels::unpack_row_f32(embedding, static_cast<std::size_t>(tokens_[t].id),
                                 buffers_.x + t * width);
+        scale_embedding(buffers_.x + t * width);
       }
     }
     worker.barrier();
+  }
+
+  void scale_embedding(float* row) const {
+    const float scale = spec_.embedding_scale;
+    if (scale == 1.0F) return;
+    for (std::size_t c = 0; c < spec_.width; ++c) row[c] *= scale;
   }
 
   // Rows [begin, end) of x normed, and quantized when a reader of them wants codes.
@@ -225,36 +196,70 @@ class Forward::Step {
                            target.from_row(rows.begin));
   }
 
-  // target[:, rows of `panels`] = W x for every token.
+  // target[t * stride + n] = (W x)[n] for the rows n of `panels` and every token t.
   void multiply(const PackedMatrix& w, const float* x, const QuantizedRows& codes, float* target,
-                PanelRange panels, std::size_t tokens) {
+                std::size_t stride, PanelRange panels, std::size_t tokens) {
     if (panels.begin >= panels.end) return;
     if (uses_codes(w)) {
-      kernels_.matmul_q(w, codes, tokens, target, w.rows, panels);
+      kernels_.matmul_q(w, codes, tokens, target, stride, panels);
     } else {
-      kernels_.matmul_f(w, x, w.cols, tokens, target, w.rows, panels);
+      kernels_.matmul_f(w, x, w.cols, tokens, target, stride, panels);
     }
   }
 
+  // The same with the bias of matrix `id`, inputs from `normed` and `narrow`.
+  void multiply_normed(MatrixId id, float* target, std::size_t stride, PanelRange panels) {
+    if (panels.begin >= panels.end) return;
+    const PackedMatrix& w = view_.matrix(id);
+    multiply(w, buffers_.normed, buffers_.narrow, target, stride, panels, tokens_.size());
+    const std::vector<float>& bias = view_.bias(id);
+    if (bias.empty()) return;
+    const Range mine = outputs_of(w, panels);
+    for (std::size_t t = 0; t < tokens_.size(); ++t) {
+      add_bias(kernels_, bias, mine, target + t * stride);
+    }
+  }
+
+  // The matrices of a half of a block that read the same rows, and where in a row of the target
+  // their outputs begin.
+  struct Reader {
+    MatrixId id;
+    std::size_t offset;
+  };
+
+  std::span<const Reader> attention_readers(std::size_t layer, std::array<Reader, 3>& storage) {
+    if (spec_.has_fused_qkv) {
+      storage[0] = {{MatrixKind::kQkv, layer}, 0};
+      return {storage.data(), 1};
+    }
+    storage = {Reader{{MatrixKind::kQuery, layer}, 0},
+               Reader{{MatrixKind::kKey, layer}, spec_.query_width()},
+               Reader{{MatrixKind::kValue, layer}, spec_.query_width() + spec_.kv_width()}};
+    return storage;
+  }
+
+  bool any_uses_codes(std::span<const Reader> readers) const {
+    return std::any_of(readers.begin(), readers.end(), [this](const Reader& reader) {
+      return uses_codes(view_.matrix(reader.id));
+    });
+  }
+
   void attention_half(Worker& worker, std::size_t layer) {
-    const PackedMatrix& wq = view_.matrix({MatrixKind::kQuery, layer});
-    const PackedMatrix& wk = view_.matrix({MatrixKind::kKey, layer});
-    const PackedMatrix& wv = view_.matrix({MatrixKind::kValue, layer});
+    std::array<Reader, 3> storage;
+    const std::span<const Reader> readers = attention_readers(layer, storage);
     tap(worker, TapSite::kLayerInput, layer, buffers_.x, tokens_.size(), spec_.width);
-    norm(worker, view_.model().norms(layer).attention,
-         uses_codes(wq) || uses_codes(wk) || uses_codes(wv));
+    norm(worker, view_.model().norms(layer).attention, any_uses_codes(readers));
     tap(worker, TapSite::kAttentionInput, layer, buffers_.normed, tokens_.size(), spec_.width);
 
-    const PackedMatrix* matrices[] = {&wq, &wk, &wv};
-    float* targets[] = {buffers_.query, buffers_.key, buffers_.value};
-    const Range panels = worker.split(wq.panels() + wk.panels() + wv.panels());
+    std::size_t all_panels = 0;
+    for (const Reader& reader : readers) all_panels += view_.matrix(reader.id).panels();
+    const Range panels = worker.split(all_panels);
     std::size_t first = 0;
-    for (std::size_t i = 0; i < 3; ++i) {
-      const std::size_t count = matrices[i]->panels();
+    for (const Reader& reader : readers) {
+      const std::size_t count = view_.matrix(reader.id).panels();
       const std::size_t begin = std::clamp(panels.begin, first, first + count) - first;
       const std::size_t end = std::clamp(panels.end, first, first + count) - first;
-      multiply(*matrices[i], buffers_.normed, buffers_.narrow, targets[i], {begin, end},
-               tokens_.size());
+      multiply_normed(reader.id, buffers_.qkv + reader.offset, spec_.qkv_width(), {begin, end});
       first += count;
     }
     worker.barrier();
@@ -267,33 +272,44 @@ class Forward::Step {
     worker.barrier();
     tap(worker, TapSite::kAttentionOutput, layer, buffers_.attended, tokens_.size(),
         spec_.query_width());
-    project(worker, view_.matrix({MatrixKind::kAttentionOut, layer}), buffers_.attended,
-            buffers_.heads);
+    project(worker, {MatrixKind::kAttentionOut, layer}, buffers_.attended, buffers_.heads,
+            view_.model().norms(layer).post_attention);
   }
 
   void rotate_and_cache(Worker& worker, std::size_t layer) {
     const std::size_t d = spec_.head_width;
+    const LayerNorms& norms = view_.model().norms(layer);
+    const RopeTable& rope = forward_.ropes_[spec_.scope(layer).rope];
     const Range rows = worker.split(tokens_.size());
     for (std::size_t t = rows.begin; t < rows.end; ++t) {
       const Token& token = tokens_[t];
-      for (std::size_t h = 0; h < spec_.heads; ++h) {
-        forward_.rope_.apply(buffers_.query + t * spec_.query_width() + h * d, token.position);
+      float* query = buffers_.qkv + t * spec_.qkv_width();
+      float* key = query + spec_.query_width();
+      const float* value = key + spec_.kv_width();
+      for (std::size_t h = 0; h < spec_.heads; ++h, query += d) {
+        norm_head(norms.query_head, query);
+        rope.apply(query, token.position);
       }
-      for (std::size_t h = 0; h < spec_.kv_heads; ++h) {
-        float* key = buffers_.key + t * spec_.kv_width() + h * d;
-        forward_.rope_.apply(key, token.position);
-        KvSequence& sequence = *segments_[token.segment].sequence;
+      KvSequence& sequence = *segments_[token.segment].sequence;
+      for (std::size_t h = 0; h < spec_.kv_heads; ++h, key += d, value += d) {
+        norm_head(norms.key_head, key);
+        rope.apply(key, token.position);
         kernels_.kv_write({.type = sequence.pool().type(),
                            .head_width = d,
                            .page = sequence.page_of(token.position, layer, h),
                            .slot = token.position % kernels::kPageTokens,
                            .key = key,
-                           .value = buffers_.value + t * spec_.kv_width() + h * d});
+                           .value = value});
       }
     }
   }
 
-  // The queries of a few tokens against the whole cache of one KV head.
+  void norm_head(const std::vector<float>& weight, float* head) {
+    if (weight.empty()) return;
+    kernels_.rms_norm(head, weight.data(), head, spec_.head_width, spec_.norm_epsilon);
+  }
+
+  // The queries of a few tokens against what they see of one KV head's cache.
   void attend(Worker& worker, std::size_t layer, const AttentionItem& item) {
     const std::size_t group = spec_.group();
     const std::size_t d = spec_.head_width;
@@ -309,15 +325,20 @@ class Forward::Step {
     for (std::size_t i = 0; i < item.count; ++i) {
       const std::size_t t = item.token + i;
       for (std::size_t g = 0; g < group; ++g) {
-        const std::size_t offset = t * spec_.query_width() + (item.kv_head * group + g) * d;
-        queries.push_back(buffers_.query + offset);
-        outs.push_back(buffers_.attended + offset);
+        const std::size_t offset = (item.kv_head * group + g) * d;
+        queries.push_back(buffers_.qkv + t * spec_.qkv_width() + offset);
+        outs.push_back(buffers_.attended + t * spec_.query_width() + offset);
         visible.push_back(tokens_[t].position + 1);
       }
     }
     const std::size_t page_count =
         (visible.back() + kernels::kPageTokens - 1) / kernels::kPageTokens;
-    for (std::size_t p = 0; p < page_count; ++p) {
+    const std::size_t window = spec_.scope(layer).window;
+    // The first token of the item sees furthest back.
+    const std::size_t begin =
+        window != 0 && visible.front() > window ? visible.front() - window : 0;
+    const std::size_t first_page = begin / kernels::kPageTokens;
+    for (std::size_t p = first_page; p < page_count; ++p) {
       pages.push_back(sequence.page(p, layer, item.kv_head));
     }
     kernels_.attention({.type = sequence.pool().type(),
@@ -326,50 +347,79 @@ class Forward::Step {
                         .q = queries.data(),
                         .out = outs.data(),
                         .visible = visible.data(),
+                        .window = window,
                         .pages = pages.data(),
-                        .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
+                        .first_page = first_page,
+                        .scale = spec_.score_scale(),
+                        .soft_cap = spec_.attention_soft_cap,
                         .scratch = buffers_.scratch + worker.index() * buffers_.scratch_stride});
   }
 
-  // x += W data, the end of each half of a block.
-  void project(Worker& worker, const PackedMatrix& w, const float* data,
-               const QuantizedRows& codes) {
+  // x += W data, the end of each half of a block; with a post-norm x += norm(W data).
+  void project(Worker& worker, MatrixId id, const float* data, const QuantizedRows& codes,
+               const std::vector<float>& post_norm) {
+    const PackedMatrix& w = view_.matrix(id);
     if (uses_codes(w)) {
       quantize(worker.split(tokens_.size()), data, w.cols, codes);
       worker.barrier();
     }
-    const Range panels = worker.split(w.panels());
-    multiply(w, data, codes, buffers_.delta, {panels.begin, panels.end}, tokens_.size());
-    const std::size_t begin = panels.begin * kernels::kPanelRows;
-    const std::size_t end = std::min(panels.end * kernels::kPanelRows, w.rows);
-    for (std::size_t t = 0; begin < end && t < tokens_.size(); ++t) {
-      kernels_.add(buffers_.x + t * spec_.width + begin, buffers_.delta + t * spec_.width + begin,
-                   end - begin);
+    const Range split = worker.split(w.panels());
+    const PanelRange panels{split.begin, split.end};
+    multiply(w, data, codes, buffers_.delta, spec_.width, panels, tokens_.size());
+    const Range mine = outputs_of(w, panels);
+    for (std::size_t t = 0; !mine.empty() && t < tokens_.size(); ++t) {
+      float* delta = buffers_.delta + t * spec_.width;
+      add_bias(kernels_, view_.bias(id), mine, delta);
+      if (!post_norm.empty()) continue;
+      kernels_.add(buffers_.x + t * spec_.width + mine.begin, delta + mine.begin, mine.size());
+    }
+    worker.barrier();
+    if (!post_norm.empty()) add_normed(worker, post_norm);
+  }
+
+  // x += norm(delta): a norm needs whole rows, which all workers have made together.
+  void add_normed(Worker& worker, const std::vector<float>& weight) {
+    const Range rows = worker.split(tokens_.size());
+    for (std::size_t t = rows.begin; t < rows.end; ++t) {
+      float* delta = buffers_.delta + t * spec_.width;
+      kernels_.rms_norm(delta, weight.data(), delta, spec_.width, spec_.norm_epsilon);
+      kernels_.add(buffers_.x + t * spec_.width, delta, spec_.width);
     }
     worker.barrier();
   }
 
   void ffn_half(Worker& worker, std::size_t layer) {
-    const PackedMatrix& gate = view_.matrix({MatrixKind::kGate, layer});
-    const PackedMatrix& up = view_.matrix({MatrixKind::kUp, layer});
-    norm(worker, view_.model().norms(layer).ffn, uses_codes(gate) || uses_codes(up));
+    const std::size_t width = spec_.ffn_width;
+    const bool is_fused = spec_.has_fused_gate;
+    const MatrixId gate{is_fused ? MatrixKind::kGateUp : MatrixKind::kGate, layer};
+    const MatrixId up{is_fused ? MatrixKind::kGateUp : MatrixKind::kUp, layer};
+    norm(worker, view_.model().norms(layer).ffn,
+         uses_codes(view_.matrix(gate)) || uses_codes(view_.matrix(up)));
     tap(worker, TapSite::kFfnInput, layer, buffers_.normed, tokens_.size(), spec_.width);
 
-    const Range panels = worker.split(gate.panels());
-    multiply(gate, buffers_.normed, buffers_.narrow, buffers_.gate, {panels.begin, panels.end},
-             tokens_.size());
-    multiply(up, buffers_.normed, buffers_.narrow, buffers_.up, {panels.begin, panels.end},
-             tokens_.size());
-    const std::size_t begin = panels.begin * kernels::kPanelRows;
-    const std::size_t end = std::min(panels.end * kernels::kPanelRows, spec_.ffn_width);
-    for (std::size_t t = 0; begin < end && t < tokens_.size(); ++t) {
-      const std::size_t offset = t * spec_.ffn_width + begin;
-      kernels_.silu_mul(buffers_.gate + offset, buffers_.up + offset, buffers_.product + offset,
-                        end - begin);
+    // A worker makes the same outputs of gate and up, and so the product without waiting. In a
+    // fused matrix up's panels follow gate's, whose number is whole (arch/phi3.cc sees to it).
+    const Range split = worker.split((width + kernels::kPanelRows - 1) / kernels::kPanelRows);
+    const PanelRange panels{split.begin, split.end};
+    multiply_normed(gate, buffers_.gate_up, 2 * width, panels);
+    if (is_fused) {
+      const std::size_t shift = width / kernels::kPanelRows;
+      multiply_normed(up, buffers_.gate_up, 2 * width, {panels.begin + shift, panels.end + shift});
+    } else {
+      multiply_normed(up, buffers_.gate_up + width, 2 * width, panels);
+    }
+    const Range mine{std::min(panels.begin * kernels::kPanelRows, width),
+                     std::min(panels.end * kernels::kPanelRows, width)};
+    const auto activate =
+        spec_.activation == GateActivation::kGeluTanh ? kernels_.gelu_mul : kernels_.silu_mul;
+    for (std::size_t t = 0; !mine.empty() && t < tokens_.size(); ++t) {
+      const float* row = buffers_.gate_up + t * 2 * width + mine.begin;
+      activate(row, row + width, buffers_.product + t * width + mine.begin, mine.size());
     }
     worker.barrier();
-    tap(worker, TapSite::kFfnProduct, layer, buffers_.product, tokens_.size(), spec_.ffn_width);
-    project(worker, view_.matrix({MatrixKind::kDown, layer}), buffers_.product, buffers_.wide);
+    tap(worker, TapSite::kFfnProduct, layer, buffers_.product, tokens_.size(), width);
+    project(worker, {MatrixKind::kDown, layer}, buffers_.product, buffers_.wide,
+            view_.model().norms(layer).post_ffn);
   }
 
   void head(Worker& worker) {
@@ -411,24 +461,27 @@ class Forward::Step {
 
   // Logits of head inputs [0, rows): this worker's columns of buffers_.logits.
   void head_logits(Worker& worker, const PackedMatrix& w, std::size_t rows) {
-    const Range panels = worker.split(w.panels());
+    const Range split = worker.split(w.panels());
+    const PanelRange panels{split.begin, split.end};
+    const Range mine = outputs_of(w, panels);
     const bool has_terms = uses_codes(w);
-    multiply(w, buffers_.head_in, buffers_.narrow, buffers_.logits, {panels.begin, panels.end},
+    multiply(w, buffers_.head_in, buffers_.narrow, buffers_.logits, w.rows, panels,
              has_terms ? kHeadTerms * rows : rows);
-    if (!has_terms) return;
-    // Both terms of a row were multiplied as two tokens, so the weights were read once. Their sums
-    // move to row r, which no later row needs any more.
-    const std::size_t begin = panels.begin * kernels::kPanelRows;
-    const std::size_t end = std::min(panels.end * kernels::kPanelRows, w.rows);
-    for (std::size_t r = 0; begin < end && r < rows; ++r) {
-      float* sum = buffers_.logits + kHeadTerms * r * w.rows + begin;
-      kernels_.add(sum, sum + w.rows, end - begin);
-      std::memmove(buffers_.logits + r * w.rows + begin, sum, (end - begin) * sizeof(float));
+    for (std::size_t r = 0; !mine.empty() && r < rows; ++r) {
+      float* row = buffers_.logits + r * w.rows;
+      if (has_terms) {
+        // Both terms of a row were multiplied as two tokens, so the weights were read once. Their
+        // sums move to row r, which no later row needs any more.
+        float* sum = buffers_.logits + kHeadTerms * r * w.rows + mine.begin;
+        kernels_.add(sum, sum + w.rows, mine.size());
+        std::memmove(row + mine.begin, sum, mine.size() * sizeof(float));
+      }
+      finish_logits(kernels_, view_, mine, row);
     }
   }
 
   Forward& forward_;
-  Buffers& buffers_;
+  ForwardBuffers& buffers_;
   const ModelView& view_;
   const BlockSpec& spec_;
   std::span<const Segment> segments_;
@@ -447,16 +500,21 @@ void Forward::run(const ModelView& view, std::span<const Segment> segments,
                "a step must fit its buffers");
   PARING_CHECK((options.first_layer == 0) == (options.hidden == nullptr),
                "a start in the middle needs the residual stream");
-  rope_.extend(step.positions_end());
+  for (RopeTable& rope : ropes_) rope.extend(step.positions_end());
   executor_.run([&](Worker& worker) { step.run(worker); });
 }
 
 void Forward::head_exact(Worker& worker, const ModelView& view, const float* hidden,
                          std::size_t rows, float* target) noexcept {
   const PackedMatrix& w = view.head();
-  const Range panels = worker.split(w.panels());
-  if (panels.empty()) return;
-  kernels::kernels().matmul_f(w, hidden, w.cols, rows, target, w.rows, {panels.begin, panels.end});
+  const Range split = worker.split(w.panels());
+  if (split.empty()) return;
+  const KernelTable& table = kernels::kernels();
+  const PanelRange panels{split.begin, split.end};
+  table.matmul_f(w, hidden, w.cols, rows, target, w.rows, panels);
+  for (std::size_t r = 0; r < rows; ++r) {
+    finish_logits(table, view, outputs_of(w, panels), target + r * w.rows);
+  }
 }
 
 }  // namespace paring::model

@@ -41,9 +41,12 @@ enum class TapSite : std::uint8_t {
   kAttentionInput,   // [T, D] normed: input of q, k, v
   kAttentionOutput,  // [T, H*d] heads concatenated: input of the attention output matrix
   kFfnInput,         // [T, D] normed: input of gate and up
-  kFfnProduct,       // [T, F] silu(gate)*up: input of down
+  kFfnProduct,       // [T, F] activation(gate)*up: input of down
   kHeadInput,        // [R, D] final norm of the rows that want logits: input of the head
 };
+
+// Where the rows of activations that a matrix multiplies can be seen.
+TapSite input_site(MatrixKind kind) noexcept;
 
 class Taps {
  public:
@@ -83,11 +86,19 @@ struct ForwardOptions {
 
 inline constexpr std::size_t kLogitRowsMax = 32;
 
+struct ForwardShape {
+  std::size_t tokens_max = 0;  // of a step, at least 1
+  // The longest sequence that is meant to run: decides between LongRoPE's two sets of divisors.
+  std::size_t context_tokens = 0;
+};
+
+struct ForwardBuffers;
+
 // Buffers for steps of up to `tokens_max` tokens. One per executor; not thread-safe.
 class Forward {
  public:
   // Exhausted when memory does not suffice.
-  static Result<std::unique_ptr<Forward>> create(const BlockSpec& spec, std::size_t tokens_max,
+  static Result<std::unique_ptr<Forward>> create(const BlockSpec& spec, const ForwardShape& shape,
                                                  Executor& executor);
   ~Forward();
 
@@ -108,14 +119,13 @@ class Forward {
   static std::size_t bytes_for(const BlockSpec& spec, std::size_t tokens_max, std::size_t threads);
 
  private:
-  struct Buffers;
   class Step;
-  Forward(const BlockSpec& spec, std::size_t tokens_max, Executor& executor);
+  Forward(const BlockSpec& spec, const ForwardShape& shape, Executor& executor);
   BlockSpec spec_;
   std::size_t tokens_max_;
   Executor& executor_;
-  RopeTable rope_;
-  std::unique_ptr<Buffers> buffers_;
+  std::vector<RopeTable> ropes_;  // as BlockSpec::ropes
+  std::unique_ptr<ForwardBuffers> buffers_;
 };
 
 }  // namespace paring::model

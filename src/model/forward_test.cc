@@ -45,7 +45,7 @@ std::vector<float> run_chunks(const Model& model, const std::vector<std::int32_t
                               Numerics numerics, kernels::KvType kv) {
   const auto executor = make_executor(threads);
   const ModelView view(model);
-  auto forward = Forward::create(model.spec(), 128, *executor).value();
+  auto forward = Forward::create(model.spec(), {.tokens_max = 128}, *executor).value();
   KvPool pool = KvPool::create(model.spec(), kv, 256).value();
   KvSequence sequence(pool);
   std::vector<float> all;
@@ -105,10 +105,11 @@ class Oracle {
     return y;
   }
   void rotate(double* head, std::size_t position) const {
-    for (std::size_t i = 0; i < spec_.rope_width / 2; ++i) {
-      const double angle = static_cast<double>(position) *
-                           std::pow(spec_.rope_base, -2.0 * static_cast<double>(i) /
-                                                         static_cast<double>(spec_.rope_width));
+    for (std::size_t i = 0; i < spec_.ropes[0].width / 2; ++i) {
+      const double angle =
+          static_cast<double>(position) *
+          std::pow(spec_.ropes[0].base,
+                   -2.0 * static_cast<double>(i) / static_cast<double>(spec_.ropes[0].width));
       const double a = head[2 * i];
       const double b = head[2 * i + 1];
       head[2 * i] = a * std::cos(angle) - b * std::sin(angle);
@@ -235,7 +236,7 @@ TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
   const auto want_b = run_chunks(model, b, {23}, 2, param.numerics, param.kv);
   const auto executor = make_executor(2);
   const ModelView view(model);
-  auto forward = Forward::create(model.spec(), 128, *executor).value();
+  auto forward = Forward::create(model.spec(), {.tokens_max = 128}, *executor).value();
   KvPool pool = KvPool::create(model.spec(), param.kv, 256).value();
   KvSequence first(pool);
   KvSequence second(pool);
@@ -284,7 +285,7 @@ TEST(Forward, StartingAtALayerContinuesTheFullRun) {
   const auto tokens = test_tokens(50, model.spec().vocabulary, 6);
   const auto executor = make_executor(2);
   const ModelView view(model);
-  auto forward = Forward::create(model.spec(), 64, *executor).value();
+  auto forward = Forward::create(model.spec(), {.tokens_max = 64}, *executor).value();
   KvPool pool = KvPool::create(model.spec(), kernels::KvType::kF32, 64).value();
   const auto run = [&](ForwardOptions options) {
     KvSequence sequence(pool);

@@ -4,29 +4,42 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <cmath>
 #include <new>
 #include <optional>
+#include <set>
 
 #include "model/architecture.h"
-#include "quant/format.h"
+#include "model/vectors.h"
 
 namespace paring::model {
 
 namespace {
 
-constexpr std::size_t kMatricesPerLayer = 7;
-
 struct LayerMatrix {
   MatrixKind kind;
   const char* suffix;
 };
-constexpr LayerMatrix kLayerMatrices[kMatricesPerLayer] = {
-    {MatrixKind::kQuery, "attn_q"},  {MatrixKind::kKey, "attn_k"},
-    {MatrixKind::kValue, "attn_v"},  {MatrixKind::kAttentionOut, "attn_output"},
-    {MatrixKind::kGate, "ffn_gate"}, {MatrixKind::kUp, "ffn_up"},
-    {MatrixKind::kDown, "ffn_down"},
-};
+
+// The matrices of a layer, in slot order.
+std::vector<LayerMatrix> layer_matrices(const BlockSpec& spec) {
+  std::vector<LayerMatrix> matrices;
+  if (spec.has_fused_qkv) {
+    matrices.push_back({MatrixKind::kQkv, "attn_qkv"});
+  } else {
+    matrices.push_back({MatrixKind::kQuery, "attn_q"});
+    matrices.push_back({MatrixKind::kKey, "attn_k"});
+    matrices.push_back({MatrixKind::kValue, "attn_v"});
+  }
+  matrices.push_back({MatrixKind::kAttentionOut, "attn_output"});
+  if (spec.has_fused_gate) {
+    matrices.push_back({MatrixKind::kGateUp, "ffn_up"});
+  } else {
+    matrices.push_back({MatrixKind::kGate, "ffn_gate"});
+    matrices.push_back({MatrixKind::kUp, "ffn_up"});
+  }
+  matrices.push_back({MatrixKind::kDown, "ffn_down"});
+  return matrices;
+}
 
 struct Shape {
   std::size_t rows;
@@ -50,32 +63,12 @@ Shape shape_of(const BlockSpec& spec, MatrixKind kind) {
       return {spec.ffn_width, spec.width};
     case MatrixKind::kDown:
       return {spec.width, spec.ffn_width};
+    case MatrixKind::kQkv:
+      return {spec.qkv_width(), spec.width};
+    case MatrixKind::kGateUp:
+      return {2 * spec.ffn_width, spec.width};
   }
   return {0, 0};
-}
-
-// A vector tensor (norm weights) as f32.
-Result<std::vector<float>> load_vector(const io::ModelFile& file, const std::string& name,
-                                       std::size_t width) {
-  const io::TensorInfo* info = file.find(name);
-  if (info == nullptr) {
-    return corrupt(fmt::format("{}: tensor '{}' is missing", file.path(), name),
-                   "the file is incomplete or of another architecture");
-  }
-  if (info->shape.size() != 1 || info->columns() != width) {
-    return corrupt(fmt::format("{}: tensor '{}' must have shape [{}]", file.path(), name, width));
-  }
-  PARING_TRY(const quant::Format* format, quant::require_format(info->type));
-  std::vector<float> values(width);
-  const io::TensorBytes bytes = file.data(*info);
-  format->decode(bytes.data(), values.data(), width);
-  for (const float value : values) {
-    if (!std::isfinite(value)) {
-      return corrupt(
-          fmt::format("{}: tensor '{}' holds a value that is not finite", file.path(), name));
-    }
-  }
-  return values;
 }
 
 Result<kernels::PackedMatrix> load_matrix(const io::ModelFile& file, const MatrixSlot& slot) {
@@ -107,9 +100,10 @@ std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
     const Shape shape = shape_of(spec, id.kind);
     slots.push_back({id, std::move(name), shape.rows, shape.cols});
   };
+  const std::vector<LayerMatrix> matrices = layer_matrices(spec);
   add({MatrixKind::kEmbedding, 0}, "token_embd.weight");
   for (std::size_t layer = 0; layer < spec.layers; ++layer) {
-    for (const LayerMatrix& matrix : kLayerMatrices) {
+    for (const LayerMatrix& matrix : matrices) {
       add({matrix.kind, layer}, fmt::format("blk.{}.{}.weight", layer, matrix.suffix));
     }
   }
@@ -117,32 +111,22 @@ std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
   return slots;
 }
 
-Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Executor& executor) {
-  PARING_TRY(BlockSpec spec, read_block_spec(file));
-  const io::TensorInfo* embedding = file.find("token_embd.weight");
-  if (embedding == nullptr || embedding->shape.size() != 2) {
-    return corrupt(
-        fmt::format("{}: tensor 'token_embd.weight' is missing or not a matrix", file.path()));
-  }
-  if (embedding->rows() > kVocabularyMax) {
-    return corrupt(fmt::format("{}: a vocabulary of {} is over the limit {}", file.path(),
-                               embedding->rows(), kVocabularyMax));
-  }
-  spec.vocabulary = embedding->rows();
-  spec.tied_head = file.find("output.weight") == nullptr;
+namespace {
 
-  auto model = std::make_shared<Model>();
-  model->slots_ = matrix_slots(spec);
-  model->matrices_.resize(model->slots_.size());
-  // Workers take every count-th matrix; the first error by matrix order is reported.
-  std::vector<std::optional<Error>> errors(model->slots_.size());
+// Packs every slot's tensor: workers take every count-th matrix; the first error by matrix order is
+// reported.
+Result<std::vector<kernels::PackedMatrix>> load_matrices(const io::ModelFile& file,
+                                                         const std::vector<MatrixSlot>& slots,
+                                                         Executor& executor) {
+  std::vector<kernels::PackedMatrix> matrices(slots.size());
+  std::vector<std::optional<Error>> errors(slots.size());
   std::atomic<bool> is_out_of_memory = false;
   executor.run([&](Worker& worker) {
     try {
-      for (std::size_t i = worker.index(); i < model->slots_.size(); i += worker.count()) {
-        auto packed = load_matrix(file, model->slots_[i]);
+      for (std::size_t i = worker.index(); i < slots.size(); i += worker.count()) {
+        auto packed = load_matrix(file, slots[i]);
         if (packed) {
-          model->matrices_[i] = std::move(packed).value();
+          matrices[i] = std::move(packed).value();
         } else {
           errors[i] = std::move(packed.error());
         }
@@ -158,26 +142,103 @@ Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Exec
   for (auto& error : errors) {
     if (error) return std::move(*error);
   }
-  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
-    LayerNorms norms;
-    PARING_TRY(norms.attention,
-               load_vector(file, fmt::format("blk.{}.attn_norm.weight", layer), spec.width));
-    PARING_TRY(norms.ffn,
-               load_vector(file, fmt::format("blk.{}.ffn_norm.weight", layer), spec.width));
-    model->norms_.push_back(std::move(norms));
+  return matrices;
+}
+
+Result<LayerNorms> load_norms(const io::ModelFile& file, const BlockSpec& spec, std::size_t layer) {
+  const auto load = [&](const char* name, std::size_t width) {
+    return load_vector(file, fmt::format("blk.{}.{}.weight", layer, name), width);
+  };
+  LayerNorms norms;
+  PARING_TRY(norms.attention, load("attn_norm", spec.width));
+  PARING_TRY(norms.ffn, load("ffn_norm", spec.width));
+  if (spec.has_post_norms) {
+    PARING_TRY(norms.post_attention, load("post_attention_norm", spec.width));
+    PARING_TRY(norms.post_ffn, load("post_ffw_norm", spec.width));
   }
-  PARING_TRY(model->final_norm_, load_vector(file, "output_norm.weight", spec.width));
-  model->spec_ = std::move(spec);
+  if (spec.has_head_norms) {
+    PARING_TRY(norms.query_head, load("attn_q_norm", spec.head_width));
+    PARING_TRY(norms.key_head, load("attn_k_norm", spec.head_width));
+  }
+  return norms;
+}
+
+std::string bias_name(const MatrixSlot& slot) {
+  return slot.name.substr(0, slot.name.rfind('.')) + ".bias";
+}
+
+bool needs_bias(const BlockSpec& spec, MatrixKind kind) {
+  return spec.has_qkv_biases && (kind == MatrixKind::kQuery || kind == MatrixKind::kKey ||
+                                 kind == MatrixKind::kValue || kind == MatrixKind::kQkv);
+}
+
+Result<ModelVectors> load_vectors(const io::ModelFile& file, const BlockSpec& spec,
+                                  const std::vector<MatrixSlot>& slots) {
+  ModelVectors vectors;
+  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
+    PARING_TRY(LayerNorms norms, load_norms(file, spec, layer));
+    vectors.norms.push_back(std::move(norms));
+  }
+  PARING_TRY(vectors.final_norm, load_vector(file, "output_norm.weight", spec.width));
+  vectors.biases.resize(slots.size());
+  for (std::size_t i = 1; i < slots.size(); ++i) {  // an embedding has none
+    const std::string name = bias_name(slots[i]);
+    if (file.find(name) == nullptr && !needs_bias(spec, slots[i].id.kind)) continue;
+    PARING_TRY(vectors.biases[i], load_vector(file, name, slots[i].rows));
+  }
+  return vectors;
+}
+
+// A tensor that nothing reads would change what the file means: better no answer than another
+// model's.
+Result<void> check_all_used(const io::ModelFile& file, const BlockSpec& spec,
+                            const std::vector<MatrixSlot>& slots, const ModelVectors& vectors) {
+  std::set<std::string> used = {"output_norm.weight", kRopeFreqsName, kRopeLongName,
+                                kRopeShortName};
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    used.insert(slots[i].name);
+    if (!vectors.biases[i].empty()) used.insert(bias_name(slots[i]));
+  }
+  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
+    const auto add = [&](const char* name) {
+      used.insert(fmt::format("blk.{}.{}.weight", layer, name));
+    };
+    add("attn_norm");
+    add("ffn_norm");
+    if (spec.has_post_norms) add("post_attention_norm");
+    if (spec.has_post_norms) add("post_ffw_norm");
+    if (spec.has_head_norms) add("attn_q_norm");
+    if (spec.has_head_norms) add("attn_k_norm");
+  }
+  for (const io::TensorInfo& tensor : file.tensors()) {
+    if (used.contains(tensor.name)) continue;
+    return unsupported(
+        fmt::format("{}: tensor '{}' has no place in a model of architecture '{}' with {} layers",
+                    file.path(), tensor.name, spec.architecture, spec.layers),
+        "the file holds more than this program computes for that architecture");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Executor& executor) {
+  auto model = std::make_shared<Model>();
+  PARING_TRY(BlockSpec spec, read_block_spec(file));
+  model->set_spec(std::move(spec));
+  PARING_TRY(model->vectors_, load_vectors(file, model->spec_, model->slots_));
+  PARING_TRY_VOID(check_all_used(file, model->spec_, model->slots_, model->vectors_));
+  PARING_TRY(model->matrices_, load_matrices(file, model->slots_, executor));
   return std::shared_ptr<const Model>(std::move(model));
 }
 
 Result<std::shared_ptr<const Model>> Model::from_parts(BlockSpec spec,
                                                        std::vector<kernels::PackedMatrix> matrices,
-                                                       std::vector<LayerNorms> norms,
-                                                       std::vector<float> final_norm) {
+                                                       ModelVectors vectors) {
   auto model = std::make_shared<Model>();
-  model->slots_ = matrix_slots(spec);
-  if (matrices.size() != model->slots_.size() || norms.size() != spec.layers) {
+  model->set_spec(std::move(spec));
+  vectors.biases.resize(model->slots_.size());
+  if (matrices.size() != model->slots_.size() || vectors.norms.size() != model->spec_.layers) {
     return invalid_argument("the parts do not match the architecture");
   }
   for (std::size_t i = 0; i < matrices.size(); ++i) {
@@ -186,24 +247,36 @@ Result<std::shared_ptr<const Model>> Model::from_parts(BlockSpec spec,
     }
   }
   model->matrices_ = std::move(matrices);
-  model->norms_ = std::move(norms);
-  model->final_norm_ = std::move(final_norm);
-  model->spec_ = std::move(spec);
+  model->vectors_ = std::move(vectors);
   return std::shared_ptr<const Model>(std::move(model));
+}
+
+void Model::set_spec(BlockSpec spec) {
+  slots_ = matrix_slots(spec);
+  const std::vector<LayerMatrix> matrices = layer_matrices(spec);
+  layer_matrices_ = matrices.size();
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    offsets_[static_cast<std::size_t>(matrices[i].kind)] = i;
+  }
+  spec_ = std::move(spec);
 }
 
 std::size_t Model::index_of(MatrixId id) const noexcept {
   if (id.kind == MatrixKind::kEmbedding) return 0;
   if (id.kind == MatrixKind::kHead) return slots_.size() - 1;
-  const auto offset =
-      static_cast<std::size_t>(id.kind) - static_cast<std::size_t>(MatrixKind::kQuery);
-  return 1 + id.layer * kMatricesPerLayer + offset;
+  return 1 + id.layer * layer_matrices_ + offsets_[static_cast<std::size_t>(id.kind)];
 }
 
 std::size_t Model::weight_bytes() const noexcept {
   std::size_t bytes = 0;
   for (const kernels::PackedMatrix& matrix : matrices_) bytes += matrix.bytes();
-  return bytes + (2 * norms_.size() + 1) * spec_.width * sizeof(float);
+  std::size_t floats = vectors_.final_norm.size();
+  for (const LayerNorms& norms : vectors_.norms) {
+    floats += norms.attention.size() + norms.ffn.size() + norms.post_attention.size() +
+              norms.post_ffn.size() + norms.query_head.size() + norms.key_head.size();
+  }
+  for (const std::vector<float>& bias : vectors_.biases) floats += bias.size();
+  return bytes + floats * sizeof(float);
 }
 
 void ModelView::replace(std::size_t index, const kernels::PackedMatrix* matrix) {
@@ -216,6 +289,10 @@ void ModelView::replace(std::size_t index, const kernels::PackedMatrix* matrix) 
 
 const kernels::PackedMatrix& ModelView::head() const {
   return matrix({spec().tied_head ? MatrixKind::kEmbedding : MatrixKind::kHead, 0});
+}
+
+const std::vector<float>& ModelView::head_bias() const {
+  return bias({spec().tied_head ? MatrixKind::kEmbedding : MatrixKind::kHead, 0});
 }
 
 std::size_t ModelView::bytes_per_token() const noexcept {

@@ -4,6 +4,7 @@
 // Both are thread-safe for reading. A view must not outlive its model or its overlays.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -27,7 +28,10 @@ enum class MatrixKind : std::uint8_t {
   kGate,
   kUp,
   kDown,
+  kQkv,     // [(H + 2 Hkv) d, D], instead of kQuery, kKey and kValue
+  kGateUp,  // [2 F, D], gate first, instead of kGate and kUp
 };
+inline constexpr std::size_t kMatrixKinds = 11;
 
 // Which matrix: kind and, for those of a layer, the layer.
 struct MatrixId {
@@ -45,40 +49,56 @@ struct MatrixSlot {
 };
 
 struct LayerNorms {
-  std::vector<float> attention;  // [D]
-  std::vector<float> ffn;        // [D]
+  std::vector<float> attention;       // [D]
+  std::vector<float> ffn;             // [D]
+  std::vector<float> post_attention;  // [D], with has_post_norms
+  std::vector<float> post_ffn;        // [D], with has_post_norms
+  std::vector<float> query_head;      // [d], with has_head_norms
+  std::vector<float> key_head;        // [d], with has_head_norms
+};
+
+// Everything of a model but its matrices.
+struct ModelVectors {
+  std::vector<LayerNorms> norms;           // [layers]
+  std::vector<float> final_norm;           // [D]
+  std::vector<std::vector<float>> biases;  // by slot: [rows], or empty
 };
 
 class Model {
  public:
   // Packs every tensor, panel by panel on `executor`, giving the file's pages back as it goes.
-  // Corrupt for missing tensors or wrong shapes (named), Exhausted when memory does not suffice.
+  // Corrupt for missing tensors or wrong shapes (named), Unsupported for tensors that the
+  // architecture does not use, Exhausted when memory does not suffice.
   static Result<std::shared_ptr<const Model>> load(const io::ModelFile& file, Executor& executor);
   // From parts, for tests: `matrices` in the order of matrix_slots(spec).
   static Result<std::shared_ptr<const Model>> from_parts(
-      BlockSpec spec, std::vector<kernels::PackedMatrix> matrices, std::vector<LayerNorms> norms,
-      std::vector<float> final_norm);
+      BlockSpec spec, std::vector<kernels::PackedMatrix> matrices, ModelVectors vectors);
 
   const BlockSpec& spec() const noexcept { return spec_; }
   std::size_t matrix_count() const noexcept { return slots_.size(); }
   const MatrixSlot& slot(std::size_t index) const { return slots_[index]; }
   const kernels::PackedMatrix& matrix(std::size_t index) const { return matrices_[index]; }
-  const LayerNorms& norms(std::size_t layer) const { return norms_[layer]; }
-  const std::vector<float>& final_norm() const noexcept { return final_norm_; }
+  const LayerNorms& norms(std::size_t layer) const { return vectors_.norms[layer]; }
+  const std::vector<float>& final_norm() const noexcept { return vectors_.final_norm; }
+  // Added to the product with matrix `index`; empty when it has none.
+  const std::vector<float>& bias(std::size_t index) const { return vectors_.biases[index]; }
   // Position of a matrix in slot order. REQUIRES: the model has it.
   std::size_t index_of(MatrixId id) const noexcept;
   std::size_t weight_bytes() const noexcept;
 
  private:
+  void set_spec(BlockSpec spec);
+
   BlockSpec spec_;
   std::vector<MatrixSlot> slots_;
   std::vector<kernels::PackedMatrix> matrices_;
-  std::vector<LayerNorms> norms_;
-  std::vector<float> final_norm_;
+  ModelVectors vectors_;
+  std::array<std::size_t, kMatrixKinds> offsets_{};  // of a kind, from the first of its layer
+  std::size_t layer_matrices_ = 0;
 };
 
-// Every matrix of an architecture: embedding, layer by layer q k v o gate up down, head if not
-// tied.
+// Every matrix of an architecture: embedding, layer by layer q k v (or qkv) o gate up (or gate-up)
+// down, head if not tied.
 std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec);
 
 class ModelView {
@@ -93,8 +113,11 @@ class ModelView {
     return overlay_[index] != nullptr ? *overlay_[index] : model_->matrix(index);
   }
   const kernels::PackedMatrix& matrix(MatrixId id) const { return matrix(model_->index_of(id)); }
+  const std::vector<float>& bias(MatrixId id) const { return model_->bias(model_->index_of(id)); }
   // The output matrix: the embedding when tied.
   const kernels::PackedMatrix& head() const;
+  // Empty when the head has none.
+  const std::vector<float>& head_bias() const;
   // Bytes of weights that one decoded token reads: every matrix once; of an untied embedding a row.
   std::size_t bytes_per_token() const noexcept;
 

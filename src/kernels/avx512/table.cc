@@ -19,8 +19,8 @@
 namespace paring::kernels {
 
 const KernelTable kAvx512Kernels = {
-    "avx512", quantize_rows, matmul_q,  matmul_f,    rms_norm,      add_rows,
-    silu_mul, kv_write,      attention, log_sum_exp, kl_divergence,
+    "avx512", quantize_rows, matmul_q, matmul_f,  rms_norm,    add_rows,      silu_mul,
+    gelu_mul, soft_cap,      kv_write, attention, log_sum_exp, kl_divergence,
 };
 
 }  // namespace paring::kernels

@@ -209,6 +209,21 @@ void silu_mul(const float* gate, const float* up, float* y, std::size_t count) n
   }
 }
 
+void gelu_mul(const float* gate, const float* up, float* y, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double v = gate[i];
+    const double u = sqrt(2 / M_PI) * (v + 0.044715 * v * v * v);
+    // 1 + tanh(u) = 2 / (1 + exp(-2u)), which keeps its digits where tanh(u) is near -1.
+    y[i] = static_cast<float>(v / (1 + exp(-2 * u)) * up[i]);
+  }
+}
+
+void soft_cap(float* x, std::size_t count, float cap) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    x[i] = static_cast<float>(cap * tanh(static_cast<double>(x[i]) / cap));
+  }
+}
+
 // Value `i` of a page plane in the page's type; for kQ8 times its group's scale.
 struct PagePlane {
   KvType type;
@@ -263,29 +278,36 @@ void kv_write(const KvWriteArgs& args) noexcept {
               args.slot * (width / kGroupValues));
 }
 
+const std::byte* page_of(const AttentionArgs& args, std::size_t position) {
+  return args.pages[position / kPageTokens - args.first_page];
+}
+
 double score(const AttentionArgs& args, std::size_t query, std::size_t position) {
   const std::size_t slot = position % kPageTokens;
-  auto* bytes = const_cast<std::byte*>(args.pages[position / kPageTokens]);  // only read
+  auto* bytes = const_cast<std::byte*>(page_of(args, position));  // only read
   const Page page = page_planes(args.type, bytes, args.head_width);
   double sum = 0;
   for (std::size_t d = 0; d < args.head_width; ++d) {
     sum += args.q[query][d] *
            page.keys.get(d * kPageTokens + slot, d / kGroupValues * kPageTokens + slot);
   }
-  return sum * static_cast<double>(args.scale);
+  sum *= static_cast<double>(args.scale);
+  const double cap = args.soft_cap;
+  return cap > 0 ? cap * tanh(sum / cap) : sum;
 }
 
 // One query: largest score, then weights and their sum, element by element of the output.
 void attend(const AttentionArgs& args, std::size_t query) {
   const std::size_t visible = args.visible[query];
+  const std::size_t begin = args.window != 0 && visible > args.window ? visible - args.window : 0;
   const std::size_t width = args.head_width;
   double largest = -kInfinity;
-  for (std::size_t t = 0; t < visible; ++t) largest = fmax(largest, score(args, query, t));
+  for (std::size_t t = begin; t < visible; ++t) largest = fmax(largest, score(args, query, t));
   auto* sums = reinterpret_cast<double*>(args.scratch);  // [D]
   for (std::size_t d = 0; d < width; ++d) sums[d] = 0;
   double total = 0;
-  for (std::size_t t = 0; t < visible; ++t) {
-    auto* bytes = const_cast<std::byte*>(args.pages[t / kPageTokens]);  // only read
+  for (std::size_t t = begin; t < visible; ++t) {
+    auto* bytes = const_cast<std::byte*>(page_of(args, t));  // only read
     const Page page = page_planes(args.type, bytes, width);
     const double p = exp(score(args, query, t) - largest);
     const std::size_t slot = t % kPageTokens;
@@ -325,8 +347,8 @@ double kl_divergence(const float* p, double p_lse, const float* q, double q_lse,
 }  // namespace
 
 const KernelTable kReferenceKernels = {
-    "reference", quantize_rows, matmul_q,  matmul_f,    rms_norm,      add,
-    silu_mul,    kv_write,      attention, log_sum_exp, kl_divergence,
+    "reference", quantize_rows, matmul_q, matmul_f,  rms_norm,    add,           silu_mul,
+    gelu_mul,    soft_cap,      kv_write, attention, log_sum_exp, kl_divergence,
 };
 
 }  // namespace paring::kernels

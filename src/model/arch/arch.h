@@ -5,5 +5,10 @@
 #include "model/architecture.h"
 
 namespace paring::model {
+extern const Architecture kGemma2;
+extern const Architecture kGemma3;
 extern const Architecture kLlama;
+extern const Architecture kPhi3;
+extern const Architecture kQwen2;
+extern const Architecture kQwen3;
 }  // namespace paring::model

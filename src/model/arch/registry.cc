@@ -5,11 +5,60 @@
 
 #include "model/arch/arch.h"
 #include "model/architecture.h"
+#include "model/vectors.h"
 
 namespace paring::model {
 
 namespace {
-constexpr std::array<const Architecture*, 1> kArchitectures = {&kLlama};
+
+constexpr std::array kArchitectures = {&kGemma2, &kGemma3, &kLlama, &kPhi3, &kQwen2, &kQwen3};
+
+Result<void> read_vocabulary(const io::ModelFile& file, BlockSpec& spec) {
+  const io::TensorInfo* embedding = file.find("token_embd.weight");
+  if (embedding == nullptr || embedding->shape.size() != 2) {
+    return corrupt(
+        fmt::format("{}: tensor 'token_embd.weight' is missing or not a matrix", file.path()));
+  }
+  if (embedding->rows() > kVocabularyMax) {
+    return corrupt(fmt::format("{}: a vocabulary of {} is over the limit {}", file.path(),
+                               embedding->rows(), kVocabularyMax));
+  }
+  spec.vocabulary = embedding->rows();
+  spec.tied_head = file.find("output.weight") == nullptr;
+  return {};
+}
+
+Result<std::vector<float>> read_divisors(const io::ModelFile& file, const char* name,
+                                         std::size_t pairs) {
+  PARING_TRY(std::vector<float> divisors, load_vector(file, name, pairs));
+  for (const float divisor : divisors) {
+    if (!(divisor > 0)) {
+      return corrupt(
+          fmt::format("{}: tensor '{}' holds {}, a divisor of frequencies must be above 0",
+                      file.path(), name, divisor));
+    }
+  }
+  return divisors;
+}
+
+// Divisors stand in tensors. LongRoPE is known by its tensors: older files do not name it.
+Result<void> read_rope_tensors(const io::ModelFile& file, BlockSpec& spec) {
+  RopeSpec& rope = spec.ropes[0];
+  if (file.find(kRopeFreqsName) != nullptr) {
+    PARING_TRY(rope.divisors, read_divisors(file, kRopeFreqsName, rope.width / 2));
+  }
+  const bool has_long = file.find(kRopeLongName) != nullptr;
+  if (!has_long && rope.scaling != RopeScaling::kLongRope) return {};
+  if (rope.scaling == RopeScaling::kLinear || rope.scaling == RopeScaling::kYarn) {
+    return unsupported(fmt::format("{}: tensor '{}' beside another rotary scaling is not supported",
+                                   file.path(), kRopeLongName));
+  }
+  rope.scaling = RopeScaling::kLongRope;
+  PARING_TRY(rope.long_divisors, read_divisors(file, kRopeLongName, rope.width / 2));
+  PARING_TRY(rope.divisors, read_divisors(file, kRopeShortName, rope.width / 2));
+  return {};
+}
+
 }  // namespace
 
 std::span<const Architecture* const> architectures() noexcept { return kArchitectures; }
@@ -21,6 +70,8 @@ Result<BlockSpec> read_block_spec(const io::ModelFile& file) {
     if (name == architecture->name) {
       auto spec = architecture->read(file.metadata());
       if (!spec) return std::move(spec.error()).with_context(file.path());
+      PARING_TRY_VOID(read_vocabulary(file, *spec));
+      PARING_TRY_VOID(read_rope_tensors(file, *spec));
       return spec;
     }
     known += (known.empty() ? "" : ", ") + std::string(architecture->name);
@@ -28,15 +79,6 @@ Result<BlockSpec> read_block_spec(const io::ModelFile& file) {
   return unsupported(
       fmt::format("{}: general.architecture is '{}', which is not known", file.path(), name),
       "known architectures: " + known);
-}
-
-Result<std::size_t> read_size(const io::Metadata& metadata, const std::string& key,
-                              std::uint64_t limit) {
-  PARING_TRY(const std::uint64_t value, metadata.get_u64(key));
-  if (value == 0 || value > limit) {
-    return corrupt(fmt::format("{} is {}, it must be between 1 and {}", key, value, limit));
-  }
-  return static_cast<std::size_t>(value);
 }
 
 }  // namespace paring::model

@@ -21,7 +21,7 @@ inline BlockSpec tiny_spec() {
   spec.head_width = 32;
   spec.vocabulary = 83;
   spec.context_max = 256;
-  spec.rope_width = 32;
+  spec.ropes[0].width = 32;
   spec.tied_head = true;
   return spec;
 }
@@ -56,14 +56,30 @@ inline RandomModel random_model(const BlockSpec& spec, DType type, std::uint64_t
     matrices.push_back(kernels::pack(type, bytes.data(), slot.rows, slot.cols).value());
     result.decoded.push_back(std::move(decoded));
   }
-  const auto norm = [&] {
-    std::vector<float> weights = random_values(spec.width, ++seed, 0.2);
+  const auto norm = [&](std::size_t width) {
+    std::vector<float> weights = random_values(width, ++seed, 0.2);
     for (float& weight : weights) weight += 1.0F;
     return weights;
   };
-  std::vector<LayerNorms> norms;
-  for (std::size_t layer = 0; layer < spec.layers; ++layer) norms.push_back({norm(), norm()});
-  result.model = Model::from_parts(spec, std::move(matrices), std::move(norms), norm()).value();
+  ModelVectors vectors;
+  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
+    LayerNorms norms;
+    norms.attention = norm(spec.width);
+    norms.ffn = norm(spec.width);
+    if (spec.has_post_norms) norms.post_attention = norm(spec.width);
+    if (spec.has_post_norms) norms.post_ffn = norm(spec.width);
+    if (spec.has_head_norms) norms.query_head = norm(spec.head_width);
+    if (spec.has_head_norms) norms.key_head = norm(spec.head_width);
+    vectors.norms.push_back(std::move(norms));
+  }
+  vectors.final_norm = norm(spec.width);
+  for (const MatrixSlot& slot : matrix_slots(spec)) {
+    const bool has_bias =
+        spec.has_qkv_biases && slot.cols == spec.width && slot.id.kind != MatrixKind::kEmbedding;
+    vectors.biases.push_back(has_bias ? random_values(slot.rows, ++seed, 0.3)
+                                      : std::vector<float>());
+  }
+  result.model = Model::from_parts(spec, std::move(matrices), std::move(vectors)).value();
   return result;
 }
 

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Qwen2 and Qwen2.5 (arXiv:2407.10671): Llama's block with biases on queries, keys and values.
+#include "model/arch/arch.h"
+#include "model/arch/hyper_parameters.h"
+
+namespace paring::model {
+
+namespace {
+
+Result<BlockSpec> read_qwen2(const io::Metadata& metadata) {
+  const HyperParameters parameters(metadata, "qwen2");
+  PARING_TRY(BlockSpec spec, read_decoder(parameters, RopePairing::kHalves));
+  spec.has_qkv_biases = true;
+  return spec;
+}
+
+}  // namespace
+
+const Architecture kQwen2{"qwen2", read_qwen2};
+
+}  // namespace paring::model

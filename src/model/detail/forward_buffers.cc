@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/detail/forward_buffers.h"
+
+#include <algorithm>
+
+#include "model/forward.h"
+
+namespace paring::model {
+
+namespace {
+
+using kernels::QuantizedRows;
+
+std::size_t round_up(std::size_t value, std::size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// Hands out 64-byte aligned pieces of one allocation; with a null base it only counts.
+class Arena {
+ public:
+  explicit Arena(std::byte* base) : base_(base) {}
+  template <typename T>
+  T* take(std::size_t count) {
+    std::byte* piece = base_ == nullptr ? nullptr : base_ + used_;
+    used_ = round_up(used_ + count * sizeof(T), 64);
+    return reinterpret_cast<T*>(piece);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* base_;
+  std::size_t used_ = 0;
+};
+
+QuantizedRows take_quantized(Arena& arena, std::size_t tokens, std::size_t cols) {
+  std::byte* memory = arena.take<std::byte>(QuantizedRows::bytes(tokens, cols));
+  return memory == nullptr ? QuantizedRows{} : QuantizedRows::place(memory, tokens, cols);
+}
+
+}  // namespace
+
+std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, std::size_t tokens, std::size_t threads,
+                                    std::byte* base) {
+  Arena arena(base);
+  const std::size_t rows = std::min(tokens, kLogitRowsMax);
+  x = arena.take<float>(tokens * spec.width);
+  normed = arena.take<float>(tokens * spec.width);
+  qkv = arena.take<float>(tokens * spec.qkv_width());
+  attended = arena.take<float>(tokens * spec.query_width());
+  gate_up = arena.take<float>(tokens * 2 * spec.ffn_width);
+  product = arena.take<float>(tokens * spec.ffn_width);
+  delta = arena.take<float>(tokens * spec.width);
+  head_in = arena.take<float>(rows * spec.width);
+  logits = arena.take<float>(kHeadTerms * rows * spec.vocabulary);
+  narrow = take_quantized(arena, std::max(tokens, kHeadTerms * rows), spec.width);
+  heads = take_quantized(arena, tokens, spec.query_width());
+  wide = take_quantized(arena, tokens, spec.ffn_width);
+  scratch_stride = round_up(
+      kernels::attention_scratch_bytes(kAttentionTileTokens * spec.group(), spec.head_width), 64);
+  scratch = arena.take<std::byte>(scratch_stride * threads);
+  return arena.used();
+}
+
+}  // namespace paring::model

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The working memory of a step: one allocation, cut into aligned pieces. Private to forward.cc.
+#pragma once
+
+#include <cstddef>
+
+#include "base/aligned.h"
+#include "kernels/ops.h"
+#include "model/block_spec.h"
+
+namespace paring::model {
+
+// The head's inputs are rounded to int8 twice: the value, and what that left. Measured on SmolLM2,
+// a quarter of all activation rounding loss was the head's, and only rows that sample pay for it
+// (docs/adr/0008).
+inline constexpr std::size_t kHeadTerms = 2;
+
+// Tokens of one segment whose queries attend together: a page is decoded once for all of them.
+inline constexpr std::size_t kAttentionTileTokens = 16;
+
+// T: tokens of a step; R: rows of logits at a time.
+struct ForwardBuffers {
+  AlignedBuffer memory;
+  float* x;                       // [T, D] residual stream
+  float* normed;                  // [T, D]
+  float* qkv;                     // [T, (H + 2 Hkv)*d]: queries, keys, values
+  float* attended;                // [T, H*d]
+  float* gate_up;                 // [T, 2 F]: gate, up
+  float* product;                 // [T, F]
+  float* delta;                   // [T, D] output of a half before it joins the residual stream
+  float* head_in;                 // [R, D]
+  float* logits;                  // [R, V]
+  kernels::QuantizedRows narrow;  // [T, D]: inputs of qkv, gate/up, head
+  kernels::QuantizedRows heads;   // [T, H*d]
+  kernels::QuantizedRows wide;    // [T, F]
+  std::byte* scratch;             // per worker
+  std::size_t scratch_stride;
+
+  // Places every piece from `base` on; with a null base it only counts. Returns the bytes.
+  std::size_t lay_out(const BlockSpec& spec, std::size_t tokens, std::size_t threads,
+                      std::byte* base);
+};
+
+}  // namespace paring::model
