@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tiny random models of tests/data/architectures: one GGUF file for each architecture and each way to stretch
-rotary embedding, and beside it the logits that Hugging Face's implementation computes in double precision from the same
-weights. Where llama.cpp's Python package is there too, each file is also run by it, as a second opinion.
+"""Writes the tiny random models of tests/data/architectures: one GGUF file for each architecture and each way to
+stretch rotary embedding, and beside it the logits that Hugging Face's implementation computes in double precision from
+the same weights. Where llama.cpp's Python package is there too, each file is also run by it, as a second opinion.
 
 Weights are Q8_0 (both sides decode them), norms and biases F32; windows are shorter than the text, soft caps are low
 enough to bend scores and logits, key/value heads are fewer than query heads.
@@ -149,8 +149,8 @@ def hf_logits(case, weights, tokens):
     model = getattr(transformers, name + "ForCausalLM")(config).eval()
     state = {}
     for key, values in weights.items():
-        is_norm = "norm" in key
-        state[key] = torch.tensor(values.astype(np.float64) - (1 if is_norm and case["arch"].startswith("gemma") else 0))
+        has_one_added = "norm" in key and case["arch"].startswith("gemma")
+        state[key] = torch.tensor(values.astype(np.float64) - (1 if has_one_added else 0))
     if case["arch"].startswith("gemma"):
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model = model.double()

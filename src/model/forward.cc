@@ -42,28 +42,6 @@ void finish_logits(const KernelTable& table, const ModelView& view, Range mine, 
 
 }  // namespace
 
-TapSite input_site(MatrixKind kind) noexcept {
-  switch (kind) {
-    case MatrixKind::kQuery:
-    case MatrixKind::kKey:
-    case MatrixKind::kValue:
-    case MatrixKind::kQkv:
-      return TapSite::kAttentionInput;
-    case MatrixKind::kAttentionOut:
-      return TapSite::kAttentionOutput;
-    case MatrixKind::kGate:
-    case MatrixKind::kUp:
-    case MatrixKind::kGateUp:
-      return TapSite::kFfnInput;
-    case MatrixKind::kDown:
-      return TapSite::kFfnProduct;
-    case MatrixKind::kEmbedding:
-    case MatrixKind::kHead:
-      break;
-  }
-  return TapSite::kHeadInput;
-}
-
 std::size_t Forward::bytes_for(const BlockSpec& spec, std::size_t tokens_max, std::size_t threads) {
   ForwardBuffers counting{};
   return counting.lay_out(spec, tokens_max, threads, nullptr);

@@ -18,6 +18,7 @@
 #include "base/result.h"
 #include "model/kv_cache.h"
 #include "model/rope.h"
+#include "model/taps.h"
 #include "model/weights.h"
 
 namespace paring::model {
@@ -33,28 +34,6 @@ struct Segment {
   std::span<const std::int32_t> tokens;
   // Rows whose logits are wanted: the last `logit_rows` tokens of the segment.
   std::size_t logit_rows = 0;
-};
-
-// Activations a tap may see, [T, width] f32, row t = token t of the batch in segment order.
-enum class TapSite : std::uint8_t {
-  kLayerInput,       // [T, D] residual stream entering a layer
-  kAttentionInput,   // [T, D] normed: input of q, k, v
-  kAttentionOutput,  // [T, H*d] heads concatenated: input of the attention output matrix
-  kFfnInput,         // [T, D] normed: input of gate and up
-  kFfnProduct,       // [T, F] activation(gate)*up: input of down
-  kHeadInput,        // [R, D] final norm of the rows that want logits: input of the head
-};
-
-// Where the rows of activations that a matrix multiplies can be seen.
-TapSite input_site(MatrixKind kind) noexcept;
-
-class Taps {
- public:
-  virtual ~Taps() = default;
-  virtual bool wants(TapSite site) const = 0;
-  // Called on worker 0 while the others wait. `data` is valid during the call.
-  virtual void observe(TapSite site, std::size_t layer, const float* data, std::size_t rows,
-                       std::size_t width) = 0;
 };
 
 // Consecutive logit rows, in the order of the segments. `logits` has `rows` rows of `vocabulary`.

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Seeing activations by name while a step runs: for statistics, sensitivity, training and tests.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "model/weights.h"
+
+namespace paring::model {
+
+// Activations a tap may see, [T, width] f32, row t = token t of the batch in segment order.
+enum class TapSite : std::uint8_t {
+  kLayerInput,       // [T, D] residual stream entering a layer
+  kAttentionInput,   // [T, D] normed: input of q, k, v
+  kAttentionOutput,  // [T, H*d] heads concatenated: input of the attention output matrix
+  kFfnInput,         // [T, D] normed: input of gate and up
+  kFfnProduct,       // [T, F] activation(gate)*up: input of down
+  kHeadInput,        // [R, D] final norm of the rows that want logits: input of the head
+};
+
+// Where the rows of activations that a matrix multiplies can be seen.
+TapSite input_site(MatrixKind kind) noexcept;
+
+class Taps {
+ public:
+  virtual ~Taps() = default;
+  virtual bool wants(TapSite site) const = 0;
+  // Called on worker 0 while the others wait. `data` is valid during the call.
+  virtual void observe(TapSite site, std::size_t layer, const float* data, std::size_t rows,
+                       std::size_t width) = 0;
+};
+
+}  // namespace paring::model
