@@ -51,7 +51,7 @@ template <typename Io, Is<CertificateDivergence> T>
 void fields(Io& io, T& value) {
   io.field("kl_mean", value.kl_mean);
   io.field("kl_standard_error", value.kl_standard_error);
-  io.field("kl_p50", value.kl_p50);
+  io.field("kl_p50", value.kl_median);
   io.field("kl_p90", value.kl_p90);
   io.field("kl_p95", value.kl_p95);
   io.field("kl_p99", value.kl_p99);
@@ -59,6 +59,8 @@ void fields(Io& io, T& value) {
   io.field("kl_max", value.kl_max);
   io.field("top1", value.top1);
   io.field("top1_standard_error", value.top1_standard_error);
+  io.field("delta_p_rms", value.delta_p_rms);
+  io.field("delta_p_rms_standard_error", value.delta_p_rms_standard_error);
   io.field("tokens", value.tokens);
 }
 

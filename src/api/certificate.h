@@ -33,11 +33,12 @@ struct CertificateText {
   bool operator==(const CertificateText&) const = default;
 };
 
-// KL divergence (original || this), nats a token.
+// KL divergence (original || this), nats a token. The one struct of these figures: measure extends
+// it by what a certificate does not hold (measure::Divergence).
 struct CertificateDivergence {
   double kl_mean = 0;
   double kl_standard_error = 0;
-  double kl_p50 = 0;
+  double kl_median = 0;
   double kl_p90 = 0;
   double kl_p95 = 0;
   double kl_p99 = 0;
@@ -45,6 +46,8 @@ struct CertificateDivergence {
   double kl_max = 0;
   double top1 = 0;  // share of tokens whose most likely successor is the original's
   double top1_standard_error = 0;
+  double delta_p_rms = 0;  // root mean square of p(this) - p(original) of the text's own token
+  double delta_p_rms_standard_error = 0;
   std::uint64_t tokens = 0;
   bool operator==(const CertificateDivergence&) const = default;
 };

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/aligned.h"
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "measure/statistics.h"
 
 namespace paring::measure {
 
@@ -17,35 +17,6 @@ using model::Forward;
 using model::ForwardOptions;
 using model::LogitsChunk;
 using model::ModelView;
-
-struct Moments {
-  double mean = 0;
-  double standard_error = 0;
-};
-
-Moments moments(const std::vector<double>& values) {
-  const auto n = static_cast<double>(values.size());
-  if (values.empty()) return {};
-  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-  double squares = 0;
-  for (const double value : values) squares += (value - mean) * (value - mean);
-  return {mean, values.size() < 2 ? 0.0 : std::sqrt(squares / (n * (n - 1)))};
-}
-
-// Nearest-rank with linear interpolation. REQUIRES: sorted, not empty.
-double quantile(const std::vector<double>& sorted, double q) {
-  const double position = q * static_cast<double>(sorted.size() - 1);
-  const auto low = static_cast<std::size_t>(position);
-  const std::size_t high = std::min(low + 1, sorted.size() - 1);
-  const double share = position - static_cast<double>(low);
-  return sorted[low] * (1 - share) + sorted[high] * share;
-}
-
-Perplexity to_perplexity(const std::vector<double>& losses) {
-  const Moments m = moments(losses);
-  const double value = std::exp(m.mean);
-  return {value, value * m.standard_error, losses.size()};
-}
 
 std::int32_t arg_max(const float* row, std::size_t count) {
   return static_cast<std::int32_t>(std::max_element(row, row + count) - row);
@@ -207,7 +178,7 @@ Result<Perplexity> perplexity(Evaluator& evaluator, const ModelView& view, const
         options.sink = &sink;
         return evaluator.run(view, inputs, windows.scored_rows(), eval, options);
       }));
-  return to_perplexity(losses);
+  return perplexity_of(losses);
 }
 
 Result<BaseRun> BaseRun::create(Evaluator& evaluator, const ModelView& view, Windows windows,
@@ -259,11 +230,12 @@ Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const Mode
                               return compare_windows(evaluator, base, first, inputs.size(), view,
                                                      eval, {}, scores);
                             }));
-  return summarize(base, scores);
+  return summarize(base.losses(), scores);
 }
 
-Divergence summarize(const BaseRun& base, const RowScores& scores) {
-  PARING_CHECK(scores.kl.size() == base.losses().size(), "scores must cover every window");
+Divergence summarize(std::span<const double> base_losses, const RowScores& scores) {
+  PARING_CHECK(!scores.kl.empty() && scores.kl.size() == base_losses.size(),
+               "scores must cover every window");
   Divergence result;
   result.tokens = scores.kl.size();
   const Moments kl = moments(scores.kl);
@@ -281,15 +253,24 @@ Divergence summarize(const BaseRun& base, const RowScores& scores) {
   const Moments top = moments(same);
   result.top1 = top.mean;
   result.top1_standard_error = top.standard_error;
-  result.base = to_perplexity(base.losses());
-  result.model = to_perplexity(scores.losses);
+  result.base = perplexity_of(base_losses);
+  result.model = perplexity_of(scores.losses);
   std::vector<double> difference(scores.losses.size());
+  std::vector<double> squared_delta_p(scores.losses.size());
   for (std::size_t i = 0; i < difference.size(); ++i) {
-    difference[i] = scores.losses[i] - base.losses()[i];
+    difference[i] = scores.losses[i] - base_losses[i];
+    const double delta_p = std::exp(-scores.losses[i]) - std::exp(-base_losses[i]);
+    squared_delta_p[i] = delta_p * delta_p;
   }
   const Moments ratio = moments(difference);
   result.log_ratio = ratio.mean;
   result.log_ratio_standard_error = ratio.standard_error;
+  const Moments delta_p = moments(squared_delta_p);
+  result.delta_p_rms = std::sqrt(delta_p.mean);
+  // First order: d sqrt(x) = dx / (2 sqrt(x)).
+  if (delta_p.mean > 0) {
+    result.delta_p_rms_standard_error = delta_p.standard_error / (2 * result.delta_p_rms);
+  }
   return result;
 }
 

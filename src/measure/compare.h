@@ -10,10 +10,12 @@
 #include <span>
 #include <vector>
 
+#include "api/certificate.h"
 #include "base/aligned.h"
 #include "base/executor.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "measure/statistics.h"
 #include "measure/windows.h"
 #include "model/forward.h"
 
@@ -25,29 +27,13 @@ struct EvalOptions {
 };
 inline constexpr EvalOptions kExactOptions{model::Numerics::kExact, kernels::KvType::kF32};
 
-struct Perplexity {
-  double value = 0;           // exp(mean negative log-likelihood)
-  double standard_error = 0;  // of value, first order
-  std::size_t tokens = 0;
-};
-
-// Divergence of a model from its base over scored rows; KL in nats, base first.
-struct Divergence {
-  double kl_mean = 0;
-  double kl_standard_error = 0;
-  double kl_median = 0;
-  double kl_p90 = 0;
-  double kl_p95 = 0;
-  double kl_p99 = 0;
-  double kl_p999 = 0;
-  double kl_max = 0;
-  double top1 = 0;  // share of rows whose most likely token is the base's
-  double top1_standard_error = 0;
+// Divergence of a model from its base over scored rows: the figures of a certificate (to which it
+// converts, as its base class), and both perplexities.
+struct Divergence : api::CertificateDivergence {
   Perplexity base;
   Perplexity model;
   double log_ratio = 0;                 // ln(model perplexity / base perplexity)
   double log_ratio_standard_error = 0;  // paired
-  std::size_t tokens = 0;
 };
 
 // Tokens that an evaluation computes in one step; several windows share a step.
@@ -129,6 +115,7 @@ Result<void> compare_windows(Evaluator& evaluator, const BaseRun& base, std::siz
 Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const model::ModelView& view,
                            const EvalOptions& eval, ProgressSink& progress);
 
-Divergence summarize(const BaseRun& base, const RowScores& scores);
+// `base_losses`: one a scored row, as in `scores`. REQUIRES: as many as scores, at least one.
+Divergence summarize(std::span<const double> base_losses, const RowScores& scores);
 
 }  // namespace paring::measure

@@ -248,8 +248,8 @@ class Run {
     certificate.texts = {{"calibration", calibration_.name, calibration_.sha256,
                           calibration_.windows.size() * kContext},
                          {"held_out", holdout_.name, holdout_.sha256, holdout_.scored_tokens()}};
-    certificate.served = divergence_of(result_.served);
-    certificate.weights_only = divergence_of(result_.weights);
+    certificate.served = result_.served;
+    certificate.weights_only = result_.weights;
     certificate.perplexity = {result_.served.base.value, result_.served.model.value,
                               std::exp(result_.served.log_ratio),
                               result_.served.log_ratio_standard_error};
@@ -270,12 +270,6 @@ class Run {
     }
     certificate.tool_version = version();
     certificate.date = format_utc(system_clock().wall_seconds());
-  }
-
-  static api::CertificateDivergence divergence_of(const measure::Divergence& d) {
-    return {d.kl_mean, d.kl_standard_error, d.kl_median, d.kl_p90, d.kl_p95,
-            d.kl_p99,  d.kl_p999,           d.kl_max,    d.top1,   d.top1_standard_error,
-            d.tokens};
   }
 
   static api::CertificateSpeed speed_of(const measure::BenchResult& speed) {
