@@ -3,43 +3,43 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/table.h"
 #include "engine/open_model.h"
-#include "io/mapped_file.h"
 #include "measure/builtin_text.h"
-#include "measure/compare.h"
-#include "measure/windows.h"
+#include "measure/text_eval.h"
 #include "model/architecture.h"
 
 namespace paring::cli {
 
 namespace {
 
-constexpr const char* kProtocol =
-    "llama.cpp's: windows of the whole text, the second half of each is scored";
-
 struct EvalFlags {
   std::string model;
   std::string against;
   std::string text_path;
-  std::size_t context = 512;
+  measure::Protocol protocol = measure::Protocol::kLlamaCpp;
+  std::size_t context = 0;  // 0: the protocol's
   std::size_t windows = 0;
   bool is_json = false;
+
+  std::size_t context_tokens() const {
+    return context != 0 ? context : measure::default_context(protocol);
+  }
 };
 
 Result<measure::Windows> cut_text(const engine::LoadedModel& model, const EvalFlags& flags) {
-  const measure::WindowOptions options{.context = flags.context, .windows_max = flags.windows};
+  const measure::WindowOptions options{
+      .protocol = flags.protocol, .context = flags.context_tokens(), .windows_max = flags.windows};
   if (flags.text_path.empty()) {
     return measure::cut_windows(*model.tokenizer, model.add_bos, "built-in holdout",
                                 measure::holdout_text(), options);
   }
-  PARING_TRY(const io::MappedFile file, io::MappedFile::open(flags.text_path));
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
-                              file.bytes().size());
+  PARING_TRY(const std::string text, measure::read_text(flags.text_path));
   const std::size_t slash = flags.text_path.find_last_of('/');
   return measure::cut_windows(*model.tokenizer, model.add_bos, flags.text_path.substr(slash + 1),
                               text, options);
@@ -47,7 +47,7 @@ Result<measure::Windows> cut_text(const engine::LoadedModel& model, const EvalFl
 
 // Bytes beside the weights: step buffers, cache, and the base's logits.
 std::size_t extra_bytes(const model::BlockSpec& spec, const EvalFlags& flags, std::size_t threads) {
-  const std::size_t tokens = std::max(flags.context, measure::kEvalTokensMax);
+  const std::size_t tokens = std::max(flags.context_tokens(), measure::kEvalTokensMax);
   return model::Forward::bytes_for(spec, tokens, threads) +
          tokens * model::KvPool::bytes_per_token(spec, kernels::KvType::kF32) +
          model::kLogitRowsMax * spec.vocabulary * sizeof(float);
@@ -59,6 +59,11 @@ Result<engine::LoadedModel> load_for_eval(Context& context, const std::string& n
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const io::ModelFile file, engine::open_model(path));
   PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
+  if (flags.context_tokens() > spec.context_max) {
+    return invalid_argument(fmt::format("windows of {} tokens were asked for, {} was made for {}",
+                                        flags.context_tokens(), path, spec.context_max),
+                            "give a smaller --context");
+  }
   return context.load(name, extra_bytes(spec, flags, executor->threads()));
 }
 
@@ -83,10 +88,20 @@ Result<void> check_same_vocabulary(const engine::LoadedModel& model,
                           hint);
 }
 
+// Both models must read the same tokens.
+Result<void> check_same_tokens(const engine::LoadedModel& model, const engine::LoadedModel& base,
+                               const measure::Windows& windows, const EvalFlags& flags) {
+  PARING_TRY_VOID(check_same_vocabulary(model, base));
+  PARING_TRY(const measure::Windows base_windows, cut_text(base, flags));
+  if (base_windows.windows == windows.windows) return {};
+  return invalid_argument(
+      fmt::format("{} and {} turn this text into different tokens", model.path, base.path),
+      "a divergence needs two models with one tokenizer; leave out --against");
+}
+
 struct Evaluation {
   measure::Windows windows;
-  measure::Perplexity perplexity;
-  std::optional<measure::Divergence> divergence;
+  measure::TextFigures figures;
 };
 
 Result<Evaluation> evaluate(Context& context, const EvalFlags& flags) {
@@ -96,48 +111,53 @@ Result<Evaluation> evaluate(Context& context, const EvalFlags& flags) {
   const measure::EvalOptions options{context.numerics(), context.kv_type()};
   Evaluation result;
   PARING_TRY(result.windows, cut_text(model, flags));
-  PARING_TRY(const auto evaluator,
-             measure::Evaluator::create(model.model->spec(), flags.context, *executor));
+  const auto make_evaluator = [&](const engine::LoadedModel& loaded) {
+    return measure::Evaluator::create(loaded.model->spec(), flags.context_tokens(), *executor);
+  };
+  PARING_TRY(const auto evaluator, make_evaluator(model));
+  const measure::TextSide side{*evaluator, view};
   if (flags.against.empty()) {
-    PARING_TRY(result.perplexity,
-               measure::perplexity(*evaluator, view, result.windows, options, context.progress()));
+    PARING_TRY(result.figures,
+               measure::evaluate_text(side, nullptr, result.windows, options, context.progress()));
     return result;
   }
   PARING_TRY(const engine::LoadedModel base, load_for_eval(context, flags.against, flags));
-  PARING_TRY_VOID(check_same_vocabulary(model, base));
-  PARING_TRY(const measure::Windows base_windows, cut_text(base, flags));
-  if (base_windows.windows != result.windows.windows) {
-    return invalid_argument(
-        fmt::format("{} and {} turn this text into different tokens", model.path, base.path),
-        "a divergence needs two models with one tokenizer; leave out --against");
-  }
-  PARING_TRY(auto base_evaluator,
-             measure::Evaluator::create(base.model->spec(), flags.context, *executor));
+  PARING_TRY_VOID(check_same_tokens(model, base, result.windows, flags));
+  PARING_TRY(const auto base_evaluator, make_evaluator(base));
   const model::ModelView base_view(*base.model);
-  PARING_TRY(const measure::BaseRun run,
-             measure::BaseRun::create(*base_evaluator, base_view, result.windows,
-                                      measure::kExactOptions, context.progress()));
-  base_evaluator.reset();
-  PARING_TRY(result.divergence,
-             measure::compare(*evaluator, run, view, options, context.progress()));
-  result.perplexity = result.divergence->model;
+  const measure::TextSide base_side{*base_evaluator, base_view};
+  PARING_TRY(result.figures,
+             measure::evaluate_text(side, &base_side, result.windows, options, context.progress()));
   return result;
 }
 
+Json labelled(Json figure, const measure::Windows& windows) {
+  figure["protocol"] = measure::protocol_name(windows.protocol);
+  figure["context"] = windows.context;
+  return figure;
+}
+
 Json to_json(const Context& context, const EvalFlags& flags, const Evaluation& result) {
+  const measure::Windows& windows = result.windows;
   Json json;
   json["model"] = flags.model;
-  json["text"] = windows_json(result.windows);
-  json["protocol"] = kProtocol;
+  json["text"] = windows_json(windows);
+  json["protocol"] = measure::protocol_name(windows.protocol);
+  json["protocol_description"] = measure::protocol_description(windows.protocol);
   json["numerics"] = numerics_name(context.numerics());
   json["kv_type"] = kv_type_name(context.kv_type());
   json["isa"] = kernels::kernels().isa;
-  json["perplexity"] = perplexity_json(result.perplexity);
-  if (result.divergence) {
-    json["against"] = flags.against;
-    json["base_numerics"] = "exact, f32 cache";
-    json["divergence"] = divergence_json(*result.divergence);
-  }
+  json["perplexity"] = labelled(perplexity_json(result.figures.perplexity), windows);
+  if (!result.figures.divergence) return json;
+  json["against"] = flags.against;
+  json["base_numerics"] = "exact, f32 cache";
+  json["divergence"] = labelled(divergence_json(*result.figures.divergence), windows);
+  json["divergence"]["numerics"] = numerics_name(context.numerics());
+  json["divergence"]["kv_type"] = kv_type_name(context.kv_type());
+  Json& weights = json["divergence_weights_only"];
+  weights = labelled(divergence_json(*result.figures.weights_only), windows);
+  weights["numerics"] = "exact";
+  weights["kv_type"] = "f32";
   return json;
 }
 
@@ -146,18 +166,28 @@ std::string to_text(const Context& context, const EvalFlags& flags, const Evalua
   Facts facts;
   facts.add("text", fmt::format("{} (sha256 {})", windows.name, windows.sha256.substr(0, 12)));
   facts.add("protocol",
-            fmt::format("{}; {} windows of {} tokens, {} scored", kProtocol, windows.windows.size(),
+            fmt::format("{}: {}; {} windows of {} tokens, {} scored",
+                        measure::protocol_name(windows.protocol),
+                        measure::protocol_description(windows.protocol), windows.windows.size(),
                         windows.context, windows.scored_tokens()));
   facts.add("model computed in",
             fmt::format("{} numerics, {} cache, {}", numerics_name(context.numerics()),
                         kv_type_name(context.kv_type()), kernels::kernels().isa));
-  if (!result.divergence) {
-    facts.add("perplexity", fmt::format("{:.4f} +- {:.4f}", result.perplexity.value,
-                                        result.perplexity.standard_error));
+  const std::string label =
+      fmt::format("{}-{}", measure::protocol_name(windows.protocol), windows.context);
+  if (!result.figures.divergence) {
+    const measure::Perplexity& perplexity = result.figures.perplexity;
+    facts.add(fmt::format("perplexity ({})", label),
+              fmt::format("{:.4f} +- {:.4f}", perplexity.value, perplexity.standard_error));
     return facts.render();
   }
   facts.add("base", fmt::format("{}, exact numerics, f32 cache", flags.against));
-  return facts.render() + "\n" + divergence_text(*result.divergence);
+  const std::string asked = fmt::format("{}, {} cache", numerics_name(context.numerics()),
+                                        kv_type_name(context.kv_type()));
+  return facts.render() + "\n" +
+         divergence_table({{asked, &*result.figures.divergence},
+                           {"weights only (exact, f32 cache)", &*result.figures.weights_only}},
+                          label);
 }
 
 Result<void> run(Context& context, const EvalFlags& flags) {
@@ -178,8 +208,14 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("BASE");
   app.add_option("--text", flags->text_path, "Text file; the default is built in")
       ->type_name("FILE");
-  app.add_option("--context", flags->context, "Tokens of a window")
-      ->capture_default_str()
+  app.add_option("--protocol", flags->protocol,
+                 "llama.cpp: windows of 512 tokens, second half scored; papers: windows of 2048 "
+                 "tokens, all scored, lines joined by blank lines")
+      ->transform(CLI::Transformer(std::map<std::string, measure::Protocol>{
+          {"llama.cpp", measure::Protocol::kLlamaCpp}, {"papers", measure::Protocol::kPapers}}))
+      ->default_str("llama.cpp")
+      ->type_name("NAME");
+  app.add_option("--context", flags->context, "Tokens of a window, unless the protocol's")
       ->check(CLI::Range(4, 1 << 20))
       ->type_name("N");
   app.add_option("--windows", flags->windows, "Only the first N windows; 0: all")
@@ -195,6 +231,7 @@ extern const Command kEval;
 const Command kEval{"eval", "Perplexity, and divergence from a base model",
                     "  paring eval small.gguf\n"
                     "  paring eval small.gguf --against model.gguf\n"
+                    "  paring eval model.gguf --text wiki.test.raw --protocol papers\n"
                     "  paring eval model.gguf --text wiki.test.raw --windows 32 --numerics exact\n",
                     /*is_hidden=*/false, define};
 

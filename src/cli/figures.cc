@@ -24,6 +24,7 @@ Json divergence_json(const measure::Divergence& d) {
                 {"p95", d.kl_p95},       {"p99", d.kl_p99},
                 {"p99.9", d.kl_p999},    {"max", d.kl_max}};
   json["top1"] = {{"share", d.top1}, {"standard_error", d.top1_standard_error}};
+  json["delta_p"] = {{"rms", d.delta_p_rms}, {"rms_standard_error", d.delta_p_rms_standard_error}};
   json["perplexity_base"] = perplexity_json(d.base);
   json["perplexity_model"] = perplexity_json(d.model);
   json["perplexity_ratio"] = {{"value", std::exp(d.log_ratio)},
@@ -36,6 +37,7 @@ Json divergence_json(const measure::Divergence& d) {
 Json windows_json(const measure::Windows& windows) {
   return {{"name", windows.name},
           {"sha256", windows.sha256},
+          {"protocol", measure::protocol_name(windows.protocol)},
           {"context", windows.context},
           {"windows", windows.windows.size()},
           {"scored_tokens", windows.scored_tokens()}};
@@ -67,23 +69,42 @@ std::string format_operations(double operations) {
   return fmt::format("{:.4g} {}", operations, kUnits[unit]);
 }
 
-std::string divergence_text(const measure::Divergence& d) {
-  Facts facts;
-  facts.add("KL divergence (nats)",
-            fmt::format("{} +- {}", format_kl(d.kl_mean), format_kl(d.kl_standard_error)));
-  facts.add("  median, 90 %, 95 %, 99 %, 99.9 %, max",
-            fmt::format("{}, {}, {}, {}, {}, {}", format_kl(d.kl_median), format_kl(d.kl_p90),
-                        format_kl(d.kl_p95), format_kl(d.kl_p99), format_kl(d.kl_p999),
-                        format_kl(d.kl_max)));
-  facts.add("same most likely token",
-            fmt::format("{} +- {}", format_percent(d.top1), format_percent(d.top1_standard_error)));
-  facts.add("perplexity of the base",
-            fmt::format("{:.4f} +- {:.4f}", d.base.value, d.base.standard_error));
-  facts.add("perplexity of the model",
-            fmt::format("{:.4f} +- {:.4f}", d.model.value, d.model.standard_error));
-  facts.add("perplexity ratio", fmt::format("{:.5f} +- {:.5f}", std::exp(d.log_ratio),
-                                            std::exp(d.log_ratio) * d.log_ratio_standard_error));
-  return facts.render();
+std::string divergence_table(const std::vector<NamedDivergence>& columns,
+                             const std::string& protocol) {
+  std::vector<Column> titles{{""}};
+  for (const NamedDivergence& column : columns) titles.push_back({column.name, Align::kRight});
+  Table table(titles);
+  const auto add = [&](std::string name, const auto& cell) {
+    std::vector<std::string> row{std::move(name)};
+    for (const NamedDivergence& column : columns) row.push_back(cell(*column.figures));
+    table.add(std::move(row));
+  };
+  using D = const measure::Divergence&;
+  add("KL divergence (nats), mean", [](D d) {
+    return fmt::format("{} +- {}", format_kl(d.kl_mean), format_kl(d.kl_standard_error));
+  });
+  add("  median", [](D d) { return format_kl(d.kl_median); });
+  add("  90 %", [](D d) { return format_kl(d.kl_p90); });
+  add("  95 %", [](D d) { return format_kl(d.kl_p95); });
+  add("  99 %", [](D d) { return format_kl(d.kl_p99); });
+  add("  99.9 %", [](D d) { return format_kl(d.kl_p999); });
+  add("  maximum", [](D d) { return format_kl(d.kl_max); });
+  add("same most likely token", [](D d) {
+    return fmt::format("{} +- {}", format_percent(d.top1), format_percent(d.top1_standard_error));
+  });
+  add("RMS change of a token's probability", [](D d) {
+    return fmt::format("{} +- {}", format_percent(d.delta_p_rms),
+                       format_percent(d.delta_p_rms_standard_error));
+  });
+  add(fmt::format("perplexity of the base ({})", protocol),
+      [](D d) { return fmt::format("{:.4f} +- {:.4f}", d.base.value, d.base.standard_error); });
+  add(fmt::format("perplexity of the model ({})", protocol),
+      [](D d) { return fmt::format("{:.4f} +- {:.4f}", d.model.value, d.model.standard_error); });
+  add("perplexity ratio", [](D d) {
+    const double ratio = std::exp(d.log_ratio);
+    return fmt::format("{:.5f} +- {:.5f}", ratio, ratio * d.log_ratio_standard_error);
+  });
+  return table.render();
 }
 
 }  // namespace paring::cli

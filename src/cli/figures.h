@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/output.h"
 #include "measure/bench.h"
@@ -26,7 +27,12 @@ std::string format_rate(double per_second);
 // Multiplications and additions as "269.1 MFLOP".
 std::string format_operations(double operations);
 
-// Lines that describe a divergence.
-std::string divergence_text(const measure::Divergence& divergence);
+struct NamedDivergence {
+  std::string name;  // how it was computed
+  const measure::Divergence* figures;
+};
+// A column for each divergence. `protocol` labels the perplexities, "llama.cpp-512".
+std::string divergence_table(const std::vector<NamedDivergence>& columns,
+                             const std::string& protocol);
 
 }  // namespace paring::cli

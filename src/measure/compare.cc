@@ -168,15 +168,27 @@ Result<void> for_steps(Evaluator& evaluator, const Windows& windows, ProgressSin
 
 }  // namespace
 
+Result<void> window_losses(Evaluator& evaluator, const ModelView& view, const Windows& windows,
+                           std::size_t first, std::size_t count, const EvalOptions& eval,
+                           std::span<double> losses) {
+  const Windows part = windows.part(first, count);
+  PARING_CHECK(losses.size() == part.scored_tokens(), "one loss a scored token");
+  std::vector<std::span<const std::int32_t>> inputs;
+  for (std::size_t w = 0; w < count; ++w) inputs.push_back(part.input(w));
+  LossSink sink(part, 0, losses.data(), nullptr, nullptr);
+  ForwardOptions options;
+  options.sink = &sink;
+  return evaluator.run(view, inputs, part.scored_rows(), eval, options);
+}
+
 Result<Perplexity> perplexity(Evaluator& evaluator, const ModelView& view, const Windows& windows,
                               const EvalOptions& eval, ProgressSink& progress) {
   std::vector<double> losses(windows.scored_tokens());
+  const std::size_t scored = windows.scored_rows();
   PARING_TRY_VOID(for_steps(
       evaluator, windows, progress, "perplexity", [&](std::size_t first, const auto& inputs) {
-        LossSink sink(windows, first, losses.data(), nullptr, nullptr);
-        ForwardOptions options;
-        options.sink = &sink;
-        return evaluator.run(view, inputs, windows.scored_rows(), eval, options);
+        return window_losses(evaluator, view, windows, first, inputs.size(), eval,
+                             std::span(losses).subspan(first * scored, inputs.size() * scored));
       }));
   return perplexity_of(losses);
 }

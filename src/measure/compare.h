@@ -73,6 +73,12 @@ Result<Perplexity> perplexity(Evaluator& evaluator, const model::ModelView& view
                               const Windows& windows, const EvalOptions& eval,
                               ProgressSink& progress);
 
+// Negative log-likelihoods of the scored tokens of windows [first, first + count), computed in one
+// step. REQUIRES: count <= evaluator.windows_per_step(context); losses: count * scored_rows().
+Result<void> window_losses(Evaluator& evaluator, const model::ModelView& view,
+                           const Windows& windows, std::size_t first, std::size_t count,
+                           const EvalOptions& eval, std::span<double> losses);
+
 // The base model's run over windows: what compare() needs of it.
 class BaseRun {
  public:
@@ -112,6 +118,8 @@ Result<void> compare_windows(Evaluator& evaluator, const BaseRun& base, std::siz
                              const EvalOptions& eval, const model::ForwardOptions& options,
                              RowScores& scores);
 
+// `base`'s windows; its head inputs are kept, D floats a scored row. For a long text and one model,
+// evaluate_text() (text_eval.h) needs less.
 Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const model::ModelView& view,
                            const EvalOptions& eval, ProgressSink& progress);
 

@@ -13,11 +13,33 @@
 
 namespace paring::measure {
 
-// llama.cpp's protocol (llama-perplexity): the whole text is tokenized once (with BOS when the
-// model asks for one), cut into windows of `context` tokens, the remainder dropped; a window's
-// first token is replaced by BOS when the model asks for one; the second half of each window is
-// scored: rows context/2 .. context-2 predict the token after them.
+// Figures of different protocols cannot be compared: each figure names the one it was taken by.
+enum class Protocol : std::uint8_t {
+  // As llama-perplexity does it: the text is tokenized once (with BOS when the model asks for one)
+  // and cut into windows, the remainder dropped; a window's first token is replaced by BOS when the
+  // model asks for one; the second half of each window is scored: rows context/2 .. context-2
+  // predict the token after them. 512 tokens a window unless said otherwise.
+  kLlamaCpp,
+  // As the papers on quantization do it since GPTQ (its datautils.py, WikiText-2): the lines of
+  // the text are joined with blank lines between them, see join_rows(); tokenized once, windows
+  // follow each other without change; every token but a window's first is scored. 2,048 tokens a
+  // window unless said otherwise.
+  kPapers,
+};
+// "llama.cpp", "papers".
+const char* protocol_name(Protocol protocol) noexcept;
+// What is scored and how the text is joined, in words.
+const char* protocol_description(Protocol protocol) noexcept;
+constexpr std::size_t default_context(Protocol protocol) noexcept {
+  return protocol == Protocol::kPapers ? 2048 : 512;
+}
+
+// The text as the papers' scripts see it: Hugging Face's `datasets` makes a row of each line, with
+// its newline, and an empty row of a blank one; the rows are joined with "\n\n".
+std::string join_rows(std::string_view text);
+
 struct Windows {
+  Protocol protocol = Protocol::kLlamaCpp;
   std::string name;    // what the text is, for reports
   std::string sha256;  // of the text
   std::size_t context = 512;
@@ -32,13 +54,16 @@ struct Windows {
   std::int32_t next_token(std::size_t window, std::size_t row) const {
     return windows[window][first_scored() + row + 1];
   }
-  std::size_t first_scored() const { return context / 2; }
-  std::size_t scored_rows() const { return context - 1 - context / 2; }
+  std::size_t first_scored() const { return protocol == Protocol::kPapers ? 0 : context / 2; }
+  std::size_t scored_rows() const { return context - 1 - first_scored(); }
   std::size_t scored_tokens() const { return windows.size() * scored_rows(); }
+  // Windows [first, first + count) alone.
+  Windows part(std::size_t first, std::size_t count) const;
 };
 
 struct WindowOptions {
-  std::size_t context = 512;    // tokens a window, even, >= 4
+  Protocol protocol = Protocol::kLlamaCpp;
+  std::size_t context = 512;    // tokens a window, >= 4; even for kLlamaCpp
   std::size_t windows_max = 0;  // 0: all
   std::size_t skip = 0;         // windows left out at the start
   std::size_t stride = 1;       // every stride-th window is taken (after skip)
