@@ -173,6 +173,41 @@ def test_eval_against_itself(paring, tiny):
     served = paring(*words).json()
     assert served["numerics"] == "served" and served["kv_type"] == "q8"
     assert served["divergence"]["kl"]["mean"] > 0
+    # One run gives both: what serving costs, and what the weights alone cost (here nothing).
+    assert served["divergence"]["numerics"] == "served"
+    assert served["divergence_weights_only"]["numerics"] == "exact"
+    assert abs(served["divergence_weights_only"]["kl"]["mean"]) < 1e-9
+    assert served["divergence"]["delta_p"]["rms"] > 0 == served["divergence_weights_only"]["delta_p"]["rms"]
+    assert exact["divergence_weights_only"]["kl"] == exact["divergence"]["kl"]
+
+
+def test_eval_labels_its_protocol(paring, tiny):
+    words = ["eval", tiny, "--windows", "2", "--context", "32", "--json"]
+    ours, papers = paring(*words).json(), paring(*words, "--protocol", "papers").json()
+    assert ours["perplexity"]["protocol"] == "llama.cpp" and ours["perplexity"]["tokens"] == 2 * 15
+    assert papers["perplexity"]["protocol"] == "papers" and papers["perplexity"]["tokens"] == 2 * 31
+    assert ours["perplexity"]["value"] != papers["perplexity"]["value"]
+    text = paring("eval", tiny, "--windows", "2", "--context", "32", "--protocol", "papers").out
+    assert "perplexity (papers-32)" in text
+    done = paring("eval", tiny, "--protocol", "harness")
+    assert done.code == 2 and "harness" in done.err
+
+
+def test_eval_of_a_text_that_is_none(paring, tiny, tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(b"good start \xff\xfe")
+    done = paring("eval", tiny, "--text", path, "--context", "32")
+    assert done.code == 2 and "UTF-8" in done.err and "byte 11" in done.err
+    path.write_bytes(b"")
+    done = paring("eval", tiny, "--text", path, "--context", "32")
+    assert done.code == 2 and "fewer than one window" in done.err
+    with open(path, "wb") as big:
+        big.truncate((1 << 25) + 1)
+    done = paring("eval", tiny, "--text", path, "--context", "32")
+    assert done.code == 2 and str(1 << 25) in done.err
+    assert paring("eval", tiny, "--text", tmp_path).code == 2
+    done = paring("eval", tiny, "--context", "65536")
+    assert done.code == 2 and "65536" in done.err
 
 
 def test_eval_against_another_vocabulary(paring, tiny, model):
