@@ -224,7 +224,8 @@ def compare(args):
             differ = [row["item"] for row, (a, b) in zip(shared, pairs) if float(a) != float(b)]
             a, b = (100 * sum(p[k] for p in pairs) / len(pairs) for k in (0, 1))
             worst = max(worst, abs(a - b))
-            print(f"  {metric}: harness {a:.3f}, ours {b:.3f}, difference {b - a:+.3f} points, items that differ: {differ}")
+            print(f"  {metric}: harness {a:.3f}, ours {b:.3f}, difference {b - a:+.3f} points, "
+                  f"items that differ: {differ}")
     errors = [abs(a - b) for row in shared if "log_likelihoods" in row
               for a, b in zip(row["log_likelihoods"], ours[row["item"]]["log_likelihoods"])]
     if errors:
