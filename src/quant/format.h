@@ -21,7 +21,6 @@ struct Format {
   // value (mean square of the input activations, the imatrix): the codes and scales then minimise
   // sum importance[i] * (x[i] - decoded[i])^2, otherwise a weighting by the values' own magnitude.
   // The scale is searched, not taken from the maximum. Non-finite inputs are a caller's bug.
-  // Null when the type can be read but not written.
   void (*encode)(const float* source, const float* importance, std::byte* target,
                  std::size_t values) noexcept;
   bool is_block_quantized;  // false for F32, F16, BF16
@@ -33,9 +32,6 @@ std::span<const Format> formats() noexcept;
 const Format* find_format(DType type) noexcept;
 // As find_format, with an Unsupported error that lists the known types.
 Result<const Format*> require_format(DType type);
-
-// As require_format, with an Unsupported error for types without an encoder as well.
-Result<const Format*> require_encoder(DType type);
 
 // Scalar conversions, IEEE round to nearest even; NaN stays NaN.
 float f16_to_f32(std::uint16_t half) noexcept;

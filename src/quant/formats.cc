@@ -59,13 +59,6 @@ Result<const Format*> require_format(DType type) {
                      "types that can be read and written: " + names);
 }
 
-Result<const Format*> require_encoder(DType type) {
-  PARING_TRY(const Format* format, require_format(type));
-  if (format->encode != nullptr) return format;
-  return unsupported(fmt::format("type {} can be read, not written", dtype_name(type)),
-                     "choose a type of 32-value blocks, such as Q4_0 or Q5_0");
-}
-
 float f16_to_f32(std::uint16_t half) noexcept { return widen_f16(half); }
 std::uint16_t f32_to_f16(float value) noexcept { return narrow_f16(value); }
 float bf16_to_f32(std::uint16_t brain) noexcept { return widen_bf16(brain); }

@@ -9,7 +9,8 @@
 
 namespace paring::quant {
 
-// Codes and parameters of one block, as found by the search: x[i] ~ scale * codes[i] (+ min).
+// Codes and parameters of one block, as found by the search: x[i] ~ scale * codes[i] (+ min), or
+// scale * kIq4Values[codes[i]].
 struct BlockChoice {
   std::uint16_t scale;  // f16
   std::uint16_t min;    // f16; 0 for symmetric formats
@@ -44,6 +45,9 @@ struct AffineGrid {
 // Encodes a row of `values` (whole blocks) with x ~ scale * code.
 void encode_symmetric(const BlockLayout& layout, const ScaleGrid& grid, const float* source,
                       const float* importance, std::byte* target, std::size_t values) noexcept;
+// Encodes a row with x ~ scale * kIq4Values[code].
+void encode_uneven(const BlockLayout& layout, const ScaleGrid& grid, const float* source,
+                   const float* importance, std::byte* target, std::size_t values) noexcept;
 // Encodes a row with x ~ scale * code + min; lowest is 0.
 void encode_affine(const BlockLayout& layout, const AffineGrid& grid, const float* source,
                    const float* importance, std::byte* target, std::size_t values) noexcept;

@@ -46,7 +46,7 @@ Result<std::vector<std::byte>> encode_matrix(const io::ModelFile& file, const st
                                              DType type, std::span<const float> importance,
                                              Executor& executor) {
   PARING_TRY(const Source source, open_source(file, name));
-  PARING_TRY(const quant::Format* format, quant::require_encoder(type));
+  PARING_TRY(const quant::Format* format, quant::require_format(type));
   auto row_bytes = dtype_row_bytes(type, source.cols);
   if (!row_bytes) return std::move(row_bytes.error()).with_context("tensor '" + name + "'");
   std::vector<std::byte> encoded(source.rows * *row_bytes);
@@ -86,7 +86,7 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
   const std::size_t sampled = (source.rows + step - 1) / step;
   std::vector<EncodingLoss> losses(types.size());
   for (std::size_t i = 0; i < types.size(); ++i) {
-    PARING_TRY(const quant::Format* format, quant::require_encoder(types[i]));
+    PARING_TRY(const quant::Format* format, quant::require_format(types[i]));
     PARING_TRY(const std::uint64_t row_bytes, dtype_row_bytes(types[i], source.cols));
     // One sum a row, added in row order: the same for any number of workers.
     std::vector<double> row_errors(sampled);

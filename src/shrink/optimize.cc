@@ -65,7 +65,7 @@ Result<std::vector<DType>> allowed_types(const OptimizeOptions& options) {
     return std::vector<DType>{DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0};
   }
   for (const DType type : options.types) {
-    PARING_TRY(const quant::Format* format, quant::require_encoder(type));
+    PARING_TRY(const quant::Format* format, quant::require_format(type));
     (void)format;
   }
   return options.types;
