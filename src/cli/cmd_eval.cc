@@ -1,203 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// paring eval: perplexity, and divergence from a base model.
+// paring eval: perplexity and divergence from a base model over a text, or scores of tasks.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "cli/figures.h"
-#include "cli/table.h"
-#include "engine/open_model.h"
-#include "measure/builtin_text.h"
-#include "measure/text_eval.h"
-#include "model/architecture.h"
+#include "cli/eval.h"
+#include "engine/variant_of.h"
+#include "measure/tasks/task.h"
 
 namespace paring::cli {
 
+Result<measure::Journal> open_journal(const EvalFlags& flags) {
+  if (flags.journal_path.empty()) return measure::Journal();
+  return measure::Journal::open(flags.journal_path);
+}
+
+std::string variant_id(const Context& context, const engine::LoadedModel& loaded) {
+  return engine::variant_of(loaded, numerics_name(context.numerics()),
+                            kv_type_name(context.kv_type()), kernels::kernels().isa)
+      .id();
+}
+
 namespace {
 
-struct EvalFlags {
-  std::string model;
-  std::string against;
-  std::string text_path;
-  measure::Protocol protocol = measure::Protocol::kLlamaCpp;
-  std::size_t context = 0;  // 0: the protocol's
-  std::size_t windows = 0;
-  bool is_json = false;
-
-  std::size_t context_tokens() const {
-    return context != 0 ? context : measure::default_context(protocol);
+void define_tasks(CLI::App& app, EvalFlags& flags) {
+  std::string names;
+  for (const measure::Task* task : measure::tasks()) {
+    names += names.empty() ? task->name : fmt::format(", {}", task->name);
   }
-};
-
-Result<measure::Windows> cut_text(const engine::LoadedModel& model, const EvalFlags& flags) {
-  const measure::WindowOptions options{
-      .protocol = flags.protocol, .context = flags.context_tokens(), .windows_max = flags.windows};
-  if (flags.text_path.empty()) {
-    return measure::cut_windows(*model.tokenizer, model.add_bos, "built-in holdout",
-                                measure::holdout_text(), options);
+  CLI::Option* tasks =
+      app.add_option("--tasks", flags.tasks,
+                     "Scores of these tasks instead of a text, separated by commas: " + names)
+          ->delimiter(',')
+          ->type_name("NAMES");
+  for (const char* of_text : {"--text", "--protocol", "--context", "--windows"}) {
+    tasks->excludes(app.get_option(of_text));
   }
-  PARING_TRY(const std::string text, measure::read_text(flags.text_path));
-  const std::size_t slash = flags.text_path.find_last_of('/');
-  return measure::cut_windows(*model.tokenizer, model.add_bos, flags.text_path.substr(slash + 1),
-                              text, options);
-}
-
-// Bytes beside the weights: step buffers, cache, and the base's logits.
-std::size_t extra_bytes(const model::BlockSpec& spec, const EvalFlags& flags, std::size_t threads) {
-  const std::size_t tokens = std::max(flags.context_tokens(), measure::kEvalTokensMax);
-  return model::Forward::bytes_for(spec, tokens, threads) +
-         tokens * model::KvPool::bytes_per_token(spec, kernels::KvType::kF32) +
-         model::kLogitRowsMax * spec.vocabulary * sizeof(float);
-}
-
-Result<engine::LoadedModel> load_for_eval(Context& context, const std::string& name,
-                                          const EvalFlags& flags) {
-  PARING_TRY(const std::string path, context.resolve(name));
-  PARING_TRY(Executor * executor, context.executor());
-  PARING_TRY(const io::ModelFile file, engine::open_model(path));
-  PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
-  if (flags.context_tokens() > spec.context_max) {
-    return invalid_argument(fmt::format("windows of {} tokens were asked for, {} was made for {}",
-                                        flags.context_tokens(), path, spec.context_max),
-                            "give a smaller --context");
-  }
-  return context.load(name, extra_bytes(spec, flags, executor->threads()));
-}
-
-// A divergence compares probabilities token by token: both models must mean the same by each.
-Result<void> check_same_vocabulary(const engine::LoadedModel& model,
-                                   const engine::LoadedModel& base) {
-  const char* hint = "a divergence needs two models with one vocabulary; leave out --against";
-  const std::size_t model_size = model.model->spec().vocabulary;
-  const std::size_t base_size = base.model->spec().vocabulary;
-  if (model_size != base_size) {
-    return invalid_argument(fmt::format("{} has a vocabulary of {} tokens, {} one of {}",
-                                        model.path, model_size, base.path, base_size),
-                            hint);
-  }
-  PARING_TRY(const auto tokens, model.file.metadata().strings("tokenizer.ggml.tokens"));
-  PARING_TRY(const auto base_tokens, base.file.metadata().strings("tokenizer.ggml.tokens"));
-  const auto [token, other] =
-      std::mismatch(tokens.begin(), tokens.end(), base_tokens.begin(), base_tokens.end());
-  if (token == tokens.end() && other == base_tokens.end()) return {};
-  return invalid_argument(fmt::format("the vocabularies of {} and {} differ from token {} on",
-                                      model.path, base.path, token - tokens.begin()),
-                          hint);
-}
-
-// Both models must read the same tokens.
-Result<void> check_same_tokens(const engine::LoadedModel& model, const engine::LoadedModel& base,
-                               const measure::Windows& windows, const EvalFlags& flags) {
-  PARING_TRY_VOID(check_same_vocabulary(model, base));
-  PARING_TRY(const measure::Windows base_windows, cut_text(base, flags));
-  if (base_windows.windows == windows.windows) return {};
-  return invalid_argument(
-      fmt::format("{} and {} turn this text into different tokens", model.path, base.path),
-      "a divergence needs two models with one tokenizer; leave out --against");
-}
-
-struct Evaluation {
-  measure::Windows windows;
-  measure::TextFigures figures;
-};
-
-Result<Evaluation> evaluate(Context& context, const EvalFlags& flags) {
-  PARING_TRY(Executor * executor, context.executor());
-  PARING_TRY(const engine::LoadedModel model, load_for_eval(context, flags.model, flags));
-  const model::ModelView view(*model.model);
-  const measure::EvalOptions options{context.numerics(), context.kv_type()};
-  Evaluation result;
-  PARING_TRY(result.windows, cut_text(model, flags));
-  const auto make_evaluator = [&](const engine::LoadedModel& loaded) {
-    return measure::Evaluator::create(loaded.model->spec(), flags.context_tokens(), *executor);
-  };
-  PARING_TRY(const auto evaluator, make_evaluator(model));
-  const measure::TextSide side{*evaluator, view};
-  if (flags.against.empty()) {
-    PARING_TRY(result.figures,
-               measure::evaluate_text(side, nullptr, result.windows, options, context.progress()));
-    return result;
-  }
-  PARING_TRY(const engine::LoadedModel base, load_for_eval(context, flags.against, flags));
-  PARING_TRY_VOID(check_same_tokens(model, base, result.windows, flags));
-  PARING_TRY(const auto base_evaluator, make_evaluator(base));
-  const model::ModelView base_view(*base.model);
-  const measure::TextSide base_side{*base_evaluator, base_view};
-  PARING_TRY(result.figures,
-             measure::evaluate_text(side, &base_side, result.windows, options, context.progress()));
-  return result;
-}
-
-Json labelled(Json figure, const measure::Windows& windows) {
-  figure["protocol"] = measure::protocol_name(windows.protocol);
-  figure["context"] = windows.context;
-  return figure;
-}
-
-Json to_json(const Context& context, const EvalFlags& flags, const Evaluation& result) {
-  const measure::Windows& windows = result.windows;
-  Json json;
-  json["model"] = flags.model;
-  json["text"] = windows_json(windows);
-  json["protocol"] = measure::protocol_name(windows.protocol);
-  json["protocol_description"] = measure::protocol_description(windows.protocol);
-  json["numerics"] = numerics_name(context.numerics());
-  json["kv_type"] = kv_type_name(context.kv_type());
-  json["isa"] = kernels::kernels().isa;
-  json["perplexity"] = labelled(perplexity_json(result.figures.perplexity), windows);
-  if (!result.figures.divergence) return json;
-  json["against"] = flags.against;
-  json["base_numerics"] = "exact, f32 cache";
-  json["divergence"] = labelled(divergence_json(*result.figures.divergence), windows);
-  json["divergence"]["numerics"] = numerics_name(context.numerics());
-  json["divergence"]["kv_type"] = kv_type_name(context.kv_type());
-  Json& weights = json["divergence_weights_only"];
-  weights = labelled(divergence_json(*result.figures.weights_only), windows);
-  weights["numerics"] = "exact";
-  weights["kv_type"] = "f32";
-  return json;
-}
-
-std::string to_text(const Context& context, const EvalFlags& flags, const Evaluation& result) {
-  const measure::Windows& windows = result.windows;
-  Facts facts;
-  facts.add("text", fmt::format("{} (sha256 {})", windows.name, windows.sha256.substr(0, 12)));
-  facts.add("protocol",
-            fmt::format("{}: {}; {} windows of {} tokens, {} scored",
-                        measure::protocol_name(windows.protocol),
-                        measure::protocol_description(windows.protocol), windows.windows.size(),
-                        windows.context, windows.scored_tokens()));
-  facts.add("model computed in",
-            fmt::format("{} numerics, {} cache, {}", numerics_name(context.numerics()),
-                        kv_type_name(context.kv_type()), kernels::kernels().isa));
-  const std::string label =
-      fmt::format("{}-{}", measure::protocol_name(windows.protocol), windows.context);
-  if (!result.figures.divergence) {
-    const measure::Perplexity& perplexity = result.figures.perplexity;
-    facts.add(fmt::format("perplexity ({})", label),
-              fmt::format("{:.4f} +- {:.4f}", perplexity.value, perplexity.standard_error));
-    return facts.render();
-  }
-  facts.add("base", fmt::format("{}, exact numerics, f32 cache", flags.against));
-  const std::string asked = fmt::format("{}, {} cache", numerics_name(context.numerics()),
-                                        kv_type_name(context.kv_type()));
-  return facts.render() + "\n" +
-         divergence_table({{asked, &*result.figures.divergence},
-                           {"weights only (exact, f32 cache)", &*result.figures.weights_only}},
-                          label);
-}
-
-Result<void> run(Context& context, const EvalFlags& flags) {
-  PARING_TRY(const Evaluation result, evaluate(context, flags));
-  if (flags.is_json) {
-    context.output().write_json(to_json(context, flags, result));
-  } else {
-    context.output().write(to_text(context, flags, result));
-  }
-  return {};
+  app.add_option("--data", flags.data_path,
+                 "Items of the tasks: a file of JSON lines, or a folder; a slice is built in")
+      ->needs(tasks)
+      ->type_name("PATH");
+  app.add_option("--limit", flags.limit, "Only the first N items of each task; 0: all")
+      ->needs(tasks)
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--shots", flags.shots,
+                 "Solved examples before each question of a generation task, unless its own number")
+      ->needs(tasks)
+      ->type_name("N");
+  app.add_option("--samples", flags.samples_path,
+                 "Write what each item was answered, as JSON lines")
+      ->needs(tasks)
+      ->type_name("FILE");
 }
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
@@ -221,17 +76,26 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("--windows", flags->windows, "Only the first N windows; 0: all")
       ->capture_default_str()
       ->type_name("N");
+  define_tasks(app, *flags);
+  app.add_option("--journal", flags->journal_path,
+                 "Results are kept in FILE as they come; the same command goes on where a run that "
+                 "was stopped ended")
+      ->type_name("FILE");
   add_json_flag(app, flags->is_json);
-  return [flags](Context& context) { return run(context, *flags); };
+  return [flags](Context& context) {
+    return flags->tasks.empty() ? eval_text(context, *flags) : eval_tasks(context, *flags);
+  };
 }
 
 }  // namespace
 
 extern const Command kEval;
-const Command kEval{"eval", "Perplexity, and divergence from a base model",
+const Command kEval{"eval", "Perplexity, divergence from a base model, scores of tasks",
                     "  paring eval small.gguf\n"
                     "  paring eval small.gguf --against model.gguf\n"
+                    "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
                     "  paring eval model.gguf --text wiki.test.raw --protocol papers\n"
+                    "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
                     "  paring eval model.gguf --text wiki.test.raw --windows 32 --numerics exact\n",
                     /*is_hidden=*/false, define};
 

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <vector>
+
+#include "base/random.h"
 
 namespace paring::measure {
 
@@ -28,6 +31,52 @@ Perplexity perplexity_of(std::span<const double> losses) {
   const Moments m = moments(losses);
   const double value = std::exp(m.mean);
   return {value, value * m.standard_error, losses.size()};
+}
+
+double paired_bootstrap_standard_error(std::span<const double> first,
+                                       std::span<const double> second,
+                                       double (*value)(double first_mean, double second_mean)) {
+  const std::size_t n = first.size();
+  if (n < 2) return 0;
+  std::vector<double> found(kBootstrapRounds);
+  for (std::size_t round = 0; round < kBootstrapRounds; ++round) {
+    RandomStream draws({.seed = 1234, .sequence = round, .position = 0});
+    double first_sum = 0, second_sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t k = draws.below(static_cast<std::uint32_t>(n));
+      first_sum += first[k];
+      second_sum += second[k];
+    }
+    found[round] = value(first_sum / static_cast<double>(n), second_sum / static_cast<double>(n));
+  }
+  // The deviation of the resamples, not of their mean.
+  return moments(found).standard_error * std::sqrt(static_cast<double>(kBootstrapRounds));
+}
+
+double bootstrap_standard_error(std::span<const double> values, double (*value)(double mean)) {
+  const std::size_t n = values.size();
+  if (n < 2) return 0;
+  std::vector<double> found(kBootstrapRounds);
+  for (std::size_t round = 0; round < kBootstrapRounds; ++round) {
+    RandomStream draws({.seed = 1234, .sequence = round, .position = 0});
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += values[draws.below(static_cast<std::uint32_t>(n))];
+    found[round] = value(sum / static_cast<double>(n));
+  }
+  return moments(found).standard_error * std::sqrt(static_cast<double>(kBootstrapRounds));
+}
+
+double mcnemar_p(std::size_t only_first_right, std::size_t only_second_right) {
+  const std::size_t n = only_first_right + only_second_right;
+  const std::size_t fewer = std::min(only_first_right, only_second_right);
+  // Sum of C(n, k) / 2^n for k <= fewer, each from the one before, in logarithms: 2^-n underflows.
+  double log_term = -static_cast<double>(n) * std::log(2.0);
+  double sum = 0;
+  for (std::size_t k = 0; k <= fewer; ++k) {
+    sum += std::exp(log_term);
+    log_term += std::log(static_cast<double>(n - k)) - std::log(static_cast<double>(k + 1));
+  }
+  return std::min(1.0, 2 * sum);
 }
 
 }  // namespace paring::measure

@@ -28,4 +28,19 @@ struct Perplexity {
 // Of negative log-likelihoods in nats.
 Perplexity perplexity_of(std::span<const double> losses);
 
+// Standard error of value(mean of `values`), as the standard deviation over kBootstrapRounds
+// resamples drawn with replacement, always the same ones; as lm-evaluation-harness does it for
+// perplexities. 0 for fewer than two values.
+inline constexpr std::size_t kBootstrapRounds = 2000;
+double bootstrap_standard_error(std::span<const double> values, double (*value)(double mean));
+// The same for a value of two means, resampled in pairs. REQUIRES: as many of both.
+double paired_bootstrap_standard_error(std::span<const double> first,
+                                       std::span<const double> second,
+                                       double (*value)(double first_mean, double second_mean));
+
+// McNemar's exact test of two models on the same items: the probability, were both equally good, of
+// a split of the items that only one has right at least as uneven as this. Two-sided binomial,
+// p = 1/2.
+double mcnemar_p(std::size_t only_first_right, std::size_t only_second_right);
+
 }  // namespace paring::measure

@@ -42,5 +42,30 @@ TEST(Statistics, PerplexityIsTheExponentialOfTheMean) {
   EXPECT_EQ(p.tokens, 3u);
 }
 
+// scipy.stats.binomtest(b, b + c, 0.5).pvalue
+TEST(Statistics, McNemarIsThatOfScipy) {
+  EXPECT_EQ(mcnemar_p(0, 0), 1);
+  EXPECT_NEAR(mcnemar_p(1, 5), 0.21875, 1e-12);
+  EXPECT_NEAR(mcnemar_p(10, 3), 0.09228515625, 1e-12);
+  EXPECT_NEAR(mcnemar_p(30, 30), 1.0, 1e-12);
+  EXPECT_NEAR(mcnemar_p(200, 260), 0.0058839224731039984, 1e-12);
+  EXPECT_NEAR(mcnemar_p(5000, 5300), 0.003215819673645239, 1e-10);  // 2^-10300 is no double
+}
+
+TEST(Statistics, ResamplingAgreesWithTheFirstOrder) {
+  std::vector<double> values(400);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<double>(i));
+  const auto itself = [](double mean) { return mean; };
+  const double expected = moments(values).standard_error;
+  EXPECT_NEAR(bootstrap_standard_error(values, itself) / expected, 1.0, 0.05);
+  EXPECT_EQ(bootstrap_standard_error(values, itself), bootstrap_standard_error(values, itself));
+  EXPECT_EQ(bootstrap_standard_error(std::vector<double>{1}, itself), 0);
+  // Paired: what both have in common does not count.
+  std::vector<double> shifted = values;
+  for (double& value : shifted) value += 0.5;
+  const auto difference = [](double a, double b) { return b - a; };
+  EXPECT_NEAR(paired_bootstrap_standard_error(values, shifted, difference), 0, 1e-12);
+}
+
 }  // namespace
 }  // namespace paring::measure
