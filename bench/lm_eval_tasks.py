@@ -238,12 +238,14 @@ def golden(args):
     fixture = {"made_by": "bench/lm_eval_tasks.py", "tasks": {}}
     for path in args.oracle:
         head, *items = rows(path)
-        fixture.update(harness=head["harness"])
-        fixture["tasks"][head["task"]] = {
-            "items": [{k: row[k] for k in ("item", "log_likelihoods", "greedy", "acc", "acc_norm") if k in row}
-                      for row in items[:args.items]]}
+        fixture.update(harness=head["harness"], model=head["model"])
+        fixture["tasks"][head["task"]] = [
+            {k: [round(v, 6) for v in row[k]] if k == "log_likelihoods" else row[k]
+             for k in ("item", "log_likelihoods", "greedy", "acc", "acc_norm") if k in row}
+            for row in items[:args.items]]
+    text = json.dumps(fixture)
     with open(args.out, "w", encoding="utf-8") as out:
-        out.write(json.dumps(fixture, indent=1) + "\n")
+        out.write(text.replace('{"item"', '\n{"item"') + "\n")
 
 
 def main():

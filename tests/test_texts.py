@@ -79,6 +79,15 @@ def test_no_13_words_in_a_row_are_shared():
             assert not grams[name] & judged, (name, entry["file"])
 
 
+def test_nothing_is_shared_with_the_built_in_tasks():
+    tuned = make_calibration.grams(builtin("calibration")) | make_calibration.grams(builtin("holdout"))
+    slices = [p for p in (ROOT / "src/measure/tasks/data").glob("*.jsonl") if p.stem != "gsm8k_examples"]
+    assert len(slices) >= 7
+    for path in slices:
+        for text in make_calibration.texts_of(path):
+            assert not make_calibration.grams(text) & tuned, path
+
+
 def test_a_shared_run_of_words_would_be_found():
     judged = (ROOT / "tests/data" / evaluation_manifest()[0]["file"]).read_text("utf-8")
     run = " ".join(make_calibration.words(judged)[100:113])

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "engine/sampler.h"
 
 namespace paring::engine {
@@ -96,7 +97,9 @@ void Generator::step(model::KvSequence& sequence, std::span<const std::int32_t> 
   model::ForwardOptions options;
   options.numerics = options_.numerics;
   options.sink = &sink;
+  const double start = system_clock().monotonic_seconds();
   forward_->run(view_, {&segment, 1}, options);
+  metrics().step_seconds.observe(system_clock().monotonic_seconds() - start);
 }
 
 Result<api::Completion> Generator::generate(const api::Request& request,
@@ -128,6 +131,7 @@ Result<api::Completion> Generator::generate(const api::Request& request,
     done += count;
     step(sequence, std::span(request.prompt).subspan(done - count, count),
          done == request.prompt.size());
+    metrics().prompt_tokens.add(count);
   }
   const double prefilled = system_clock().monotonic_seconds();
   completion.usage.prefill_seconds = prefilled - start;
@@ -152,6 +156,7 @@ Result<api::Completion> Generator::generate(const api::Request& request,
       break;
     }
     completion.tokens.push_back(token);
+    metrics().generation_tokens.add();
     history.push_back(token);
     PARING_TRY_VOID(emit(filter.push(decoder.push(token))));
     if (filter.is_stopped()) {

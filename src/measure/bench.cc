@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "cost/roofline.h"
 #include "engine/generator.h"
@@ -90,6 +91,7 @@ class Runner {
     sequence_->truncate(0);
     const double start = system_clock().monotonic_seconds();
     PARING_TRY_VOID(extend(tokens));
+    metrics().prompt_tokens.add(tokens);
     return system_clock().monotonic_seconds() - start;
   }
 
@@ -102,6 +104,7 @@ class Runner {
       const std::int32_t token = sink_.token();
       PARING_TRY_VOID(step({&token, 1}, true));
     }
+    metrics().generation_tokens.add(steps);
     return system_clock().monotonic_seconds() - start;
   }
 
@@ -129,7 +132,9 @@ class Runner {
     ForwardOptions options;
     options.numerics = numerics_;
     options.sink = &sink_;
+    const double start = system_clock().monotonic_seconds();
     forward_->run(view_, {&segment, 1}, options);
+    metrics().step_seconds.observe(system_clock().monotonic_seconds() - start);
     return {};
   }
 

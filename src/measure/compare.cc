@@ -6,6 +6,8 @@
 
 #include "base/aligned.h"
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/metrics.h"
 #include "kernels/ops.h"
 #include "measure/statistics.h"
 
@@ -141,7 +143,10 @@ Result<void> Evaluator::run(const ModelView& view,
     segments.push_back({sequences.back().get(), window, logit_rows});
   }
   options.numerics = eval.numerics;
+  const double start = system_clock().monotonic_seconds();
   forward_->run(view, segments, options);
+  metrics().step_seconds.observe(system_clock().monotonic_seconds() - start);
+  for (const auto& window : windows) metrics().prompt_tokens.add(window.size());
   return {};
 }
 

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
-#include "base/metrics.h"
 #include "base/sha256.h"
 #include "base/version.h"
 #include "measure/tasks/detail/record.h"
@@ -35,6 +34,7 @@ Json answer_json(const ItemResult& result) {
   } else {
     json["text"] = result.text;
   }
+  if (result.is_cut) json["is_cut"] = true;
   return json;
 }
 
@@ -42,6 +42,7 @@ Json answer_json(const ItemResult& result) {
 bool read_answer(const std::string& text, std::size_t continuations, ItemResult& result) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return false;
+  result.is_cut = json.contains("is_cut");
   if (continuations == 0) {
     if (!json.contains("text") || !json["text"].is_string()) return false;
     result.text = json["text"].get<std::string>();
@@ -175,8 +176,7 @@ Result<std::string> examples_of(const Task& task, std::size_t shots) {
 
 }  // namespace
 
-Result<std::string> TaskRunner::generate(const Task& task, const std::string& prompt,
-                                         TaskFigures& figures) {
+Result<void> TaskRunner::generate(const Task& task, const std::string& prompt, ItemResult& result) {
   if (generator_ == nullptr) {
     PARING_TRY(generator_, engine::Generator::create(loaded_, executor_,
                                                      {options_.eval.numerics, options_.eval.kv_type,
@@ -196,14 +196,13 @@ Result<std::string> TaskRunner::generate(const Task& task, const std::string& pr
   if (request.prompt.size() > room) {
     request.prompt.erase(request.prompt.begin(),
                          request.prompt.end() - static_cast<std::ptrdiff_t>(room));
-    ++figures.cut_items;
+    result.is_cut = true;
   }
   request.max_tokens = task.max_tokens;
   request.stop.assign(task.stops.begin(), task.stops.end());
-  PARING_TRY(const api::Completion completion, generator_->generate(request, {}));
-  metrics().prompt_tokens.add(completion.usage.prompt_tokens);
-  metrics().generation_tokens.add(completion.usage.generated_tokens);
-  return completion.text;
+  PARING_TRY(api::Completion completion, generator_->generate(request, {}));
+  result.text = std::move(completion.text);
+  return {};
 }
 
 Result<void> TaskRunner::answer(const Task& task, const TaskData& data,
@@ -211,8 +210,7 @@ Result<void> TaskRunner::answer(const Task& task, const TaskData& data,
   if (task.kind == TaskKind::kGenerate) {
     PARING_TRY(const std::string examples, examples_of(task, figures.shots));
     for (const std::size_t i : items) {
-      PARING_TRY(figures.results[i].text,
-                 generate(task, examples + data.items[i].context, figures));
+      PARING_TRY_VOID(generate(task, examples + data.items[i].context, figures.results[i]));
     }
     return {};
   }
@@ -222,7 +220,7 @@ Result<void> TaskRunner::answer(const Task& task, const TaskData& data,
     if (!item) {
       return std::move(item.error()).with_context(fmt::format("{}, item {}", task.name, i));
     }
-    if (scorer_->is_cut(*item)) ++figures.cut_items;
+    figures.results[i].is_cut = scorer_->is_cut(*item);
     encoded.push_back(std::move(*item));
   }
   PARING_TRY(auto scores, scorer_->score(encoded));
@@ -270,6 +268,7 @@ Result<TaskFigures> TaskRunner::run(const Task& task, const TaskData& data, Jour
   progress.end();
   for (std::size_t i = 0; i < data.items.size(); ++i) {
     judge(task, data.items[i], figures.results[i]);
+    figures.cut_items += figures.results[i].is_cut ? 1 : 0;
   }
   const std::vector<TaskMetric> names = task_metrics(task);
   for (std::size_t m = 0; m < names.size(); ++m) {

@@ -45,6 +45,7 @@ struct TaskOptions {
 struct ItemResult {
   std::vector<Likelihood> likelihoods;  // kChoice, kLastWord: one a continuation
   std::string text;                     // kGenerate
+  bool is_cut = false;                  // its beginning did not fit the context
   std::vector<double> metrics;          // one a metric of the task, see task_metrics()
   bool operator==(const ItemResult&) const = default;
 };
@@ -67,7 +68,7 @@ struct TaskFigures {
   std::string data_name;
   std::string data_sha256;
   std::size_t shots = 0;
-  std::size_t cut_items = 0;      // whose beginning did not fit the context
+  std::size_t cut_items = 0;
   std::size_t resumed_items = 0;  // taken from the journal
   std::vector<MetricFigure> metrics;
   std::vector<ItemResult> results;  // one an item
@@ -94,7 +95,7 @@ class TaskRunner {
       : loaded_(loaded), executor_(executor), options_(options), variant_(std::move(variant)) {}
   Result<void> answer(const Task& task, const TaskData& data, std::span<const std::size_t> items,
                       TaskFigures& figures);
-  Result<std::string> generate(const Task& task, const std::string& prompt, TaskFigures& figures);
+  Result<void> generate(const Task& task, const std::string& prompt, ItemResult& result);
   std::string run_key(const Task& task, const TaskData& data, std::size_t shots) const;
 
   const engine::LoadedModel& loaded_;

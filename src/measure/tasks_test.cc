@@ -145,7 +145,8 @@ TEST(Tasks, BadRecordsNameTheField) {
       {R"({"query": "Question: ", "choices": ["a", "b"], "gold": -1})", "gold"},
       {R"({"query": "Question: ", "choices": ["a", "b"], "gold": "x"})", "gold"},
       {R"({"query": 5, "choices": ["a", "b"], "gold": 0})", "query"},
-      {R"({"question": "?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "C"})",
+      {R"({"question": "?", "choices": {"text": ["a", "b"], "label": ["A", "B"]},
+           "answerKey": "C"})",
        "answerKey"},
       {R"({"question": "?", "choices": {"text": ["a", "b"]}, "answerKey": "A"})", "choices.label"},
   };
@@ -180,8 +181,8 @@ TEST(Tasks, PairedFigures) {
   base.task = model.task = *find_task("copa");
   const double before[] = {1, 1, 1, 0, 0, 1}, after[] = {1, 0, 0, 1, 0, 0};
   for (int i = 0; i < 6; ++i) {
-    base.results.push_back({{}, "", {before[i]}});
-    model.results.push_back({{}, "", {after[i]}});
+    base.results.push_back({{}, "", false, {before[i]}});
+    model.results.push_back({{}, "", false, {after[i]}});
   }
   base.metrics = {{4.0 / 6, 0}};
   model.metrics = {{2.0 / 6, 0}};
