@@ -6,47 +6,42 @@
 #include <optional>
 
 #include "base/text.h"
+#include "cli/calibration.h"
 #include "cli/commands.h"
-#include "io/mapped_file.h"
-#include "measure/builtin_text.h"
-#include "measure/windows.h"
+#include "io/imatrix.h"
+#include "shrink/imatrix_statistics.h"
 #include "shrink/quantize.h"
-#include "shrink/statistics.h"
 
 namespace paring::cli {
 
 namespace {
-
-constexpr std::size_t kCalibrationContext = 512;
 
 struct QuantizeFlags {
   std::string model;
   std::string out;
   std::string type;
   std::string calibration_path;
+  std::string imatrix_path;
+  std::uint64_t split_bytes_max = 0;
   bool has_no_importance = false;
   io::Overwrite overwrite = io::Overwrite::kRefuse;
   bool is_json = false;
 };
 
-Result<shrink::Statistics> collect(Context& context, const engine::LoadedModel& model,
-                                   const QuantizeFlags& flags) {
-  std::string name = "built-in calibration";
-  io::MappedFile file;
-  std::string_view text = measure::calibration_text();
-  if (!flags.calibration_path.empty()) {
-    PARING_TRY(file, io::MappedFile::open(flags.calibration_path));
-    text = {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-    name = flags.calibration_path;
+// Importance from a file, from calibration text, or none.
+Result<std::optional<shrink::Statistics>> importance(Context& context,
+                                                     const engine::LoadedModel& model,
+                                                     const QuantizeFlags& flags) {
+  if (flags.has_no_importance) return std::optional<shrink::Statistics>();
+  if (flags.imatrix_path.empty()) {
+    PARING_TRY(shrink::Statistics collected,
+               collect_calibration(context, model, flags.calibration_path));
+    return std::optional(std::move(collected));
   }
-  PARING_TRY(const measure::Windows windows,
-             measure::cut_windows(*model.tokenizer, model.add_bos, name, text,
-                                  {.context = kCalibrationContext}));
-  PARING_TRY(Executor * executor, context.executor());
-  PARING_TRY(const auto evaluator,
-             measure::Evaluator::create(model.model->spec(), kCalibrationContext, *executor));
-  const model::ModelView view(*model.model);
-  return shrink::collect_statistics(*evaluator, view, windows, context.progress());
+  PARING_TRY(const io::Imatrix imatrix, io::read_imatrix(flags.imatrix_path));
+  PARING_TRY(shrink::Statistics read,
+             shrink::statistics_from_imatrix(imatrix, *model.model, flags.imatrix_path));
+  return std::optional(std::move(read));
 }
 
 Result<void> run(Context& context, const QuantizeFlags& flags) {
@@ -56,25 +51,28 @@ Result<void> run(Context& context, const QuantizeFlags& flags) {
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
   shrink::QuantizeOptions options;
   PARING_TRY(options.types, shrink::uniform_types(*model.model, type));
-  std::optional<shrink::Statistics> statistics;
-  if (!flags.has_no_importance) {
-    PARING_TRY(statistics, collect(context, model, flags));
-    options.statistics = &*statistics;
-  }
-  PARING_TRY(const std::uint64_t bytes, shrink::quantized_file_bytes(model, options));
-  PARING_TRY_VOID(
-      shrink::write_quantized(model, options, flags.out, *executor, context.progress()));
+  PARING_TRY(const auto statistics, importance(context, model, flags));
+  if (statistics) options.statistics = &*statistics;
+  options.split_bytes_max = flags.split_bytes_max;
+  options.overwrite = flags.overwrite;
+  PARING_TRY(const shrink::WrittenFiles written,
+             shrink::write_quantized(model, options, flags.out, *executor, context.progress()));
   if (flags.is_json) {
     context.output().write_json({{"out", flags.out},
                                  {"type", dtype_name(type)},
                                  {"importance", !flags.has_no_importance},
                                  {"file_bytes_before", model.file.file_bytes()},
-                                 {"file_bytes", bytes}});
+                                 {"file_bytes", written.bytes},
+                                 {"files", written.paths}});
     return {};
   }
-  context.output().write(fmt::format("{}: {} ({} before), every matrix {}\n", flags.out,
-                                     format_bytes(bytes), format_bytes(model.file.file_bytes()),
-                                     dtype_name(type)));
+  const std::string names =
+      written.paths.size() == 1
+          ? flags.out
+          : fmt::format("{} and {} more", written.paths.front(), written.paths.size() - 1);
+  context.output().write(fmt::format("{}: {} ({} before), every matrix {}\n", names,
+                                     format_bytes(written.bytes),
+                                     format_bytes(model.file.file_bytes()), dtype_name(type)));
   return {};
 }
 
@@ -87,10 +85,18 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("TYPE");
   CLI::Option* plain = app.add_flag("--no-importance", flags->has_no_importance,
                                     "Do not weigh errors by how much each input matters");
-  app.add_option("--calibration", flags->calibration_path,
-                 "Text that shows which inputs matter; the default is built in")
+  CLI::Option* calibration =
+      app.add_option("--calibration", flags->calibration_path,
+                     "Text that shows which inputs matter; the default is built in")
+          ->excludes(plain)
+          ->type_name("FILE");
+  app.add_option("--imatrix", flags->imatrix_path,
+                 "Importance matrix of llama.cpp or 'paring imatrix' instead of a text")
       ->excludes(plain)
+      ->excludes(calibration)
       ->type_name("FILE");
+  add_bytes_option(app, "--split-max-size", flags->split_bytes_max,
+                   "Write several files of at most this size, such as 2GB");
   add_force_flag(app, flags->overwrite);
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) { return run(context, *flags); };

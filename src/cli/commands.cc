@@ -16,12 +16,13 @@ extern const Command kRun;
 extern const Command kBench;
 extern const Command kEval;
 extern const Command kQuantize;
+extern const Command kImatrix;
 extern const Command kOptimize;
 extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kInspect, &kInfo, &kRun, &kBench, &kEval, &kQuantize, &kOptimize, &kDocs,
+    &kInspect, &kInfo, &kRun, &kBench, &kEval, &kQuantize, &kImatrix, &kOptimize, &kDocs,
 };
 }  // namespace
 

@@ -149,4 +149,10 @@ std::vector<std::string> GgufSplitWriter::paths() const {
   return paths;
 }
 
+std::uint64_t GgufSplitWriter::file_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const File& file : files_) bytes += file.writer.file_bytes();
+  return bytes;
+}
+
 }  // namespace paring::io

@@ -53,6 +53,8 @@ class GgufSplitWriter {
 
   // The files, in order; known after begin().
   std::vector<std::string> paths() const;
+  // Of all files together; known after begin().
+  std::uint64_t file_bytes() const;
 
  private:
   GgufSplitWriter() = default;

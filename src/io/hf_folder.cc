@@ -82,11 +82,8 @@ Result<Metadata> read_json(const Folder& folder, std::string_view file) {
   return parse_json_object(text_of(map), folder.name(file));
 }
 
-Result<Metadata> read_optional_json(const Folder& folder, std::string_view file) {
-  if (folder.has(file)) return read_json(folder, file);
-  Metadata none;
-  none.set_source(folder.name(file), MetadataOrigin::kJson);
-  return none;
+Result<MappedFile> map_optional(const Folder& folder, std::string_view file) {
+  return folder.has(file) ? folder.map(file) : Result<MappedFile>(MappedFile());
 }
 
 // A shard's name may name nothing but a file of the folder itself.
@@ -180,11 +177,9 @@ Result<HfFolder> HfFolder::open(const std::string& path) {
   HfFolder out;
   out.path = path;
   PARING_TRY(out.config, read_json(folder, "config.json"));
-  PARING_TRY(out.generation_config, read_optional_json(folder, "generation_config.json"));
-  PARING_TRY(out.tokenizer_config, read_optional_json(folder, "tokenizer_config.json"));
-  if (folder.has("tokenizer.json")) {
-    PARING_TRY(out.tokenizer_json, folder.map("tokenizer.json"));
-  }
+  PARING_TRY(out.generation_config_json, map_optional(folder, "generation_config.json"));
+  PARING_TRY(out.tokenizer_config_json, map_optional(folder, "tokenizer_config.json"));
+  PARING_TRY(out.tokenizer_json, map_optional(folder, "tokenizer.json"));
   if (folder.has("chat_template.jinja")) {
     PARING_TRY(const MappedFile source, folder.map("chat_template.jinja"));
     if (source.bytes().size() > kChatTemplateBytesMax) {

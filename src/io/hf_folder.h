@@ -29,11 +29,11 @@ struct HfTensor {
 
 struct HfFolder {
   std::string path;
-  Metadata config;             // config.json
-  Metadata generation_config;  // generation_config.json; empty when there is none
-  Metadata tokenizer_config;   // tokenizer_config.json; empty when there is none
-  // tokenizer.json as it lies there, not looked at; no bytes when there is none.
+  Metadata config;  // config.json
+  // Files as they lie there, not looked at; no bytes when there is none.
   MappedFile tokenizer_json;
+  MappedFile tokenizer_config_json;
+  MappedFile generation_config_json;
   std::string chat_template;  // chat_template.jinja; empty when there is none
   std::vector<HfTensor> tensors;
   std::vector<MappedFile> maps;  // one a safetensors file

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <unordered_set>
 #include <vector>
 
@@ -198,6 +200,60 @@ Result<Metadata> parse_json_object(std::string_view text, const std::string& sou
   } catch (const std::bad_alloc&) {
     return exhausted(source + ": not enough memory for this file", "free memory");
   }
+}
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// 0.1F as 0.1, not as 0.10000000149011612.
+double shortest(double value) {
+  const std::string text = fmt::format("{}", static_cast<float>(value));
+  double parsed = value;
+  std::from_chars(text.data(), text.data() + text.size(), parsed);
+  return parsed;
+}
+
+Json json_of(const GgufArray& array);
+
+template <typename T>
+Json json_of_scalar(GgufValueType type, const T& value) {
+  if constexpr (std::is_same_v<T, GgufArray>) {
+    return json_of(value);
+  } else if constexpr (std::is_same_v<T, double>) {
+    return type == GgufValueType::kF32 ? shortest(value) : value;
+  } else if constexpr (std::is_same_v<T, std::uint64_t>) {
+    return type == GgufValueType::kBool ? Json(value != 0) : Json(value);
+  } else {
+    return value;
+  }
+}
+
+Json json_of(const GgufArray& array) {
+  Json json = Json::array();
+  std::visit(
+      [&](const auto& items) {
+        for (const auto& item : items) json.push_back(json_of_scalar(array.element, item));
+      },
+      array.items);
+  return json;
+}
+
+}  // namespace
+
+std::string json_object_text(const Metadata& metadata) {
+  Json object = Json::object();
+  for (const auto& [key, value] : metadata.entries()) {
+    Json* place = &object;
+    std::size_t begin = 0;
+    for (std::size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', begin)) {
+      place = &(*place)[key.substr(begin, dot - begin)];
+      begin = dot + 1;
+    }
+    (*place)[key.substr(begin)] =
+        std::visit([&](const auto& data) { return json_of_scalar(value.type, data); }, value.data);
+  }
+  return object.dump(2) + "\n";
 }
 
 }  // namespace paring::io

@@ -22,4 +22,8 @@ inline constexpr std::size_t kJsonPathBytesMax = 4096;
 // the file in errors. Corrupt: no JSON object, a key twice, too deep. Exhausted: a limit above.
 Result<Metadata> parse_json_object(std::string_view text, const std::string& source);
 
+// The way back: an indented JSON object, keys in order, dots as nesting; an F32 with as few digits
+// as tell it from its neighbours. REQUIRES: no key is also the beginning of another's path.
+std::string json_object_text(const Metadata& metadata);
+
 }  // namespace paring::io

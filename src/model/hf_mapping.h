@@ -40,6 +40,7 @@ struct HfKeyRule {
 struct HfMapping {
   std::span<const char* const> classes;      // of "architectures" in config.json; [0] is exported
   const char* model_type;                    // of "model_type"
+  const char* activation_key;                // "hidden_act" or "hidden_activation"
   std::span<const char* const> activations;  // "hidden_activation" or "hidden_act"; [0] is exported
   std::span<const HfKeyRule> keys;           // beside hf_decoder_keys()
   std::span<const HfTensorRule> tensors;

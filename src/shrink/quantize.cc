@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "io/gguf_split.h"
 #include "io/gguf_writer.h"
 
 namespace paring::shrink {
@@ -93,6 +94,7 @@ Result<void> prove_importance(const engine::LoadedModel& model, const QuantizeOp
     if (type == tensor->type || dtype_info(type).block_values == 1 || type == DType::kQ8_0) {
       continue;  // 8 bits leave next to nothing to choose
     }
+    if (options.statistics->importance(i).empty()) continue;  // none is known for this matrix
     PARING_TRY(const auto losses,
                encoding_losses(model.file, slot.name, {&type, 1}, options.statistics->importance(i),
                                kProofRows, executor));
@@ -124,13 +126,15 @@ Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
   return io::gguf_file_bytes(output_metadata(model, options, tensors), tensors);
 }
 
-Result<void> write_quantized(const engine::LoadedModel& model, const QuantizeOptions& options,
-                             const std::string& path, Executor& executor, ProgressSink& progress) {
+Result<WrittenFiles> write_quantized(const engine::LoadedModel& model,
+                                     const QuantizeOptions& options, const std::string& path,
+                                     Executor& executor, ProgressSink& progress) {
   PARING_TRY_VOID(prove_importance(model, options, executor));
   PARING_TRY(const auto tensors, declarations(model, options.types));
-  PARING_TRY(io::GgufWriter writer, io::GgufWriter::create(path, io::Overwrite::kReplace));
+  io::GgufSplitWriter writer =
+      io::GgufSplitWriter::create(path, options.overwrite, options.split_bytes_max);
   writer.set_metadata(output_metadata(model, options, tensors));
-  for (const auto& tensor : tensors) PARING_TRY_VOID(writer.declare(tensor));
+  for (const auto& tensor : tensors) writer.declare(tensor);
   PARING_TRY_VOID(writer.begin());
   const auto slots = slots_by_name(*model.model);
   progress.begin("writing", tensors.size());
@@ -152,7 +156,8 @@ Result<void> write_quantized(const engine::LoadedModel& model, const QuantizeOpt
     progress.advance(1);
   }
   progress.end();
-  return writer.commit();
+  PARING_TRY_VOID(writer.commit());
+  return WrittenFiles{writer.paths(), writer.file_bytes()};
 }
 
 }  // namespace paring::shrink

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "engine/loaded_model.h"
+#include "io/atomic_file.h"
 #include "io/model_file.h"
 #include "shrink/encode.h"
 #include "shrink/statistics.h"
@@ -27,17 +28,25 @@ struct QuantizeOptions {
   TypeMap types;
   const Statistics* statistics = nullptr;  // null: no importance
   io::Metadata extra;                      // added to the file's metadata, e.g. the certificate
+  std::uint64_t split_bytes_max = 0;       // not 0: several files (io/gguf_split.h)
+  io::Overwrite overwrite = io::Overwrite::kReplace;
 };
 
-// Exact bytes of the file write_quantized() would write.
+struct WrittenFiles {
+  std::vector<std::string> paths;
+  std::uint64_t bytes = 0;  // of all of them
+};
+
+// Exact bytes of the file write_quantized() would write when it is one file.
 Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
                                            const QuantizeOptions& options);
 
 // Atomic. Before committing, fails with Internal when statistics were given and the encodings of a
 // re-encoded matrix differ in less than kChangedShareMin from those without: the method did
 // nothing.
-Result<void> write_quantized(const engine::LoadedModel& model, const QuantizeOptions& options,
-                             const std::string& path, Executor& executor, ProgressSink& progress);
+Result<WrittenFiles> write_quantized(const engine::LoadedModel& model,
+                                     const QuantizeOptions& options, const std::string& path,
+                                     Executor& executor, ProgressSink& progress);
 
 inline constexpr double kChangedShareMin = 0.01;
 

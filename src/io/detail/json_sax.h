@@ -34,6 +34,7 @@ class JsonSax : public nlohmann::json_sax<nlohmann::json> {
           fmt::format("{} has {} bytes, the limit is {}", source_, text.size(), bytes_max),
           "a file of this kind is far smaller; is it the right one?");
     }
+    bytes_ = text.size();
     const bool is_whole = nlohmann::json::sax_parse(text.begin(), text.end(), this);
     if (error_) return std::move(*error_);
     PARING_CHECK(is_whole, "a parse that stops says why");
@@ -56,9 +57,10 @@ class JsonSax : public nlohmann::json_sax<nlohmann::json> {
   bool binary(binary_t&) override { return fail(corrupt(source_ + " holds binary JSON")); }
   bool parse_error(std::size_t position, const std::string& token,
                    const nlohmann::detail::exception&) override {
-    return fail(corrupt(fmt::format("{} is no JSON: unexpected {} at byte {}", source_,
-                                    token.empty() ? "end" : "'" + printable(token) + "'", position),
-                        "the file is damaged or was cut; fetch it again"));
+    return fail(
+        corrupt(fmt::format("{} is no JSON: unexpected {} at byte {}", source_,
+                            position > bytes_ ? "end" : "'" + printable(token) + "'", position),
+                "the file is damaged or was cut; fetch it again"));
   }
 
   // Nesting around the current event; 1 inside the outermost object.
@@ -90,6 +92,7 @@ class JsonSax : public nlohmann::json_sax<nlohmann::json> {
   }
 
   std::string source_;
+  std::size_t bytes_ = 0;
   std::size_t depth_ = 0;
   std::optional<Error> error_;
 };

@@ -46,6 +46,7 @@ constexpr HfKeyRule kKeys[] = {
 
 constexpr HfMapping kHf{.classes = kClasses,
                         .model_type = "llama",
+                        .activation_key = "hidden_act",
                         .activations = kActivations,
                         .keys = kKeys,
                         .tensors = kTensors};
