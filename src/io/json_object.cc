@@ -150,6 +150,8 @@ class Flattener : public JsonSax {
     if (frames_.back().is_array) {
       frames_.back().is_mixed = true;
       ++frames_.back().count;
+    } else {
+      metadata_.set_null(next_path());
     }
     return count_value();
   }

@@ -44,6 +44,8 @@ TEST(JsonObject, NullCountsAsAbsent) {
   const Metadata metadata = parsed(R"({"rope_scaling": null, "x": 1})");
   EXPECT_FALSE(metadata.has("rope_scaling"));
   EXPECT_EQ(*metadata.u64_or("rope_scaling", 5), 5U);
+  EXPECT_TRUE(metadata.is_null("rope_scaling"));
+  EXPECT_FALSE(metadata.is_null("x"));
 }
 
 TEST(JsonObject, ErrorsOfGettersNameFileKeyValueAndNeed) {

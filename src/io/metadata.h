@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -118,6 +119,10 @@ class Metadata {
   // False when the key was absent.
   bool erase(std::string_view key);
 
+  // JSON's null: the key counts as absent, but a reader with another default may want to know.
+  void set_null(std::string_view key) { nulls_.emplace(key); }
+  bool is_null(std::string_view key) const { return nulls_.contains(key); }
+
   // In the file's order.
   const std::vector<Entry>& entries() const noexcept { return entries_; }
   std::size_t size() const noexcept { return entries_.size(); }
@@ -136,6 +141,7 @@ class Metadata {
 
   std::vector<Entry> entries_;
   std::map<std::string, std::size_t, std::less<>> index_;  // key -> position in entries_
+  std::set<std::string, std::less<>> nulls_;
   std::string source_;
   MetadataOrigin origin_ = MetadataOrigin::kGguf;
 };

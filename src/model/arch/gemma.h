@@ -10,4 +10,11 @@ namespace paring::model {
 // but (width / heads)^-1/2 in the model of `wide_layers` layers, whose file does not say so.
 Result<BlockSpec> read_gemma(const HyperParameters& parameters, std::size_t wide_layers);
 
+// Of folders in Hugging Face layout: Unsupported when config.json's "query_pre_attn_scalar" is not
+// the scale that read_gemma() takes; and the way back.
+Result<void> check_score_scale(const io::Metadata& config, const io::Metadata& metadata,
+                               const char* architecture, std::size_t wide_layers);
+Result<void> export_score_scale(const io::Metadata& metadata, io::Metadata& config,
+                                const char* architecture, std::size_t wide_layers);
+
 }  // namespace paring::model

@@ -6,6 +6,7 @@
 #include "kernels/packed_matrix.h"
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
+#include "model/hf_mapping.h"
 
 namespace paring::model {
 
@@ -26,8 +27,33 @@ Result<BlockSpec> read_phi3(const io::Metadata& metadata) {
   return spec;
 }
 
+constexpr const char* kClasses[] = {"Phi3ForCausalLM"};
+constexpr const char* kActivations[] = {"silu"};
+constexpr HfKeyRule kKeys[] = {
+    {"sliding_window", "attention.sliding_window", HfValue::kCount},
+    {"original_max_position_embeddings", "rope.scaling.original_context_length", HfValue::kCount},
+};
+constexpr HfTensorRule kTensors[] = {
+    {"model.embed_tokens.weight", "token_embd.weight"},
+    {"model.norm.weight", "output_norm.weight"},
+    {"lm_head.weight", "output.weight"},
+    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
+    {"model.layers.{}.self_attn.qkv_proj.weight", "blk.{}.attn_qkv.weight"},
+    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
+    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight"},
+    {"model.layers.{}.mlp.gate_up_proj.weight", "blk.{}.ffn_up.weight"},
+    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
+};
+
+constexpr HfMapping kHf{.classes = kClasses,
+                        .model_type = "phi3",
+                        .activation_key = "hidden_act",
+                        .activations = kActivations,
+                        .keys = kKeys,
+                        .tensors = kTensors};
+
 }  // namespace
 
-const Architecture kPhi3{"phi3", read_phi3};
+const Architecture kPhi3{"phi3", read_phi3, &kHf};
 
 }  // namespace paring::model
