@@ -61,7 +61,7 @@ def write(path, architecture="llama", seed=7, change=None):
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     for name, values in tensors.items():
-        kind = GGMLQuantizationType.F16 if values.dtype == np.float16 else GGMLQuantizationType.F32
+        kind = GGMLQuantizationType[{"f": "F", "i": "I"}[values.dtype.kind] + str(8 * values.dtype.itemsize)]
         writer.add_tensor(name, values, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

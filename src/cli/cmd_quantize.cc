@@ -20,6 +20,7 @@ struct QuantizeFlags {
   std::string model;
   std::string out;
   std::string type;
+  std::string fallback;
   std::string calibration_path;
   std::string imatrix_path;
   std::uint64_t split_bytes_max = 0;
@@ -44,13 +45,39 @@ Result<std::optional<shrink::Statistics>> importance(Context& context,
   return std::optional(std::move(read));
 }
 
+// null when every matrix took the type.
+nlohmann::json fallback_json(const model::Model& model, const shrink::TypeChoice& choice,
+                             std::optional<DType> fallback) {
+  if (choice.fallback_slots.empty()) return nullptr;
+  nlohmann::json tensors = nlohmann::json::array();
+  for (const std::size_t slot : choice.fallback_slots) tensors.push_back(model.slot(slot).name);
+  return {{"type", dtype_name(fallback.value())}, {"tensors", tensors}};
+}
+
+// "every matrix Q4_0", or which share had to take the fallback.
+std::string describe(const model::Model& model, const shrink::TypeChoice& choice, DType type) {
+  if (choice.fallback_slots.empty()) return fmt::format("every matrix {}", dtype_name(type));
+  const model::MatrixSlot& first = model.slot(choice.fallback_slots.front());
+  return fmt::format("{} of {} matrices {}, {} {} ({} does not fit: first '{}', rows of {})",
+                     choice.types.size() - choice.fallback_slots.size(), choice.types.size(),
+                     dtype_name(type), choice.fallback_slots.size(),
+                     dtype_name(choice.types[choice.fallback_slots.front()]), dtype_name(type),
+                     first.name, first.cols);
+}
+
 Result<void> run(Context& context, const QuantizeFlags& flags) {
   PARING_TRY(const DType type, dtype_from_name(flags.type));
+  std::optional<DType> fallback;
+  if (!flags.fallback.empty()) {
+    PARING_TRY(fallback, dtype_from_name(flags.fallback));
+  }
   PARING_TRY_VOID(check_can_write(flags.out, flags.overwrite));
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
   shrink::QuantizeOptions options;
-  PARING_TRY(options.types, shrink::uniform_types(*model.model, type));
+  PARING_TRY(const shrink::TypeChoice choice, shrink::choose_types(*model.model, type, fallback));
+  options.types = choice.types;
+  options.extra = shrink::choice_metadata(*model.model, choice, type, fallback);
   PARING_TRY(const auto statistics, importance(context, model, flags));
   if (statistics) options.statistics = &*statistics;
   options.split_bytes_max = flags.split_bytes_max;
@@ -60,6 +87,7 @@ Result<void> run(Context& context, const QuantizeFlags& flags) {
   if (flags.is_json) {
     context.output().write_json({{"out", flags.out},
                                  {"type", dtype_name(type)},
+                                 {"fallback", fallback_json(*model.model, choice, fallback)},
                                  {"importance", !flags.has_no_importance},
                                  {"file_bytes_before", model.file.file_bytes()},
                                  {"file_bytes", written.bytes},
@@ -70,9 +98,9 @@ Result<void> run(Context& context, const QuantizeFlags& flags) {
       written.paths.size() == 1
           ? flags.out
           : fmt::format("{} and {} more", written.paths.front(), written.paths.size() - 1);
-  context.output().write(fmt::format("{}: {} ({} before), every matrix {}\n", names,
-                                     format_bytes(written.bytes),
-                                     format_bytes(model.file.file_bytes()), dtype_name(type)));
+  context.output().write(fmt::format("{}: {} ({} before), {}\n", names, format_bytes(written.bytes),
+                                     format_bytes(model.file.file_bytes()),
+                                     describe(*model.model, choice, type)));
   return {};
 }
 
@@ -82,6 +110,9 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("OUT", flags->out, "File to write")->required()->type_name("");
   app.add_option("--type", flags->type, "Type of every matrix, such as Q4_0 or Q8_0")
       ->required()
+      ->type_name("TYPE");
+  app.add_option("--fallback", flags->fallback,
+                 "Type of matrices whose rows --type does not fit; without it they are an error")
       ->type_name("TYPE");
   CLI::Option* plain = app.add_flag("--no-importance", flags->has_no_importance,
                                     "Do not weigh errors by how much each input matters");
@@ -106,7 +137,8 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
 
 extern const Command kQuantize;
 const Command kQuantize{"quantize", "Write a model with every matrix in one type",
-                        "  paring quantize model.gguf small.gguf --type Q4_0\n",
+                        "  paring quantize model.gguf small.gguf --type Q4_0\n"
+                        "  paring quantize model.gguf small.gguf --type Q4_K --fallback Q5_0\n",
                         /*is_hidden=*/false, define};
 
 }  // namespace paring::cli

@@ -291,5 +291,31 @@ TEST_F(GgufRoundTrip, OpenTellsWrongPathsApart) {
   EXPECT_EQ(GgufFile::open("").error().code, ErrorCode::kInvalidArgument);
 }
 
+// Nothing computes with them, but a file that holds them keeps them.
+TEST_F(GgufRoundTrip, IntegersAndDoublesAreStoredAsTheyAre) {
+  const std::pair<DType, std::size_t> types[] = {
+      {DType::kI8, 1}, {DType::kI16, 2}, {DType::kI32, 4}, {DType::kI64, 8}, {DType::kF64, 8}};
+  auto writer = GgufWriter::create(path("data.gguf"), Overwrite::kReplace);
+  ASSERT_TRUE(writer);
+  std::vector<std::vector<std::byte>> data;
+  for (const auto& [type, size] : types) {
+    ASSERT_TRUE(writer->declare({dtype_name(type), type, {5, 3}}));
+    data.emplace_back(15 * size);
+    for (std::size_t i = 0; i < data.back().size(); ++i) data.back()[i] = std::byte(i * 37 + size);
+  }
+  ASSERT_TRUE(writer->begin());
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    ASSERT_TRUE(writer->append(dtype_name(types[i].first), data[i]));
+  }
+  ASSERT_TRUE(writer->commit());
+  const GgufFile file = GgufFile::open(path("data.gguf")).value();
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const TensorInfo& info = file.tensors()[i];
+    EXPECT_EQ(info.type, types[i].first);
+    const auto bytes = file.data(info);
+    EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), data[i].begin(), data[i].end()));
+  }
+}
+
 }  // namespace
 }  // namespace paring::io

@@ -19,7 +19,11 @@ Result<std::vector<float>> load_vector(const io::ModelFile& file, const std::str
   if (info->shape.size() != 1 || info->columns() != width) {
     return corrupt(fmt::format("{}: tensor '{}' must have shape [{}]", file.path(), name, width));
   }
-  PARING_TRY(const quant::Format* format, quant::require_format(info->type));
+  auto known = quant::require_format(info->type);
+  if (!known) {
+    return std::move(known.error()).with_context(fmt::format("{}: tensor '{}'", file.path(), name));
+  }
+  const quant::Format* format = *known;
   std::vector<float> values(width);
   const io::TensorBytes bytes = file.data(*info);
   format->decode(bytes.data(), values.data(), width);

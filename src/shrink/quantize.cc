@@ -33,6 +33,20 @@ std::uint32_t file_type_of(DType type) {
       return 8;
     case DType::kQ5_1:
       return 9;
+    case DType::kQ2_K:
+      return 10;
+    case DType::kQ3_K:
+      return 11;
+    case DType::kQ4_K:
+      return 14;
+    case DType::kQ5_K:
+      return 16;
+    case DType::kQ6_K:
+      return 18;
+    case DType::kIQ4_NL:
+      return 25;
+    case DType::kIQ4_XS:
+      return 30;
     case DType::kBF16:
       return 32;
     default:
@@ -110,15 +124,6 @@ Result<void> prove_importance(const engine::LoadedModel& model, const QuantizeOp
 }
 
 }  // namespace
-
-Result<TypeMap> uniform_types(const model::Model& model, DType type) {
-  TypeMap types(model.matrix_count(), type);
-  for (std::size_t i = 0; i < types.size(); ++i) {
-    auto bytes = dtype_row_bytes(type, model.slot(i).cols);
-    if (!bytes) return std::move(bytes.error()).with_context("tensor '" + model.slot(i).name + "'");
-  }
-  return types;
-}
 
 Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
                                            const QuantizeOptions& options) {

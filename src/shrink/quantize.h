@@ -14,15 +14,9 @@
 #include "io/model_file.h"
 #include "shrink/encode.h"
 #include "shrink/statistics.h"
+#include "shrink/type_choice.h"
 
 namespace paring::shrink {
-
-// Target type per matrix slot of the model, in slot order.
-using TypeMap = std::vector<DType>;
-
-// Every matrix in `type`. InvalidArgument, naming the tensor, when a row is not whole blocks: a
-// type is never silently replaced.
-Result<TypeMap> uniform_types(const model::Model& model, DType type);
 
 struct QuantizeOptions {
   TypeMap types;

@@ -52,7 +52,7 @@ Result<std::uint64_t> dtype_row_bytes(DType type, std::uint64_t columns) {
     return invalid_argument(
         fmt::format("{} stores blocks of {} values, a row of {} is not a whole number of them",
                     info.name, info.block_values, columns),
-        columns % 32 == 0 ? "types with blocks of 32 fit: Q8_0, Q5_1, Q5_0, Q4_1, Q4_0"
+        columns % 32 == 0 ? "types with blocks of 32 fit: Q8_0, Q5_1, Q5_0, Q4_1, Q4_0, IQ4_NL"
                           : "F32, F16 and BF16 fit any row");
   }
   return columns / info.block_values * info.block_bytes;

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`paring quantize` with every type: what fits, what does not, and what the file then holds."""
+import numpy as np
+import pytest
+import tiny_model
+from gguf import GGUFReader
+from gguf.quants import dequantize
+
+INVALID, UNSUPPORTED = 2, 5
+# Largest error of a weight, as a share of the largest weight of its row, that rounding leaves at most.
+BLOCKS = {"Q8_0": 0.01, "Q5_1": 0.06, "Q5_0": 0.07, "Q4_1": 0.12, "Q4_0": 0.14, "IQ4_NL": 0.2}
+SUPER_BLOCKS = {"Q6_K": 0.06, "Q5_K": 0.1, "Q4_K": 0.2, "IQ4_XS": 0.25, "Q3_K": 0.35, "Q2_K": 0.7}
+FITTING = {"blk.0.ffn_down.weight", "blk.1.ffn_down.weight"}  # rows of 256; all others have 128
+
+
+def decoded(path):
+    tensors = {}
+    for tensor in GGUFReader(path).tensors:
+        values = np.asarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
+        tensors[tensor.name] = (tensor.tensor_type.name, values)
+    return tensors
+
+
+@pytest.mark.parametrize("kind", [*BLOCKS, *SUPER_BLOCKS])
+def test_every_type_is_written_near_the_original(paring, tiny, tmp_path, kind):
+    out = tmp_path / "small.gguf"
+    more = ["--fallback", "q8_0"] if kind in SUPER_BLOCKS else []
+    result = paring("quantize", tiny, out, "--type", kind, *more, "--json").json()
+    original, small = decoded(tiny), decoded(out)
+    assert original.keys() == small.keys()
+    for name, (stored, values) in small.items():
+        before, wanted = original[name]
+        if values.ndim == 1:
+            assert stored == before and np.array_equal(values, wanted)
+            continue
+        fits = kind in BLOCKS or name in FITTING
+        assert stored == (kind if fits else "Q8_0"), name
+        step = (BLOCKS | SUPER_BLOCKS)[stored]
+        assert np.all(np.abs(values - wanted).max(1) < step * np.abs(wanted).max(1)), name
+        assert not np.array_equal(values, wanted)
+    fallen = {name for name, (stored, values) in small.items() if values.ndim == 2} - FITTING
+    assert (set(result["fallback"]["tensors"]) == fallen) if more else (result["fallback"] is None)
+    run = paring("run", out, "hello", "--max-tokens", "4")
+    assert run.code == 0, run.err
+
+
+def test_a_fallback_is_printed_and_recorded(paring, tiny, tmp_path):
+    out = tmp_path / "small.gguf"
+    done = paring("quantize", tiny, out, "--type", "Q4_K", "--fallback", "Q5_0", "--no-importance")
+    assert done.code == 0, done.err
+    for part in ("2 of 15 matrices Q4_K", "13 Q5_0", "token_embd.weight", "128"):
+        assert part in done.out, (part, done.out)
+    fields = GGUFReader(out).fields
+    assert fields["paring.quantize.type"].contents() == "Q4_K"
+    assert fields["paring.quantize.fallback"].contents() == "Q5_0"
+    assert len(fields["paring.quantize.fallback_tensors"].contents()) == 13
+
+
+@pytest.mark.parametrize("more", [[], ["--fallback", "Q6_K"]])
+def test_a_type_that_does_not_fit_is_refused_by_name(paring, tiny, tmp_path, more):
+    done = paring("quantize", tiny, tmp_path / "small.gguf", "--type", "Q4_K", *more)
+    assert done.code == INVALID
+    for part in ("token_embd.weight", "128", "256", "IQ4_NL"):
+        assert part in done.err, (part, done.err)
+    assert ("--fallback" in done.err) == (not more)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["I8", "I32", "F64", "IQ2_XXS"])
+def test_a_type_that_cannot_be_written_is_refused(paring, tiny, tmp_path, kind):
+    done = paring("quantize", tiny, tmp_path / "small.gguf", "--type", kind)
+    assert done.code == UNSUPPORTED and kind in done.err and "Q4_K" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["blk.1.ffn_up.weight", "blk.0.attn_norm.weight"])
+def test_integers_where_weights_should_be(paring, tmp_path, name):
+    path = tmp_path / "integers.gguf"
+    tiny_model.write(path, change=lambda tensors: tensors.update({name: np.ones_like(tensors[name], np.int32)}))
+    types = {t["type"] for t in paring("inspect", path, "--json").json()["types"]}
+    assert "I32" in types
+    done = paring("run", path, "hello")
+    assert done.code == UNSUPPORTED
+    for part in ("integers.gguf", name, "I32"):
+        assert part in done.err, (part, done.err)
