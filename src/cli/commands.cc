@@ -12,6 +12,7 @@ namespace paring::cli {
 
 extern const Command kInspect;
 extern const Command kInfo;
+extern const Command kPull;
 extern const Command kRun;
 extern const Command kBench;
 extern const Command kEval;
@@ -22,7 +23,7 @@ extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kInspect, &kInfo, &kRun, &kBench, &kEval, &kQuantize, &kImatrix, &kOptimize, &kDocs,
+    &kPull, &kInspect, &kInfo, &kRun, &kBench, &kEval, &kQuantize, &kImatrix, &kOptimize, &kDocs,
 };
 }  // namespace
 

@@ -42,7 +42,9 @@ std::size_t Context::context_tokens(const model::BlockSpec& spec) const {
   return std::min(static_cast<std::size_t>(settings().context_tokens), spec.context_max);
 }
 
-Result<std::string> Context::resolve(const std::string& name) { return hub::resolve_model(name); }
+Result<std::string> Context::resolve(const std::string& name) {
+  return hub::resolve_model(name, progress());
+}
 
 Result<engine::LoadedModel> Context::load(const std::string& name, std::size_t extra_bytes) {
   PARING_TRY(const std::string path, resolve(name));

@@ -2,6 +2,7 @@
 #include "hub/model_source.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -12,6 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "hub/hub_name.h"
+#include "hub/hub_settings.h"
+#include "hub/pull.h"
 #include "io/printable.h"
 
 namespace paring::hub {
@@ -20,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSupported = "a MODEL is the path of a GGUF file";
+constexpr const char* kSupported = "a MODEL is the path of a GGUF file, or hf:OWNER/NAME[:FILE]";
 constexpr std::size_t kEntriesMax = 10'000;  // of a folder that are looked at for similar names
 constexpr std::size_t kMatchesMax = 5;
 
@@ -106,7 +110,7 @@ Error is_folder(const std::string& path) {
 
 }  // namespace
 
-Result<std::string> resolve_model(std::string_view spec) {
+Result<std::string> resolve_model(std::string_view spec, ProgressSink& progress) {
   const std::string path(spec);
   if (path.empty()) return invalid_argument("MODEL is empty", kSupported);
   if (path.find('\0') != std::string::npos) {
@@ -117,10 +121,11 @@ Result<std::string> resolve_model(std::string_view spec) {
   if (fs::is_directory(status)) return is_folder(path);
   if (fs::exists(status)) return path;
   // A file may be named hf:something; anything else with that prefix means the hub.
-  if (path.starts_with("hf:")) {
-    return unsupported(
-        fmt::format("'{}': models cannot be fetched from a hub yet", io::printable(path)),
-        std::string(kSupported) + "; download the GGUF file and name it");
+  if (is_hub_name(path)) {
+    PARING_TRY(const HubName name, parse_hub_name(path));
+    PARING_TRY(const HubSettings settings, read_hub_settings(environ));
+    PARING_TRY(const std::string found, find_or_pull(name, settings, progress));
+    return resolve_model(found, progress);
   }
   if (status.type() == fs::file_type::none) {
     return io_error(fmt::format("cannot look at '{}': {}", io::printable(path), failed.message()),

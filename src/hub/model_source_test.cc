@@ -74,9 +74,8 @@ TEST_F(ModelSource, AFolderIsNotSupportedAndListsItsFiles) {
   expect(resolve_model(folder_.string()), ErrorCode::kUnsupported, {"inside.gguf"});
 }
 
-TEST_F(ModelSource, HubNamesAreNotSupportedYet) {
-  expect(resolve_model("hf:owner/name"), ErrorCode::kUnsupported,
-         {"hf:owner/name", "download the GGUF file"});
+TEST_F(ModelSource, AHubNameMustHaveItsForm) {
+  expect(resolve_model("hf:name"), ErrorCode::kInvalidArgument, {"hf:name", "hf:OWNER/NAME"});
 }
 
 TEST_F(ModelSource, EmptyAndBrokenNamesAreRefused) {

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/hub_listing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "io/printable.h"
+
+namespace paring::hub {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kChoicesMax = 12;  // that a message lists
+constexpr std::size_t kDepthMax = 16;
+constexpr std::uint64_t kSplitPartsMax = 4096;
+
+bool is_hex(std::string_view text, std::size_t digits) noexcept {
+  return text.size() == digits && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+bool is_too_deep(std::string_view json) noexcept {
+  std::size_t depth = 0;
+  bool is_text = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (is_text) {
+      if (c == '\\') ++i;
+      if (c == '"') is_text = false;
+      continue;
+    }
+    if (c == '"') is_text = true;
+    if ((c == '[' || c == '{') && ++depth > kDepthMax) return true;
+    if ((c == ']' || c == '}') && depth > 0) --depth;
+  }
+  return false;
+}
+
+// Member of an object as text or number; empty or 0 when it is not there or something else.
+std::string text_of(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+Result<HubFile> read_file(const Json& entry, const std::string& source) {
+  HubFile file;
+  if (!entry.is_object()) return corrupt(source + ": a file of 'siblings' is no object");
+  file.path = text_of(entry, "rfilename");
+  if (!is_safe_path(file.path)) {
+    return corrupt(
+        fmt::format("{}: '{}' is no safe name of a file", source, io::printable(file.path)));
+  }
+  const auto size = entry.find("size");
+  if (size == entry.end() || !size->is_number_unsigned()) {
+    return corrupt(fmt::format("{}: '{}' has no size", source, io::printable(file.path)));
+  }
+  file.bytes = size->get<std::uint64_t>();
+  const auto lfs = entry.find("lfs");
+  const bool is_large = lfs != entry.end() && lfs->is_object();
+  file.hash = is_large ? text_of(*lfs, "sha256") : text_of(entry, "blobId");
+  if (!is_hex(file.hash, is_large ? 64 : 40)) {
+    return corrupt(fmt::format("{}: '{}' has no hash", source, io::printable(file.path)));
+  }
+  return file;
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+bool is_in_root(const std::string& path) { return path.find('/') == std::string::npos; }
+
+// Files that a folder in Hugging Face layout may have beside its weights.
+bool is_folder_text(const std::string& path) {
+  static constexpr std::string_view kNames[] = {"config.json",
+                                                "generation_config.json",
+                                                "tokenizer.json",
+                                                "tokenizer.model",
+                                                "tokenizer_config.json",
+                                                "special_tokens_map.json",
+                                                "added_tokens.json",
+                                                "chat_template.jinja",
+                                                "vocab.json",
+                                                "vocab.txt",
+                                                "merges.txt",
+                                                "model.safetensors.index.json",
+                                                "LICENSE",
+                                                "LICENSE.txt",
+                                                "LICENSE.md"};
+  return std::find(std::begin(kNames), std::end(kNames), path) != std::end(kNames);
+}
+
+// A safetensors file of the model itself: not of an adapter, not in another layout.
+bool is_folder_weights(const std::string& path) {
+  return is_in_root(path) && path.ends_with(".safetensors") &&
+         (path == "model.safetensors" || path.starts_with("model-"));
+}
+
+const HubFile* find(const HubListing& listing, const std::string& path) {
+  for (const HubFile& file : listing.files) {
+    if (file.path == path) return &file;
+  }
+  return nullptr;
+}
+
+// First parts of all GGUF models.
+std::vector<std::string> gguf_entries(const HubListing& listing) {
+  std::vector<std::string> entries;
+  for (const HubFile& file : listing.files) {
+    if (lower(file.path).ends_with(".gguf") && split_parts(file.path).front() == file.path) {
+      entries.push_back(file.path);
+    }
+  }
+  return entries;
+}
+
+// Whether the name carries the tag between characters that cannot continue it: Q4_K_M is in
+// model-Q4_K_M.gguf, Q4_K is not.
+bool has_tag(const std::string& path, const std::string& tag) {
+  const std::string name = lower(path);
+  const std::string wanted = lower(tag);
+  const auto is_word = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+  };
+  for (std::size_t at = name.find(wanted); at != std::string::npos;
+       at = name.find(wanted, at + 1)) {
+    const std::size_t end = at + wanted.size();
+    if ((at == 0 || !is_word(name[at - 1])) && (end == name.size() || !is_word(name[end]))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string choices(const std::vector<std::string>& entries) {
+  std::string text;
+  for (std::size_t i = 0; i < entries.size() && i < kChoicesMax; ++i) {
+    text += (i == 0 ? "" : ", ") + io::printable(entries[i]);
+  }
+  if (entries.size() > kChoicesMax)
+    text += fmt::format(" and {} more", entries.size() - kChoicesMax);
+  return text;
+}
+
+Result<HubSelection> select_gguf(const HubListing& listing, const HubName& name,
+                                 const std::string& entry) {
+  HubSelection selection;
+  selection.entry = entry;
+  for (const std::string& part : split_parts(entry)) {
+    const HubFile* file = find(listing, part);
+    if (file == nullptr) {
+      return not_found(fmt::format("{}: part '{}' of the model is missing there", name.text(),
+                                   io::printable(part)),
+                       "choose another file");
+    }
+    selection.files.push_back(*file);
+  }
+  return selection;
+}
+
+Result<HubSelection> select_folder(const HubListing& listing) {
+  HubSelection selection;
+  for (const HubFile& file : listing.files) {
+    if (is_folder_weights(file.path)) selection.files.push_back(file);
+  }
+  for (const HubFile& file : listing.files) {
+    if (is_folder_text(file.path)) selection.files.push_back(file);
+  }
+  std::stable_partition(selection.files.begin(), selection.files.end(),
+                        [](const HubFile& file) { return file.path != "config.json"; });
+  return selection;
+}
+
+Result<HubSelection> select_by_tag(const HubListing& listing, const HubName& name) {
+  const std::vector<std::string> entries = gguf_entries(listing);
+  std::vector<std::string> matches;
+  for (const std::string& entry : entries) {
+    if (has_tag(entry, name.file)) matches.push_back(entry);
+  }
+  if (matches.size() == 1) return select_gguf(listing, name, matches.front());
+  if (matches.empty()) {
+    return not_found(
+        fmt::format("{}: there is no file '{}' in it", name.text(), name.file),
+        entries.empty() ? "it holds no GGUF file" : "its GGUF files: " + choices(entries));
+  }
+  return invalid_argument(
+      fmt::format("{}: '{}' fits {} files", name.text(), name.file, matches.size()),
+      "name one of " + choices(matches));
+}
+
+}  // namespace
+
+Result<HubListing> parse_hub_listing(std::string_view json, const std::string& source) {
+  if (json.size() > kListingBytesMax || is_too_deep(json)) {
+    return corrupt(fmt::format("{}: the answer is too large or too deep", source));
+  }
+  const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object()) {
+    return corrupt(fmt::format("{}: the answer is no JSON object", source),
+                   "is HF_ENDPOINT the address of a hub?");
+  }
+  HubListing listing;
+  listing.commit = text_of(root, "sha");
+  if (!is_hex(listing.commit, 40)) return corrupt(source + ": the answer names no commit");
+  const auto siblings = root.find("siblings");
+  if (siblings == root.end() || !siblings->is_array()) {
+    return corrupt(source + ": the answer has no list 'siblings'");
+  }
+  if (siblings->size() > kListingFilesMax) {
+    return exhausted(
+        fmt::format("{}: {} files, the limit is {}", source, siblings->size(), kListingFilesMax));
+  }
+  for (const Json& entry : *siblings) {
+    PARING_TRY(HubFile file, read_file(entry, source));
+    listing.files.push_back(std::move(file));
+  }
+  return listing;
+}
+
+std::vector<std::string> split_parts(const std::string& path) {
+  // ...-00001-of-00003.gguf
+  constexpr std::size_t kDigits = 5;
+  constexpr std::string_view kOf = "-of-";
+  constexpr std::string_view kEnd = ".gguf";
+  constexpr std::size_t kTail = 1 + kDigits + kOf.size() + kDigits + kEnd.size();
+  if (path.size() <= kTail || !path.ends_with(kEnd)) return {path};
+  const std::size_t at = path.size() - kTail;
+  const std::string number = path.substr(at + 1, kDigits);
+  const std::string count = path.substr(at + 1 + kDigits + kOf.size(), kDigits);
+  // 0 for anything but digits; an unsigned value takes no sign.
+  const auto number_of = [](const std::string& text) -> std::uint64_t {
+    std::uint64_t value = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+    return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() ? value : 0;
+  };
+  const std::uint64_t parts = number_of(count);
+  const std::uint64_t own = number_of(number);
+  if (path[at] != '-' || path.compare(at + 1 + kDigits, kOf.size(), kOf) != 0 || own == 0 ||
+      own > parts || parts > kSplitPartsMax) {
+    return {path};
+  }
+  std::vector<std::string> names;
+  for (std::uint64_t part = 1; part <= parts; ++part) {
+    names.push_back(fmt::format("{}-{:05}-of-{:05}{}", path.substr(0, at), part, parts, kEnd));
+  }
+  return names;
+}
+
+Result<HubSelection> select_files(const HubListing& listing, const HubName& name) {
+  if (!name.file.empty()) {
+    if (find(listing, name.file) == nullptr) return select_by_tag(listing, name);
+    return select_gguf(listing, name, split_parts(name.file).front());
+  }
+  const bool has_weights =
+      std::any_of(listing.files.begin(), listing.files.end(),
+                  [](const HubFile& file) { return is_folder_weights(file.path); });
+  if (has_weights && find(listing, "config.json") != nullptr) return select_folder(listing);
+  const std::vector<std::string> entries = gguf_entries(listing);
+  if (entries.size() == 1) return select_gguf(listing, name, entries.front());
+  if (entries.empty()) {
+    return not_found(
+        fmt::format("{}: neither a GGUF file nor config.json with safetensors", name.text()),
+        "choose another repository");
+  }
+  return invalid_argument(fmt::format("{}: {} GGUF files", name.text(), entries.size()),
+                          fmt::format("name one: {}:FILE, of {}", name.text(), choices(entries)));
+}
+
+}  // namespace paring::hub
