@@ -136,8 +136,16 @@ void bench_attention(benchmark::State& state, const KernelTable* table, KvType t
     pairs += static_cast<double>(sees.back());
   }
   AlignedBuffer scratch = AlignedBuffer::create(attention_scratch_bytes(queries, kWidth)).value();
-  const AttentionArgs args{type,        kWidth,       queries, q_rows.data(), out_rows.data(),
-                           sees.data(), pages.data(), 0.125F,  scratch.data()};
+  AttentionArgs args{};
+  args.type = type;
+  args.head_width = kWidth;
+  args.queries = queries;
+  args.q = q_rows.data();
+  args.out = out_rows.data();
+  args.visible = sees.data();
+  args.pages = pages.data();
+  args.scale = 0.125F;
+  args.scratch = scratch.data();
   for (auto _ : state) {
     table->attention(args);
     benchmark::ClobberMemory();

@@ -36,7 +36,7 @@ PARING_INLINE void prefetch_panels(const typename Type::Value* b, std::size_t b_
   for (std::size_t c = 0; c < static_cast<std::size_t>(kColumns); ++c) {
     const auto* line = reinterpret_cast<const char*>(b + ahead * b_step + c * b_column);
 #pragma GCC unroll 8
-    for (std::size_t i = 0; i < kSteps * kStepBytes; i += 64) _mm_prefetch(line + i, _MM_HINT_T0);
+    for (std::size_t i = 0; i < kSteps * kStepBytes; i += 64) prefetch(line + i);
   }
 }
 

@@ -9,8 +9,6 @@
 namespace paring::kernels {
 namespace {
 
-// Up to this many tokens read the weights as stored.
-constexpr std::size_t kStoredTokens = 4;
 // Groups of a pass over k; sums wait in y between passes. Bounds the factors on the stack, and
 // keeps an unpacked panel (640 to 768 bytes a group) in L1 or L2. Whole super-blocks.
 constexpr std::size_t kStoredPassGroups = 256;
@@ -39,14 +37,27 @@ struct TileJob {
   std::size_t groups;
   float* y;  // of the first token, row 0 of the matrix
   std::size_t y_stride;
+  // Asked for while the tile computes, so many bytes a group: the codes that are unpacked next.
+  const std::uint8_t* next_codes = nullptr;
+  std::size_t next_codes_bytes = 0;
+  const std::uint8_t* next_high = nullptr;
+  std::size_t next_high_bytes = 0;
 };
+
+template <std::size_t kTokensMax>
+PARING_INLINE void prefetch_next(const TileJob<kTokensMax>& job, std::size_t i) {
+  const std::uint8_t* codes = job.next_codes + i * job.next_codes_bytes;
+  for (std::size_t b = 0; b < job.next_codes_bytes; b += 64) prefetch(codes + b);
+  const std::uint8_t* high = job.next_high + i * job.next_high_bytes;
+  for (std::size_t b = 0; b < job.next_high_bytes; b += 64) prefetch(high + b);
+}
 
 // What the inner loop has to know of a type: scales a group, minima, and how wide its codes are as
 // they are multiplied. Types that are equal in this share a loop over unpacked panels.
 struct TileTraits {
   std::size_t halves;
   bool has_mins;
-  int bits;  // 8: signed values
+  int bits;  // 5 (or less), 6, or 8: signed values; 8 as well where products are wide
 };
 
 // Zero point of the codes as the level multiplies them: a level without products of signed bytes
@@ -58,7 +69,7 @@ constexpr int zero_point() {
 
 template <class Type>
 constexpr TileTraits tile_traits() {
-  constexpr int kBits = static_cast<int>(Type::kLowBits + Type::kHighBits);
+  constexpr int kBits = Type::kLowBits + Type::kHighBits <= 5 ? 5 : 6;
   return {Type::kHalves, Type::kHasMins, Type::kIsSigned || !kHasNarrowProducts ? 8 : kBits};
 }
 
@@ -69,18 +80,18 @@ PARING_INLINE void prefetch_group(const PanelPlanes& panel, std::size_t g) {
   constexpr std::size_t kAheadGroups = kAheadBytes / Type::kGroupBytes;
   const std::uint8_t* codes = panel.codes + (g + kAheadGroups) * Type::kGroupBytes;
 #pragma GCC unroll 8
-  for (std::size_t i = 0; i < Type::kGroupBytes; i += 64) _mm_prefetch(codes + i, _MM_HINT_T0);
+  for (std::size_t i = 0; i < Type::kGroupBytes; i += 64) prefetch(codes + i);
   const std::uint8_t* high = panel.high + (g + kAheadGroups) * Type::kGroupHighBytes;
 #pragma GCC unroll 2
-  for (std::size_t i = 0; i < Type::kGroupHighBytes; i += 64) _mm_prefetch(high + i, _MM_HINT_T0);
+  for (std::size_t i = 0; i < Type::kGroupHighBytes; i += 64) prefetch(high + i);
   if (g % Type::kScaleGroups != 0) return;
   const std::size_t entry = (g + kAheadGroups) / Type::kScaleGroups;
-  _mm_prefetch(panel.scales + entry * kPanelRows, _MM_HINT_T0);
-  if constexpr (Type::kHasMins) _mm_prefetch(panel.mins + entry * kPanelRows, _MM_HINT_T0);
+  prefetch(panel.scales + entry * kPanelRows);
+  if constexpr (Type::kHasMins) prefetch(panel.mins + entry * kPanelRows);
   const std::uint8_t* subs = panel.subs + entry * Type::kSubBytes * kPanelRows;
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < Type::kSubBytes * kPanelRows; i += 64) {
-    _mm_prefetch(subs + i, _MM_HINT_T0);
+    prefetch(subs + i);
   }
 }
 
@@ -183,13 +194,20 @@ inline void matmul_q_block(const PackedMatrix& w, const QuantizedRows& x, std::s
     unpack_panel<Type>(panel_planes(w, p), first, groups, unpacked);
     for (std::size_t done = 0, tile = 0; done < tokens; ++tile) {
       const std::size_t rows = next_tile(tokens - done, kQuantizedTileTokens);
-      const TileJob<kQuantizedTileTokens> job{x.codes + (t + done) * x.cols + first * kGroupValues,
-                                              x.cols,
-                                              factors[tile],
-                                              first,
-                                              groups,
-                                              y + (t + done) * stride,
-                                              stride};
+      TileJob<kQuantizedTileTokens> job{x.codes + (t + done) * x.cols + first * kGroupValues,
+                                        x.cols,
+                                        factors[tile],
+                                        first,
+                                        groups,
+                                        y + (t + done) * stride,
+                                        stride};
+      if (tile == 0 && p + 1 < panels.end) {
+        const PanelPlanes next = panel_planes(w, p + 1);
+        job.next_codes = next.codes + first * Type::kGroupBytes;
+        job.next_codes_bytes = Type::kGroupBytes;
+        job.next_high = next.high + first * Type::kGroupHighBytes;
+        job.next_high_bytes = Type::kGroupHighBytes;
+      }
       with_count<kQuantizedTileTokens>(rows, [&]<int kTokens>() {
         tile_unpacked<tile_traits<Type>(), kTokens>(job, unpacked, w.rows, p);
       });

@@ -200,28 +200,10 @@ std::string known_types() {
   return names;
 }
 
-// Gives each plane its place in one allocation.
-Result<void> allocate_planes(PackedMatrix& matrix, const std::size_t (&bytes)[5]) {
-  constexpr std::size_t kAlignment = 64;
-  Plane* planes[] = {&matrix.codes, &matrix.high, &matrix.scales, &matrix.mins, &matrix.subs};
-  std::size_t total = 0;
-  for (std::size_t size : bytes) total += (size + kAlignment - 1) / kAlignment * kAlignment;
-  PARING_TRY(matrix.memory, AlignedBuffer::create(total));
-  std::byte* next = matrix.memory.data();
-  for (std::size_t i = 0; i < std::size(bytes); ++i) {
-    *planes[i] = Plane(next, bytes[i]);
-    next += (bytes[i] + kAlignment - 1) / kAlignment * kAlignment;
-  }
-  return {};
-}
+std::size_t align_64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-}  // namespace
-
-bool has_panel_layout(DType type) noexcept {
-  return float_bytes(type) != 0 || find_block_layout(type) != nullptr;
-}
-
-Result<PackedMatrix> allocate_packed(DType type, std::size_t rows, std::size_t cols) {
+// A matrix whose planes know their sizes and not yet their place.
+Result<PackedMatrix> describe(DType type, std::size_t rows, std::size_t cols) {
   if (!has_panel_layout(type)) {
     return unsupported("type " + std::string(dtype_name(type)) + " has no panel layout",
                        "types that matrices can have: " + known_types());
@@ -238,17 +220,58 @@ Result<PackedMatrix> allocate_packed(DType type, std::size_t rows, std::size_t c
   matrix.cols = cols;
   matrix.padded_rows = (rows + kPanelRows - 1) / kPanelRows * kPanelRows;
   if (layout == nullptr) {
-    const std::size_t bytes = matrix.padded_rows * cols * float_bytes(type);
-    PARING_TRY_VOID(allocate_planes(matrix, {bytes, 0, 0, 0, 0}));
+    matrix.codes = Plane(nullptr, matrix.padded_rows * cols * float_bytes(type));
     return matrix;
   }
   matrix.block_values = layout->values;
   const std::size_t blocks = matrix.padded_rows * (cols / layout->values);
   const std::size_t panels = matrix.panels();
-  PARING_TRY_VOID(allocate_planes(
-      matrix,
-      {panels * plane_bytes(cols, layout->low_bits), panels * plane_bytes(cols, layout->high_bits),
-       blocks * 2, layout->min >= 0 ? blocks * 2 : 0, blocks * layout->sub_bytes}));
+  matrix.codes = Plane(nullptr, panels * plane_bytes(cols, layout->low_bits));
+  matrix.high = Plane(nullptr, panels * plane_bytes(cols, layout->high_bits));
+  matrix.scales = Plane(nullptr, blocks * 2);
+  matrix.mins = Plane(nullptr, layout->min >= 0 ? blocks * 2 : 0);
+  matrix.subs = Plane(nullptr, blocks * layout->sub_bytes);
+  return matrix;
+}
+
+std::size_t memory_bytes(const PackedMatrix& matrix) {
+  std::size_t total = 0;
+  for (const Plane* plane :
+       {&matrix.codes, &matrix.high, &matrix.scales, &matrix.mins, &matrix.subs}) {
+    total += align_64(plane->bytes());
+  }
+  return total;
+}
+
+void place(PackedMatrix& matrix, std::byte* memory) {
+  for (Plane* plane : {&matrix.codes, &matrix.high, &matrix.scales, &matrix.mins, &matrix.subs}) {
+    *plane = Plane(memory, plane->bytes());
+    memory += align_64(plane->bytes());
+  }
+}
+
+}  // namespace
+
+bool has_panel_layout(DType type) noexcept {
+  return float_bytes(type) != 0 || find_block_layout(type) != nullptr;
+}
+
+Result<PackedMatrix> allocate_packed(DType type, std::size_t rows, std::size_t cols) {
+  PARING_TRY(PackedMatrix matrix, describe(type, rows, cols));
+  PARING_TRY(matrix.memory, AlignedBuffer::create(memory_bytes(matrix)));
+  place(matrix, matrix.memory.data());
+  return matrix;
+}
+
+Result<std::size_t> packed_bytes(DType type, std::size_t rows, std::size_t cols) {
+  PARING_TRY(const PackedMatrix matrix, describe(type, rows, cols));
+  return memory_bytes(matrix);
+}
+
+Result<PackedMatrix> place_packed(DType type, std::size_t rows, std::size_t cols,
+                                  std::byte* memory) {
+  PARING_TRY(PackedMatrix matrix, describe(type, rows, cols));
+  place(matrix, memory);
   return matrix;
 }
 

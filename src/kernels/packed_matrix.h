@@ -51,7 +51,8 @@ inline constexpr std::size_t kPanelRows = 16;
 inline constexpr std::size_t kGroupValues = 32;   // activations that share a scale
 inline constexpr std::size_t kSuperValues = 256;  // weights of a super-block
 
-// One plane of a matrix: 64-byte aligned memory that its PackedMatrix owns, or empty.
+// One plane of a matrix: 64-byte aligned memory, owned by its PackedMatrix or by the one who placed
+// it, or empty.
 class Plane {
  public:
   Plane() = default;
@@ -84,7 +85,7 @@ struct PackedMatrix {
   Plane scales;
   Plane mins;
   Plane subs;
-  AlignedBuffer memory;  // of all planes
+  AlignedBuffer memory;  // of all planes; empty when they lie in memory of the caller
 
   std::size_t panels() const noexcept { return padded_rows / kPanelRows; }
   std::size_t groups() const noexcept { return cols / kGroupValues; }
@@ -112,6 +113,11 @@ Result<PackedMatrix> pack(DType type, const std::byte* source, std::size_t rows,
 // memory, pack_panels() fills the panels of its range from `source`, the start of the whole matrix.
 // Disjoint ranges may be packed at the same time.
 Result<PackedMatrix> allocate_packed(DType type, std::size_t rows, std::size_t cols);
+// The same in memory of the caller, so that the matrices of a model share huge pages: 64-byte
+// aligned, packed_bytes() long, alive as long as the matrix. Both give the errors of pack().
+Result<std::size_t> packed_bytes(DType type, std::size_t rows, std::size_t cols);
+Result<PackedMatrix> place_packed(DType type, std::size_t rows, std::size_t cols,
+                                  std::byte* memory);
 void pack_panels(PackedMatrix& matrix, const std::byte* source, PanelRange panels) noexcept;
 // Back to row-major blocks; `target` holds rows * dtype_row_bytes(type, cols) bytes. Bit-exact.
 void unpack(const PackedMatrix& matrix, std::byte* target);

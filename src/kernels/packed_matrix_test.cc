@@ -98,6 +98,27 @@ TEST(PackedMatrix, PanelRangesTogetherEqualTheWhole) {
   }
 }
 
+// Placed by the caller, as a model does with all its matrices: the same bytes, nothing outside.
+TEST(PackedMatrix, LiesInMemoryOfTheCaller) {
+  for (DType type : all_types()) {
+    const std::size_t cols = whole_blocks(type, 96);
+    const auto source = random_bytes(20 * *dtype_row_bytes(type, cols), 3);
+    const std::size_t bytes = packed_bytes(type, 20, cols).value();
+    EXPECT_EQ(bytes % 64, 0U);
+    AlignedBuffer memory = AlignedBuffer::create(bytes + 64).value();
+    memory.data()[bytes] = std::byte{0x77};
+    PackedMatrix placed = place_packed(type, 20, cols, memory.data()).value();
+    pack_panels(placed, source.data(), {0, placed.panels()});
+    std::vector<std::byte> target(source.size());
+    unpack(placed, target.data());
+    EXPECT_EQ(target, source) << dtype_name(type);
+    EXPECT_EQ(memory.data()[bytes], std::byte{0x77});
+    EXPECT_EQ(placed.memory.bytes(), 0U);
+  }
+  EXPECT_EQ(packed_bytes(DType::kQ4_K, 1, 128).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(packed_bytes(DType::kIQ1_S, 1, 256).error().code, ErrorCode::kUnsupported);
+}
+
 TEST(PackedMatrix, PaddingRowsDecodeToZero) {
   for (DType type : all_types()) {
     const std::size_t cols = whole_blocks(type, 64);

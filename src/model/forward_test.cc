@@ -172,13 +172,26 @@ double relative_error(const std::vector<float>& got, const std::vector<double>& 
   return std::sqrt(difference / size);
 }
 
-constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
-                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1};
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,    DType::kBF16,  DType::kQ8_0,
+                            DType::kQ4_0, DType::kQ4_1,   DType::kQ5_0,  DType::kQ5_1,
+                            DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,  DType::kQ5_K,
+                            DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS};
+
+// The tiny model with rows of whole blocks.
+BlockSpec spec_for(DType type) {
+  BlockSpec spec = tiny_spec();
+  if (dtype_info(type).block_values == 256) {
+    spec.width = 256;
+    spec.ffn_width = 256;
+    spec.heads = 8;
+  }
+  return spec;
+}
 
 TEST(Forward, ExactNumericsMatchADoublePrecisionOracle) {
-  const BlockSpec spec = tiny_spec();
-  const auto tokens = test_tokens(70, spec.vocabulary, 1);
   for (const DType type : kTypes) {
+    const BlockSpec spec = spec_for(type);
+    const auto tokens = test_tokens(70, spec.vocabulary, 1);
     const RandomModel random = random_model(spec, type, 11);
     const auto want = Oracle(spec, random).logits(tokens);
     const auto got =
@@ -189,9 +202,9 @@ TEST(Forward, ExactNumericsMatchADoublePrecisionOracle) {
 }
 
 TEST(Forward, ServedNumericsStayNearTheOracle) {
-  const BlockSpec spec = tiny_spec();
-  const auto tokens = test_tokens(70, spec.vocabulary, 2);
   for (const DType type : kTypes) {
+    const BlockSpec spec = spec_for(type);
+    const auto tokens = test_tokens(70, spec.vocabulary, 2);
     const RandomModel random = random_model(spec, type, 12);
     const auto want = Oracle(spec, random).logits(tokens);
     const auto got =
@@ -212,7 +225,7 @@ class BatchInvariance : public ::testing::TestWithParam<Case> {};
 
 TEST_P(BatchInvariance, ChunksAndThreadsGiveTheSameBits) {
   const Case param = GetParam();
-  const RandomModel random = random_model(tiny_spec(), param.type, 13);
+  const RandomModel random = random_model(spec_for(param.type), param.type, 13);
   const auto tokens = test_tokens(90, random.model->spec().vocabulary, 3);
   const auto run = [&](std::vector<std::size_t> chunks, std::size_t threads) {
     return run_chunks(*random.model, tokens, chunks, threads, param.numerics, param.kv);
@@ -228,7 +241,7 @@ TEST_P(BatchInvariance, ChunksAndThreadsGiveTheSameBits) {
 
 TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
   const Case param = GetParam();
-  const RandomModel random = random_model(tiny_spec(), param.type, 14);
+  const RandomModel random = random_model(spec_for(param.type), param.type, 14);
   const Model& model = *random.model;
   const auto a = test_tokens(40, model.spec().vocabulary, 4);
   const auto b = test_tokens(23, model.spec().vocabulary, 5);
@@ -263,7 +276,15 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{DType::kQ4_0, Numerics::kServed, kernels::KvType::kQ8},
                       Case{DType::kQ4_1, Numerics::kServed, kernels::KvType::kQ8},
                       Case{DType::kQ5_0, Numerics::kServed, kernels::KvType::kF16},
-                      Case{DType::kQ5_1, Numerics::kServed, kernels::KvType::kQ8}));
+                      Case{DType::kQ5_1, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ4_K, Numerics::kExact, kernels::KvType::kF32},
+                      Case{DType::kQ2_K, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ3_K, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ4_K, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ5_K, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kQ6_K, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kIQ4_NL, Numerics::kServed, kernels::KvType::kQ8},
+                      Case{DType::kIQ4_XS, Numerics::kServed, kernels::KvType::kQ8}));
 
 class LayerInput : public Taps {
  public:

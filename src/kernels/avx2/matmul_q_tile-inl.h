@@ -2,11 +2,11 @@
 // matmul_q on AVX2: vpmaddubsw multiplies unsigned by signed bytes and adds pairs in int16, without
 // VNNI's widening. Half a panel (8 rows) x up to 6 tokens at a time. A pair of codes of b bits is
 // at most 2 * (2^b - 1) * 127, so that an int16 holds the sum of
-//   4 bits or less  8 pairs or more (30,480): a group is widened once
-//   5 bits          4 pairs (31,496)
+//   5 bits or less  4 pairs (31,496)
 //   6 bits          2 pairs (32,004)
 //   signed          1 pair: |value| times the activation with the value's sign, 2 * 128 * 127
-// The int32 sum starts at -zero * (sum of the activation codes), which is exact. Included by
+// 8 pairs of 4-bit codes would fit as well; the longer chains of sums are slower by a sixth (Zen
+// 5). The int32 sum starts at -zero * (sum of the activation codes), which is exact. Included by
 // table.cc alone.
 #pragma once
 
@@ -68,8 +68,11 @@ struct StoredSource {
 // The same, unpacked before.
 struct UnpackedSource {
   const UnpackedPanel& panel;
+  const TileJob<kQuantizedTileTokens>& job;
 
-  PARING_INLINE void start_group(std::size_t, std::size_t) {}
+  PARING_INLINE void start_group(std::size_t g, std::size_t half) {
+    if (half == 0) prefetch_next(job, g - job.first_group);
+  }
   PARING_INLINE __m256i codes(std::size_t, std::size_t i, std::size_t j, std::size_t half) {
     return load_256(panel.codes[i] + 64 * j + 32 * half);
   }
@@ -83,7 +86,7 @@ struct UnpackedSource {
 
 // Pairs of quads whose int16 sums may be added before they are widened.
 constexpr std::size_t pairs_before_widening(TileTraits traits) {
-  const std::size_t fits = traits.bits <= 4 ? 4 : traits.bits == 5 ? 2 : 1;
+  const std::size_t fits = traits.bits <= 5 ? 2 : 1;
   const std::size_t pairs = 4 / traits.halves;
   return fits < pairs ? fits : pairs;
 }
@@ -210,7 +213,7 @@ template <TileTraits kTraits, int kTokens>
 PARING_NOINLINE void tile_unpacked(const TileJob<kQuantizedTileTokens>& job,
                                    const UnpackedPanel& panel, std::size_t matrix_rows,
                                    std::size_t panel_index) {
-  UnpackedSource source{panel};
+  UnpackedSource source{panel, job};
   for (std::size_t half = 0; half < 2; ++half) {
     tile_half_panel<kTraits, kTokens>(job, source, matrix_rows, panel_index, half);
   }

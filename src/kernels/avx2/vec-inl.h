@@ -16,6 +16,12 @@ namespace {
 // minutes with a sanitizer.
 #define PARING_NOINLINE [[gnu::noinline]]
 
+// Asks for the line at `p`, which may lie past the end of a buffer. Not _mm_prefetch: GCC 12 takes
+// that for code without effect and loses it where paths join.
+PARING_INLINE void prefetch(const void* p) {
+  asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p)));
+}
+
 struct F32x16 {
   __m256 lo, hi;
 };
@@ -305,6 +311,8 @@ inline constexpr int kFloatTileColumnsMax = 4;
 
 // Tokens of a tile of matmul_q: 6 int16 sums, two weight vectors, constants and what is in flight.
 inline constexpr std::size_t kQuantizedTileTokens = 6;
+// Up to this many tokens read the weights as stored, each of them once.
+inline constexpr std::size_t kStoredTokens = 6;
 // vpmaddubsw adds pairs of products in int16; it takes the magnitude of a signed weight and gives
 // its sign to the activation.
 inline constexpr int kSignedOffset = 0;

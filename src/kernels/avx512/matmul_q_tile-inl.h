@@ -51,8 +51,10 @@ struct StoredSource {
 template <TileTraits kTraits>
 struct UnpackedSource {
   const UnpackedPanel& panel;
+  const TileJob<kQuantizedTileTokens>& job;
 
   PARING_INLINE void load_weights(std::size_t, std::size_t i, GroupWeights<kTraits>& weights) {
+    prefetch_next(job, i);
 #pragma GCC unroll 8
     for (std::size_t j = 0; j < 8; ++j) {
       weights.quads[j] = load_vector<Quad>(panel.codes[i] + 64 * j);
@@ -145,7 +147,7 @@ template <TileTraits kTraits, int kTokens>
 PARING_NOINLINE void tile_unpacked(const TileJob<kQuantizedTileTokens>& job,
                                    const UnpackedPanel& panel, std::size_t matrix_rows,
                                    std::size_t panel_index) {
-  UnpackedSource<kTraits> source{panel};
+  UnpackedSource<kTraits> source{panel, job};
   tile<kTraits, kTokens>(job, source, matrix_rows, panel_index);
 }
 

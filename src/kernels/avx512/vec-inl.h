@@ -17,6 +17,12 @@ namespace {
 // minutes with a sanitizer.
 #define PARING_NOINLINE [[gnu::noinline]]
 
+// Asks for the line at `p`, which may lie past the end of a buffer. Not _mm_prefetch: GCC 12 takes
+// that for code without effect and loses it where paths join.
+PARING_INLINE void prefetch(const void* p) {
+  asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p)));
+}
+
 struct F32x16 {
   __m512 v;
 };
@@ -205,6 +211,8 @@ inline constexpr int kFloatTileColumnsMax = 4;
 
 // Tokens of a tile of matmul_q: 12 sums and 8 weight vectors leave registers for what is in flight.
 inline constexpr std::size_t kQuantizedTileTokens = 12;
+// Up to this many tokens read the weights as stored, each of them once.
+inline constexpr std::size_t kStoredTokens = 8;
 // vpdpbusd multiplies unsigned bytes (weights) by signed ones, in int32.
 inline constexpr int kSignedOffset = 128;
 inline constexpr bool kHasNarrowProducts = false;
