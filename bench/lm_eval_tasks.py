@@ -6,6 +6,7 @@
            and cache (an independent engine with exact logits); writes one JSON line an item.
   compare  those lines against the file of `paring eval MODEL --tasks TASK --numerics exact --samples FILE`.
   golden   some of them as a fixture for the tests.
+  requests hashes of the prompts and continuations that the harness makes of the built-in slices: no model needed.
 
 How to run, with lm_eval==0.4.13 and llama-cpp-python==0.3.36 installed, F32.gguf made by tools/decode_f32.py and
 DATA as `paring eval --data` takes it:
@@ -163,29 +164,57 @@ def harness_config(task):
     return load_yaml(TaskManager()._entry(task).yaml_path, resolve_func=True)
 
 
+def make_task(name, source, train=(), shots=0):
+    """The harness' task `name` over rows in our layout."""
+    from lm_eval.api.task import ConfigurableTask
+    config = harness_config(name)
+    folder = tempfile.mkdtemp(prefix="lm-eval-")
+    files = {}
+    for split, items in {"test": source, "train": train}.items():
+        if items:
+            files[split] = os.path.join(folder, split + ".jsonl")
+            with open(files[split], "w", encoding="utf-8") as out:
+                out.writelines(json.dumps(CONVERT[name](row)) + "\n" for row in items)
+    for key in ("tag", "dataset_name", "training_split", "validation_split", "fewshot_split"):
+        config.pop(key, None)
+    config.update(dataset_path="json", dataset_kwargs={"data_files": files}, test_split="test", num_fewshot=shots)
+    if shots:  # the first examples, always the same: the harness draws them at random otherwise
+        config.update(fewshot_split="train", fewshot_config={"sampler": "first_n"})
+    return ConfigurableTask(config=config)
+
+
+def requests_sha256(name, path, shots=0, train=None):
+    """Of what the harness asks for each item: see HarnessRequests in src/measure/tasks_test.cc."""
+    source = rows(path)
+    task = make_task(name, source, rows(train) if train else (), shots)
+    task.build_all_requests(rank=0, world_size=1)
+    digest = hashlib.sha256()
+    for instance in sorted(task.instances, key=lambda i: (i.doc_id, i.idx)):
+        context, continuation = instance.args
+        text = continuation if isinstance(continuation, str) else ""
+        digest.update(f"{instance.doc_id}\0{context}\0{text}\n".encode())
+    return {"items": len(source), "sha256": digest.hexdigest()}
+
+
+def requests(args):
+    """For every file named <task>.jsonl in a folder."""
+    found = {}
+    for name in CONVERT:
+        path = os.path.join(args.data, name + ".jsonl")
+        if os.path.exists(path):
+            examples = os.path.join(args.data, name + "_examples.jsonl")
+            shots = len(rows(examples)) if os.path.exists(examples) else 0
+            found[name] = requests_sha256(name, path, shots, examples if shots else None)
+    with open(args.out, "w", encoding="utf-8") as out:
+        out.write(json.dumps({"made_by": "bench/lm_eval_tasks.py requests", "tasks": found}, indent=1) + "\n")
+
+
 def run(args):
     import lm_eval
-    from lm_eval.api.task import ConfigurableTask
     source = rows(args.data)
     if args.limit:
         source = source[:args.limit]
-    config = harness_config(args.task)
-    folder = tempfile.mkdtemp(prefix="lm-eval-")
-    files = {}
-    splits = {"test": source}
-    if args.shots:
-        splits["train"] = rows(args.train)
-    for split, items in splits.items():
-        files[split] = os.path.join(folder, split + ".jsonl")
-        with open(files[split], "w", encoding="utf-8") as out:
-            out.writelines(json.dumps(CONVERT[args.task](row)) + "\n" for row in items)
-    for key in ("tag", "dataset_name", "training_split", "validation_split", "fewshot_split"):
-        config.pop(key, None)
-    config.update(dataset_path="json", dataset_kwargs={"data_files": files}, test_split="test",
-                  num_fewshot=args.shots)
-    if args.shots:  # the first examples, always the same: the harness draws them at random otherwise
-        config.update(fewshot_split="train", fewshot_config={"sampler": "first_n"})
-    task = ConfigurableTask(config=config)
+    task = make_task(args.task, source, rows(args.train) if args.shots else (), args.shots)
     begun = time.time()
     result = lm_eval.simple_evaluate(model=make_model(args.model, args.threads, args.context), tasks=[task],
                                      num_fewshot=args.shots, log_samples=True, bootstrap_iters=1000)
@@ -272,6 +301,10 @@ def main():
     verb.add_argument("--items", type=int, default=20)
     verb.add_argument("--out", required=True)
     verb.set_defaults(do=golden)
+    verb = verbs.add_parser("requests")
+    verb.add_argument("data", help="src/measure/tasks/data")
+    verb.add_argument("--out", required=True)
+    verb.set_defaults(do=requests)
     args = parser.parse_args()
     args.do(args)
 

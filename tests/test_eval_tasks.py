@@ -198,7 +198,8 @@ def test_hostile_lines_are_refused(paring, tiny, tmp_path, line):
 @pytest.mark.slow
 def test_generated_answers(paring, model, tmp_path):
     samples = tmp_path / "samples.jsonl"
-    words = ["eval", model, "--tasks", "gsm8k", "--limit", "2", "--json", "--quiet", "--samples", samples]
+    words = ["eval", model, "--tasks", "gsm8k", "--limit", "1", "--threads", "1", "--json", "--quiet",
+             "--samples", samples]
     result = paring(*words).json()["tasks"][0]
     assert set(result["metrics"]) == {"strict-match", "flexible-extract"} and result["shots"] == 5
     for row in lines(samples):

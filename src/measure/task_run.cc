@@ -152,10 +152,7 @@ std::string TaskRunner::run_key(const Task& task, const TaskData& data, std::siz
                                 options_.context_tokens));
 }
 
-namespace {
-
-// The solved items that stand before each question.
-Result<std::string> examples_of(const Task& task, std::size_t shots) {
+Result<std::string> examples_prompt(const Task& task, std::size_t shots) {
   std::string prompt;
   std::size_t count = 0;
   for (std::size_t begin = 0; begin < task.examples.size() && count < shots;) {
@@ -173,8 +170,6 @@ Result<std::string> examples_of(const Task& task, std::size_t shots) {
       fmt::format("{} examples were asked for, the task {} has {}", shots, task.name, count),
       "give a smaller --shots");
 }
-
-}  // namespace
 
 Result<void> TaskRunner::generate(const Task& task, const std::string& prompt, ItemResult& result) {
   if (generator_ == nullptr) {
@@ -208,7 +203,7 @@ Result<void> TaskRunner::generate(const Task& task, const std::string& prompt, I
 Result<void> TaskRunner::answer(const Task& task, const TaskData& data,
                                 std::span<const std::size_t> items, TaskFigures& figures) {
   if (task.kind == TaskKind::kGenerate) {
-    PARING_TRY(const std::string examples, examples_of(task, figures.shots));
+    PARING_TRY(const std::string examples, examples_prompt(task, figures.shots));
     for (const std::size_t i : items) {
       PARING_TRY_VOID(generate(task, examples + data.items[i].context, figures.results[i]));
     }

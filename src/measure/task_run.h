@@ -36,6 +36,10 @@ struct TaskData {
 // file, line and field.
 Result<TaskData> load_task_data(const Task& task, const std::string& path, std::size_t limit);
 
+// What stands before each question: `shots` solved examples. InvalidArgument when the task has
+// fewer; empty for none.
+Result<std::string> examples_prompt(const Task& task, std::size_t shots);
+
 struct TaskOptions {
   EvalOptions eval;
   std::size_t context_tokens = 2048;  // longer sequences lose their beginning

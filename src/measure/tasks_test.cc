@@ -3,8 +3,10 @@
 // Python's re and str for the parts that are written in them.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/sha256.h"
 #include "measure/task_run.h"
 #include "measure/tasks/detail/python_text.h"
 #include "measure/tasks/detail/record.h"
@@ -173,6 +175,34 @@ TEST(Tasks, EveryBuiltInSliceIsRead) {
   }
   EXPECT_LT(bytes, 300'000u);
   EXPECT_FALSE(find_task("nonsense"));
+}
+
+// Every prompt and continuation of the built-in slices, as the harness makes them
+// (bench/lm_eval_tasks.py requests); one hash a task.
+TEST(Tasks, PromptsAreThoseOfTheHarness) {
+  std::ifstream file(PARING_SOURCE_DIR "/tests/data/tasks/requests.json");
+  const auto golden = nlohmann::json::parse(file)["tasks"];
+  std::size_t compared = 0;
+  for (const Task* task : tasks()) {
+    if (task->builtin.empty()) continue;
+    const auto data = load_task_data(*task, "", 0);
+    ASSERT_TRUE(data) << data.error().text();
+    const auto examples = examples_prompt(*task, task->shots);
+    ASSERT_TRUE(examples) << examples.error().text();
+    Sha256 hash;
+    const auto add = [&](std::size_t i, const std::string& continuation) {
+      const std::string text = *examples + data->items[i].context + '\0' + continuation + '\n';
+      hash.update(std::to_string(i) + '\0' + text);
+    };
+    for (std::size_t i = 0; i < data->items.size(); ++i) {
+      if (task->kind == TaskKind::kGenerate) add(i, "");
+      for (const std::string& continuation : data->items[i].continuations) add(i, continuation);
+    }
+    EXPECT_EQ(golden[task->name]["items"], data->items.size()) << task->name;
+    EXPECT_EQ(golden[task->name]["sha256"], hex(hash.finish())) << task->name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, golden.size());
 }
 
 // Two models on six items: exact values by hand.
