@@ -10,49 +10,88 @@ namespace paring::engine {
 
 namespace {
 
-Result<std::optional<std::int32_t>> read_token_id(const io::Metadata& metadata,
-                                                  const std::string& key, std::size_t vocabulary) {
-  if (!metadata.has(key)) return std::optional<std::int32_t>{};
-  PARING_TRY(const std::uint64_t id, metadata.get_u64(key));
-  if (id >= vocabulary) {
-    return corrupt(fmt::format("{} is {}, the vocabulary has {} tokens", key, id, vocabulary));
-  }
-  return std::optional<std::int32_t>{static_cast<std::int32_t>(id)};
-}
-
 Result<text::TokenizerModel> read_tokenizer_model(const io::Metadata& metadata) {
   PARING_TRY(const std::string name, metadata.get_string("tokenizer.ggml.model"));
   if (name == "gpt2") return text::TokenizerModel::kBpe;
-  if (name == "llama") return text::TokenizerModel::kUnigramSpm;
+  if (name == "llama") return text::TokenizerModel::kSpm;
   if (name == "t5") return text::TokenizerModel::kUnigram;
   if (name == "bert") return text::TokenizerModel::kWordPiece;
   return unsupported(fmt::format("tokenizer.ggml.model is '{}', which is not known", name),
-                     "known: gpt2");
+                     "known: gpt2, llama, t5, bert");
 }
 
-}  // namespace
-
-Result<text::TokenizerSpec> read_tokenizer_spec(const io::Metadata& metadata) {
-  text::TokenizerSpec spec;
-  PARING_TRY(spec.model, read_tokenizer_model(metadata));
-  PARING_TRY(spec.pre_tokenizer, metadata.string_or("tokenizer.ggml.pre", "default"));
+Result<void> read_vocabulary(const io::Metadata& metadata, text::TokenizerSpec& spec) {
   PARING_TRY(const auto tokens, metadata.strings("tokenizer.ggml.tokens"));
   spec.tokens.assign(tokens.begin(), tokens.end());
   if (metadata.has("tokenizer.ggml.token_type")) {
     PARING_TRY(spec.token_types, metadata.i32_array("tokenizer.ggml.token_type"));
   }
+  if (metadata.has("tokenizer.ggml.scores")) {
+    PARING_TRY(spec.scores, metadata.f32_array("tokenizer.ggml.scores"));
+  }
   if (metadata.has("tokenizer.ggml.merges")) {
     PARING_TRY(const auto merges, metadata.strings("tokenizer.ggml.merges"));
     spec.merges.assign(merges.begin(), merges.end());
   }
-  const std::size_t count = spec.tokens.size();
-  PARING_TRY(spec.bos, read_token_id(metadata, "tokenizer.ggml.bos_token_id", count));
-  PARING_TRY(spec.eos, read_token_id(metadata, "tokenizer.ggml.eos_token_id", count));
-  PARING_TRY(spec.unk, read_token_id(metadata, "tokenizer.ggml.unknown_token_id", count));
-  PARING_TRY(spec.pad, read_token_id(metadata, "tokenizer.ggml.padding_token_id", count));
-  PARING_TRY(spec.eot, read_token_id(metadata, "tokenizer.ggml.eot_token_id", count));
-  PARING_TRY(spec.add_bos, metadata.bool_or("tokenizer.ggml.add_bos_token", false));
-  PARING_TRY(spec.add_eos, metadata.bool_or("tokenizer.ggml.add_eos_token", false));
+  if (metadata.has("tokenizer.ggml.precompiled_charsmap")) {
+    PARING_TRY(const auto bytes, metadata.i32_array("tokenizer.ggml.precompiled_charsmap"));
+    for (const std::int32_t byte : bytes) {
+      spec.precompiled_charsmap.push_back(static_cast<char>(byte));
+    }
+  }
+  return {};
+}
+
+// The default stays where the file has no key.
+Result<void> read_special_ids(const io::Metadata& metadata, text::TokenizerSpec& spec) {
+  const std::pair<const char*, std::optional<std::int32_t>*> keys[] = {
+      {"tokenizer.ggml.bos_token_id", &spec.bos},
+      {"tokenizer.ggml.eos_token_id", &spec.eos},
+      {"tokenizer.ggml.eot_token_id", &spec.eot},
+      {"tokenizer.ggml.unknown_token_id", &spec.unk},
+      {"tokenizer.ggml.seperator_token_id", &spec.sep},  // spelled so in GGUF
+      {"tokenizer.ggml.padding_token_id", &spec.pad},
+      {"tokenizer.ggml.mask_token_id", &spec.mask}};
+  for (const auto& [key, id] : keys) {
+    if (!metadata.has(key)) continue;
+    PARING_TRY(const std::uint64_t value, metadata.get_u64(key));
+    if (value >= spec.tokens.size()) {
+      return corrupt(
+          fmt::format("{} is {}, the vocabulary has {} tokens", key, value, spec.tokens.size()));
+    }
+    *id = static_cast<std::int32_t>(value);
+  }
+  return {};
+}
+
+Result<void> read_flags(const io::Metadata& metadata, text::TokenizerSpec& spec) {
+  const auto read = [&](const std::string& name, bool& flag) -> Result<void> {
+    PARING_TRY(flag, metadata.bool_or("tokenizer.ggml." + name, flag));
+    return {};
+  };
+  PARING_TRY_VOID(read("add_bos_token", spec.add_bos));
+  PARING_TRY_VOID(read("add_eos_token", spec.add_eos));
+  // A default is for the usual special tokens; without them there is nothing to add.
+  if (!metadata.has("tokenizer.ggml.add_bos_token")) spec.add_bos = spec.add_bos && spec.bos;
+  if (!metadata.has("tokenizer.ggml.add_eos_token")) spec.add_eos = spec.add_eos && spec.eos;
+  PARING_TRY_VOID(read("add_space_prefix", spec.add_space_prefix));
+  PARING_TRY_VOID(read("remove_extra_whitespaces", spec.remove_extra_whitespaces));
+  PARING_TRY_VOID(read("normalizer.lowercase", spec.lowercase));
+  spec.strip_accents = spec.lowercase;
+  PARING_TRY_VOID(read("normalizer.strip_accents", spec.strip_accents));
+  return {};
+}
+
+}  // namespace
+
+Result<text::TokenizerSpec> read_tokenizer_spec(const io::Metadata& metadata) {
+  PARING_TRY(const text::TokenizerModel model, read_tokenizer_model(metadata));
+  PARING_TRY(const std::string pre, metadata.string_or("tokenizer.ggml.pre", "default"));
+  text::TokenizerSpec spec = text::default_spec(model, pre);
+  PARING_TRY_VOID(read_vocabulary(metadata, spec));
+  text::drop_missing_ids(spec);
+  PARING_TRY_VOID(read_special_ids(metadata, spec));
+  PARING_TRY_VOID(read_flags(metadata, spec));
   return spec;
 }
 

@@ -29,6 +29,8 @@ struct BridgeFree {
   }
 };
 using BpeHandle = std::unique_ptr<paring_bridge_bpe, BridgeFree<paring_bridge_bpe_free>>;
+using PipelineHandle =
+    std::unique_ptr<paring_bridge_pipeline, BridgeFree<paring_bridge_pipeline_free>>;
 using TemplateHandle =
     std::unique_ptr<paring_bridge_template, BridgeFree<paring_bridge_template_free>>;
 

@@ -12,14 +12,6 @@
 namespace paring::text {
 namespace {
 
-enum TokenType : std::int32_t {
-  kTypeNormal = 1,
-  kTypeUnknown = 2,
-  kTypeControl = 3,
-  kTypeUserDefined = 4,
-  kTypeByte = 6,
-};
-
 // End a generation wherever they occur, and are control tokens whatever the file says.
 constexpr std::string_view kEndSpellings[] = {"<|eot_id|>",
                                               "<|im_end|>",
@@ -77,12 +69,12 @@ constexpr std::string_view kVisibleSpellings[] = {"<|channel|>", "<|message|>", 
 std::vector<TokenKind> kinds_of_types(const TokenizerSpec& spec) {
   std::vector<TokenKind> kinds(spec.tokens.size());
   for (std::size_t i = 0; i < kinds.size(); ++i) {
-    const std::int32_t type = spec.token_types.empty() ? kTypeNormal : spec.token_types[i];
-    kinds[i].is_normal = type == kTypeNormal;
-    kinds[i].is_unknown = type == kTypeUnknown;
-    kinds[i].is_control = type == kTypeControl;
-    kinds[i].is_user_defined = type == kTypeUserDefined;
-    kinds[i].is_byte = type == kTypeByte;
+    const std::int32_t type = spec.token_types.empty() ? kTokenNormal : spec.token_types[i];
+    kinds[i].is_normal = type == kTokenNormal;
+    kinds[i].is_unknown = type == kTokenUnknown;
+    kinds[i].is_control = type == kTokenControl;
+    kinds[i].is_user_defined = type == kTokenUserDefined;
+    kinds[i].is_byte = type == kTokenByte;
   }
   return kinds;
 }
@@ -151,6 +143,11 @@ std::vector<TokenKind> classify_tokens(const TokenizerSpec& spec, const TokenIds
   return Classifier(kinds_of_types(spec), ids).run(spec);
 }
 
+bool is_end_spelling(std::string_view token) {
+  return std::find(std::begin(kEndSpellings), std::end(kEndSpellings), token) !=
+         std::end(kEndSpellings);
+}
+
 SpecialTokenFinder::SpecialTokenFinder(const std::vector<std::string>& tokens,
                                        const std::vector<TokenKind>& kinds) {
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -159,6 +156,24 @@ SpecialTokenFinder::SpecialTokenFinder(const std::vector<std::string>& tokens,
   }
   std::stable_sort(entries_.begin(), entries_.end(),
                    [](const Entry& a, const Entry& b) { return a.text.size() > b.text.size(); });
+  std::vector<std::pair<std::string_view, std::int32_t>> texts;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    texts.emplace_back(entries_[i].text, static_cast<std::int32_t>(i));
+  }
+  trie_ = TokenTrie(std::move(texts));
+}
+
+std::vector<bool> SpecialTokenFinder::occurring(std::string_view text) const {
+  std::vector<bool> occurs(entries_.size());
+  for (std::size_t begin = 0; begin < text.size(); ++begin) {
+    std::uint32_t node = TokenTrie::kRoot;
+    for (std::size_t at = begin; at < text.size(); ++at) {
+      node = trie_.next(node, text[at]);
+      if (node == TokenTrie::kNone) break;
+      if (trie_.token(node) >= 0) occurs[static_cast<std::size_t>(trie_.token(node))] = true;
+    }
+  }
+  return occurs;
 }
 
 std::vector<Fragment> SpecialTokenFinder::partition(std::string_view text,
@@ -167,9 +182,10 @@ std::vector<Fragment> SpecialTokenFinder::partition(std::string_view text,
   if (text.empty()) return fragments;
   fragments.push_back({0, text.size(), -1});
   std::vector<Fragment> next;
-  for (const Entry& entry : entries_) {
-    if (entry.is_special && !parse_special) continue;
-    if (text.find(entry.text) == std::string_view::npos) continue;
+  const std::vector<bool> occurs = occurring(text);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& entry = entries_[i];
+    if (!occurs[i] || (entry.is_special && !parse_special)) continue;
     next.clear();
     for (const Fragment& fragment : fragments) {
       if (fragment.token >= 0) {

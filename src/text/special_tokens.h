@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/token_trie.h"
 #include "text/tokenizer.h"
 
 namespace paring::text {
@@ -31,6 +32,9 @@ using TokenIds = std::unordered_map<std::string_view, std::int32_t>;
 // One kind per token. REQUIRES: spec.token_types is empty or as long as spec.tokens, eos and eot
 // lie in the vocabulary, `ids` maps the text of every token.
 std::vector<TokenKind> classify_tokens(const TokenizerSpec& spec, const TokenIds& ids);
+
+// A text that ends a generation when it is a special token, e.g. "<|im_end|>".
+bool is_end_spelling(std::string_view token);
 
 // A stretch of a text: one token when `token` is not negative, otherwise plain text.
 struct Fragment {
@@ -56,7 +60,11 @@ class SpecialTokenFinder {
     std::int32_t id;
     bool is_special;
   };
+  // Which entries occur in the text at all: one pass for all of them.
+  std::vector<bool> occurring(std::string_view text) const;
+
   std::vector<Entry> entries_;
+  TokenTrie trie_;  // text to position in entries_
 };
 
 }  // namespace paring::text

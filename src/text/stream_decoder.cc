@@ -31,16 +31,30 @@ void finish_pending(std::string& pending, std::string& out) {
   pending.clear();
 }
 
+// The bytes of a token where it stands: without the space in front of the first one, unless wanted.
+std::string_view bytes_in_place(const Tokenizer& tokenizer, std::int32_t id, DecodeOptions options,
+                                bool& is_at_start) {
+  if (options.skip_special && tokenizer.is_special(id)) return {};
+  std::string_view bytes = tokenizer.token_bytes(id);
+  if (bytes.empty()) return bytes;
+  const bool strips = is_at_start && !options.is_continuation && tokenizer.strips_first_space();
+  is_at_start = false;
+  if (strips && bytes.front() == ' ') bytes.remove_prefix(1);
+  return bytes;
+}
+
 }  // namespace
 
-Result<std::string> Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special) const {
+Result<std::string> Tokenizer::decode(std::span<const std::int32_t> ids,
+                                      DecodeOptions options) const {
   std::string bytes;
+  bool is_at_start = true;
   for (const std::int32_t id : ids) {
     if (id < 0 || std::cmp_greater_equal(id, vocab_size())) {
       return invalid_argument("token " + std::to_string(id) + " is outside the vocabulary of " +
                               std::to_string(vocab_size()) + " tokens");
     }
-    if (!skip_special || !is_special(id)) bytes += token_bytes(id);
+    bytes += bytes_in_place(*this, id, options, is_at_start);
   }
   std::string text;
   text.reserve(bytes.size());
@@ -49,13 +63,12 @@ Result<std::string> Tokenizer::decode(std::span<const std::int32_t> ids, bool sk
   return text;
 }
 
-StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special)
-    : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
+StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, DecodeOptions options)
+    : tokenizer_(std::move(tokenizer)), options_(options) {}
 
 std::string StreamDecoder::push(std::int32_t id) {
   std::string text;
-  if (skip_special_ && tokenizer_->is_special(id)) return text;
-  pending_ += tokenizer_->token_bytes(id);
+  pending_ += bytes_in_place(*tokenizer_, id, options_, is_at_start_);
   move_decided(pending_, text);
   return text;
 }
@@ -63,6 +76,7 @@ std::string StreamDecoder::push(std::int32_t id) {
 std::string StreamDecoder::finish() {
   std::string text;
   finish_pending(pending_, text);
+  is_at_start_ = true;
   return text;
 }
 

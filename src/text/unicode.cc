@@ -74,6 +74,34 @@ Utf8Step utf8_step(std::string_view bytes, std::size_t position) noexcept {
   return {kCharacter, lead.size, code_point};
 }
 
+bool is_well_formed_utf8(std::string_view bytes) noexcept {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const Utf8Step step = utf8_step(bytes, at);
+    if (step.kind != Utf8Step::Kind::kCharacter) return false;
+    at += step.size;
+  }
+  return true;
+}
+
+void append_utf8(char32_t code_point, std::string& out) {
+  const auto put = [&](char32_t bits) { out.push_back(static_cast<char>(bits)); };
+  const auto put_next = [&](int shift) { put(0x80 | ((code_point >> shift) & 0x3F)); };
+  if (code_point < 0x80) return put(code_point);
+  if (code_point < 0x800) {
+    put(0xC0 | (code_point >> 6));
+    return put_next(0);
+  }
+  if (code_point < 0x10000) {
+    put(0xE0 | (code_point >> 12));
+    put_next(6);
+    return put_next(0);
+  }
+  put(0xF0 | (code_point >> 18));
+  put_next(12);
+  put_next(6);
+  put_next(0);
+}
+
 std::string repaired_utf8(std::string_view bytes) {
   std::string repaired;
   repaired.reserve(bytes.size());

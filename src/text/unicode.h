@@ -33,6 +33,11 @@ struct Utf8Step {
 // ill-formed.
 Utf8Step utf8_step(std::string_view bytes, std::size_t position) noexcept;
 
+bool is_well_formed_utf8(std::string_view bytes) noexcept;
+
+// Appends a code point up to U+10FFFF that is not a surrogate.
+void append_utf8(char32_t code_point, std::string& out);
+
 // `bytes` with U+FFFD for every single byte that is not part of a well-formed character.
 std::string repaired_utf8(std::string_view bytes);
 

@@ -89,6 +89,23 @@ struct paring_bridge_status paring_bridge_bpe_encode(const struct paring_bridge_
 /* Null is allowed. */
 void paring_bridge_bpe_free(struct paring_bridge_bpe* bpe);
 
+/* ---- The tokenizer of a tokenizer.json ---- */
+
+struct paring_bridge_pipeline;
+
+/* PARING_BRIDGE_CORRUPT when the file is not a tokenizer. Truncation and padding that it asks for
+ * are left out. */
+struct paring_bridge_status paring_bridge_pipeline_create(struct paring_bridge_slice json,
+                                                          struct paring_bridge_pipeline** out);
+
+/* Text in UTF-8. Special tokens spelled out in it stay text unless parse_special. */
+struct paring_bridge_status paring_bridge_pipeline_encode(
+    const struct paring_bridge_pipeline* pipeline, struct paring_bridge_slice text,
+    bool add_special, bool parse_special, struct paring_bridge_ids* out);
+
+/* Null is allowed. */
+void paring_bridge_pipeline_free(struct paring_bridge_pipeline* pipeline);
+
 /* ---- Chat templates ---- */
 
 struct paring_bridge_template;

@@ -3,11 +3,13 @@
 //! `guard`, so that no panic reaches the caller.
 
 mod bpe;
+mod pipeline;
 mod python_json;
 mod status;
 mod template;
 
 use bpe::Bpe;
+use pipeline::Pipeline;
 use status::{guard, view, Buffer, Code, Failure, Ids, Slice, Status};
 use template::{ChatTemplate, Limits, Message, Render};
 
@@ -108,6 +110,47 @@ pub unsafe extern "C" fn paring_bridge_bpe_encode(
 pub unsafe extern "C" fn paring_bridge_bpe_free(bpe: *mut Bpe) {
     if !bpe.is_null() {
         drop(Box::from_raw(bpe));
+    }
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_pipeline_create(
+    json: Slice,
+    out: *mut *mut Pipeline,
+) -> Status {
+    guard(|| {
+        *out = std::ptr::null_mut();
+        *out = Box::into_raw(Box::new(Pipeline::new(json.bytes())?));
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_pipeline_encode(
+    pipeline: *const Pipeline,
+    text: Slice,
+    add_special: bool,
+    parse_special: bool,
+    out: *mut Ids,
+) -> Status {
+    guard(|| {
+        *out = Ids::EMPTY;
+        let ids = (*pipeline).encode(text.text("the text")?, add_special, parse_special)?;
+        *out = Ids::from_vec(ids);
+        Ok(())
+    })
+}
+
+/// # Safety
+/// See bridge.h.
+#[no_mangle]
+pub unsafe extern "C" fn paring_bridge_pipeline_free(pipeline: *mut Pipeline) {
+    if !pipeline.is_null() {
+        drop(Box::from_raw(pipeline));
     }
 }
 

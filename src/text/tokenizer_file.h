@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tokenizer.json taken apart. For the .cc files of this module only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "text/vocabulary.h"
+
+namespace paring::text {
+
+struct AddedToken {
+  std::int32_t id = 0;
+  std::string content;
+  bool is_special = false;
+  bool is_normalized = false;
+  bool strips_left = false;
+  bool strips_right = false;
+  bool is_single_word = false;
+};
+
+// One step of a pre-tokenizer, normalizer, decoder or post-processor: its "type" and its other
+// fields as compact JSON with sorted keys. Sequences are flattened.
+struct PipelineStep {
+  std::string type;
+  std::string fields;  // "{}" when there are none
+};
+
+struct TokenizerFile {
+  std::string model;                // "BPE", "Unigram", "WordPiece", "WordLevel"
+  std::vector<std::string> tokens;  // index = id, added ones included
+  std::vector<bool> is_named;       // false: no token has this id
+  std::vector<double> scores;       // Unigram
+  std::vector<std::pair<std::string, std::string>> merges;
+  std::vector<AddedToken> added;
+  std::optional<std::int32_t> unknown;
+  bool byte_fallback = false;
+  bool ignore_merges = false;
+  std::string continuing_prefix;  // of word pieces that do not begin a word
+  std::vector<PipelineStep> normalizer, pre_tokenizer, post_processor, decoder;
+
+  std::optional<std::int32_t> find(std::string_view token) const;
+};
+
+// Corrupt when it is not a tokenizer.json, Exhausted beyond the limits of tokenizer_json.h.
+Result<TokenizerFile> read_tokenizer_file(std::string_view tokenizer_json);
+
+// Nothing deeper than `depth_max`, not longer than `bytes_max`. `name` is for the message.
+Result<void> check_json_limits(std::string_view json, const char* name, std::size_t bytes_max,
+                               std::size_t depth_max);
+
+// What the tokens stand for by the file's decoder, and whether it takes a leading space off.
+// Unsupported for a decoder that is not known.
+struct DecodedVocabulary {
+  TokenTexts texts;
+  bool strips_first_space = false;
+};
+Result<DecodedVocabulary> decode_vocabulary(const TokenizerFile& file);
+
+}  // namespace paring::text

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "text/special_tokens.h"
+#include "text/tokenizer_file.h"
+#include "text/tokenizer_state.h"
+
+namespace paring::text {
+namespace {
+
+void fill(const TokenizerFile& file, Vocabulary& vocabulary) {
+  vocabulary.tokens = file.tokens;
+  vocabulary.kinds.resize(file.tokens.size());
+  vocabulary.ids.reserve(file.tokens.size());
+  for (std::size_t id = 0; id < file.tokens.size(); ++id) {
+    TokenKind& kind = vocabulary.kinds[id];
+    kind.is_normal = file.is_named[id];
+    kind.is_byte = file.byte_fallback && byte_of_name(file.tokens[id]).has_value();
+    if (file.is_named[id]) {
+      vocabulary.ids.emplace(vocabulary.tokens[id], static_cast<std::int32_t>(id));
+    }
+  }
+  for (const AddedToken& token : file.added) {
+    TokenKind& kind = vocabulary.kinds[static_cast<std::size_t>(token.id)];
+    kind.is_control = token.is_special;
+    kind.is_user_defined = !token.is_special;
+    kind.is_end = token.is_special && is_end_spelling(token.content);
+  }
+  if (file.unknown) vocabulary.kinds[static_cast<std::size_t>(*file.unknown)].is_unknown = true;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::create_from_json(
+    std::string_view tokenizer_json, const TokenizerConfig& config) {
+  PARING_TRY(const TokenizerFile file, read_tokenizer_file(tokenizer_json));
+  PARING_TRY(DecodedVocabulary decoded, decode_vocabulary(file));
+  PARING_TRY(JsonPipeline pipeline, JsonPipeline::create(tokenizer_json));
+  auto state = std::make_unique<State>();
+  fill(file, state->vocabulary);
+  state->texts = std::move(decoded.texts);
+  state->strips_first_space = decoded.strips_first_space;
+  state->pipeline = std::make_unique<const JsonPipeline>(std::move(pipeline));
+  const auto id_of = [&](const std::optional<std::string>& text) -> std::optional<std::int32_t> {
+    if (!text) return std::nullopt;
+    const auto found = state->vocabulary.ids.find(*text);
+    if (found == state->vocabulary.ids.end()) return std::nullopt;
+    return found->second;
+  };
+  state->bos = id_of(config.bos);
+  state->eos = id_of(config.eos);
+  if (state->eos) state->vocabulary.kinds[static_cast<std::size_t>(*state->eos)].is_end = true;
+  for (const std::int32_t id : config.end_ids) {
+    if (state->has(id)) state->vocabulary.kinds[static_cast<std::size_t>(id)].is_end = true;
+  }
+  return std::shared_ptr<const Tokenizer>(new Tokenizer(std::move(state)));
+}
+
+}  // namespace paring::text
