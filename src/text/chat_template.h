@@ -19,13 +19,23 @@ inline constexpr std::size_t kTemplateBytesMax = std::size_t{1} << 18;  // the l
 inline constexpr std::size_t kTemplateOutputBytesMax = std::size_t{1} << 24;
 inline constexpr std::size_t kChatBytesMax = std::size_t{1} << 23;  // roles and contents together
 inline constexpr std::size_t kChatMessagesMax = 1 << 14;
+inline constexpr std::size_t kChatDepthMax = 64;  // of tools and of messages with structure
 // Template instructions of one rendering; a long chat takes about 100 a message.
 inline constexpr std::uint64_t kTemplateFuel = 10'000'000;
 inline constexpr std::size_t kTemplateRecursionMax = 64;
+// Text and list items that one rendering makes, in variables or on the way: bounds its memory.
+inline constexpr std::size_t kTemplateValueBytesMax = std::size_t{1} << 27;
 
 struct ChatMessage {
   std::string role;     // "system", "user", "assistant", ...
   std::string content;  // UTF-8
+};
+
+// A conversation with everything that templates know of, as JSON texts.
+struct ChatInput {
+  std::string messages;   // [{"role": ..., "content": ..., "tool_calls": ...}, ...]
+  std::string tools;      // [{"type": "function", "function": {...}}, ...]; empty: none
+  std::string variables;  // {"enable_thinking": false, ...} for the template; empty: none
 };
 
 class ChatTemplate {
@@ -44,11 +54,18 @@ class ChatTemplate {
   // at a limit.
   Result<std::string> render(std::span<const ChatMessage> messages,
                              bool add_generation_prompt) const;
-  // The same at a given time (seconds since 1970), which strftime_now shows.
+  // The same with tools and with messages of any structure. Keys keep their order.
+  Result<std::string> render(const ChatInput& chat, bool add_generation_prompt) const;
+  Result<std::string> render_at(const ChatInput& chat, bool add_generation_prompt,
+                                std::int64_t now) const;
+  // The first at a given time (seconds since 1970), which strftime_now shows.
   Result<std::string> render_at(std::span<const ChatMessage> messages, bool add_generation_prompt,
                                 std::int64_t now) const;
 
  private:
+  Result<std::string> render_context(std::string_view context, bool add_generation_prompt,
+                                     std::int64_t now) const;
+
   struct State;
   explicit ChatTemplate(std::unique_ptr<const State> state);
 

@@ -195,25 +195,30 @@ Result<Json> pre_tokenizer(const TokenizerSpec& spec) {
   return Json(nullptr);
 }
 
+// A special token in a template of post-processing; also lists it among those that occur.
+Json template_token(const std::string& text, std::int32_t id, Json& specials) {
+  specials[text] = {{"id", text}, {"ids", {id}}, {"tokens", {text}}};
+  return {{"SpecialToken", {{"id", text}, {"type_id", 0}}}};
+}
+
 Json post_processor(const TokenizerSpec& spec, const Vocabulary& vocabulary) {
   const bool is_bert = spec.model == TokenizerModel::kWordPiece;
-  const auto before = spec.add_bos || is_bert ? spec.bos : std::nullopt;
-  const auto after = is_bert ? spec.sep : spec.add_eos ? spec.eos : std::nullopt;
-  if (!before && !after) return nullptr;
+  const std::int32_t before = is_bert || spec.add_bos ? spec.bos.value_or(-1) : -1;
+  const std::int32_t after = is_bert        ? spec.sep.value_or(-1)
+                             : spec.add_eos ? spec.eos.value_or(-1)
+                                            : -1;
+  if (before < 0 && after < 0) return nullptr;
   Json specials = Json::object();
-  const auto special = [&](std::int32_t id) {
-    const std::string& text = vocabulary.tokens[static_cast<std::size_t>(id)];
-    specials[text] = {{"id", text}, {"ids", {id}}, {"tokens", {text}}};
-    return Json{{"SpecialToken", {{"id", text}, {"type_id", 0}}}};
+  const auto token = [&](std::int32_t id) {
+    return template_token(vocabulary.tokens[static_cast<std::size_t>(id)], id, specials);
   };
   Json single = Json::array();
   Json pair = Json::array();
-  for (const char* sequence_name : {"A", "B"}) {
-    const int type = sequence_name[0] - 'A';
+  for (const int type : {0, 1}) {
     Json part = Json::array();
-    if (before && type == 0) part.push_back(special(*before));
-    part.push_back({{"Sequence", {{"id", sequence_name}, {"type_id", type}}}});
-    if (after) part.push_back(special(*after));
+    if (before >= 0 && type == 0) part.push_back(token(before));
+    part.push_back({{"Sequence", {{"id", type == 0 ? "A" : "B"}, {"type_id", type}}}});
+    if (after >= 0) part.push_back(token(after));
     if (type == 0) single = part;
     pair.insert(pair.end(), part.begin(), part.end());
   }

@@ -114,16 +114,12 @@ struct paring_bridge_template_limits {
   uint64_t fuel;       /* template instructions of one rendering */
   size_t recursion;    /* nested scopes */
   size_t output_bytes; /* of the rendered text */
-};
-
-struct paring_bridge_message {
-  struct paring_bridge_slice role;
-  struct paring_bridge_slice content;
+  size_t value_bytes;  /* of all values that one rendering makes */
 };
 
 struct paring_bridge_render {
-  const struct paring_bridge_message* messages;
-  size_t message_count;
+  /* A JSON object of variables: "messages", "tools" and whatever else the template reads. */
+  struct paring_bridge_slice context;
   struct paring_bridge_slice bos_token;
   struct paring_bridge_slice eos_token;
   int64_t now; /* seconds since 1970, what strftime_now shows in local time */

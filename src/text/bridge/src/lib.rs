@@ -2,16 +2,18 @@
 //! The C entry points declared in bridge.h; every contract is written there. Each one runs under
 //! `guard`, so that no panic reaches the caller.
 
+mod bounded;
 mod bpe;
 mod pipeline;
 mod python_json;
+mod python_text;
 mod status;
 mod template;
 
 use bpe::Bpe;
 use pipeline::Pipeline;
 use status::{guard, view, Buffer, Code, Failure, Ids, Slice, Status};
-use template::{ChatTemplate, Limits, Message, Render};
+use template::{ChatTemplate, Limits, Render};
 
 /// `paring_bridge_bpe_spec`.
 #[repr(C)]
@@ -29,20 +31,13 @@ pub struct TemplateLimits {
     fuel: u64,
     recursion: usize,
     output_bytes: usize,
-}
-
-/// `paring_bridge_message`.
-#[repr(C)]
-pub struct BridgeMessage {
-    role: Slice,
-    content: Slice,
+    value_bytes: usize,
 }
 
 /// `paring_bridge_render`.
 #[repr(C)]
 pub struct BridgeRender {
-    messages: *const BridgeMessage,
-    message_count: usize,
+    context: Slice,
     bos_token: Slice,
     eos_token: Slice,
     now: i64,
@@ -169,6 +164,7 @@ pub unsafe extern "C" fn paring_bridge_template_create(
             fuel: limits.fuel,
             recursion: limits.recursion,
             output_bytes: limits.output_bytes,
+            value_bytes: limits.value_bytes,
         };
         let source = source.text("the chat template")?;
         *out = Box::into_raw(Box::new(ChatTemplate::new(source, limits)?));
@@ -187,15 +183,8 @@ pub unsafe extern "C" fn paring_bridge_template_render(
     guard(|| {
         *out = Buffer::EMPTY;
         let render = &*render;
-        let mut messages = Vec::with_capacity(render.message_count);
-        for (at, message) in view(render.messages, render.message_count).iter().enumerate() {
-            messages.push(Message {
-                role: message.role.text(&format!("the role of message {at}"))?,
-                content: message.content.text(&format!("the content of message {at}"))?,
-            });
-        }
         let bytes = (*template).render(&Render {
-            messages: &messages,
+            context: render.context.bytes(),
             bos_token: render.bos_token.text("the bos token")?,
             eos_token: render.eos_token.text("the eos token")?,
             add_generation_prompt: render.add_generation_prompt,

@@ -5,6 +5,9 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
+use crate::bounded::charge;
+use crate::python_text::number_text;
+
 /// Nesting that a template may serialize.
 const DEPTH_MAX: usize = 64;
 /// Spaces of indentation per level that a template may ask for.
@@ -53,10 +56,13 @@ fn write_value(value: &Value, style: &Style, depth: usize, out: &mut String) -> 
         let message = "tojson: nested deeper than 64 levels";
         return Err(Error::new(ErrorKind::InvalidOperation, message));
     }
+    // Text costs at most six bytes for one; what lies between items is charged with them.
+    let indent = style.indent.unwrap_or(0) * (depth + 1);
+    charge(16 + indent + value.as_str().map_or(0, |text| 6 * text.len()))?;
     match value.kind() {
         ValueKind::None => out.push_str("null"),
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-        ValueKind::Number => out.push_str(&value.to_string()),
+        ValueKind::Number => out.push_str(&number_text(value)),
         ValueKind::String => write_string(value.as_str().unwrap_or_default(), style, out),
         ValueKind::Seq | ValueKind::Iterable => {
             out.push('[');
@@ -90,7 +96,7 @@ fn write_map(value: &Value, style: &Style, depth: usize, out: &mut String) -> Re
             ValueKind::String => write_string(key.as_str().unwrap_or_default(), style, out),
             ValueKind::Bool => out.push_str(if key.is_true() { "\"true\"" } else { "\"false\"" }),
             ValueKind::None => out.push_str("\"null\""),
-            _ => write_string(&key.to_string(), style, out),
+            _ => write_string(&number_text(key), style, out),
         }
         out.push_str(&style.key_separator);
         write_value(&value.get_item(key)?, style, depth + 1, out)?;

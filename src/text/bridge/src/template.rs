@@ -2,13 +2,17 @@
 //! Chat templates, rendered as the `transformers` package renders them: blocks trimmed, loop
 //! controls, Python's methods on strings and maps, `raise_exception`, `strftime_now`, `tojson`.
 
-use std::io::{self, Write};
+use std::collections::BTreeMap;
 
+use minijinja::machinery::{
+    eval, make_string_output, parse, tokenize, CodeGenerator, Instructions, Token,
+};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use crate::bounded;
 use crate::python_json::tojson;
 use crate::status::{Code, Failure};
 
@@ -24,46 +28,32 @@ pub struct Limits {
     /// Nested scopes: loops, macros.
     pub recursion: usize,
     pub output_bytes: usize,
+    /// Values that one rendering makes, text and items of lists together.
+    pub value_bytes: usize,
 }
+
+/// Tokens between `{{` and `}}`, or `{%` and `%}`: bounds how deep an expression can be.
+const BLOCK_TOKENS_MAX: usize = 4096;
+/// Product of the numbers in a tag that repeats text.
+const REPEATS_MAX: u64 = 1 << 20;
+/// Stack of a rendering. A template nests at most as often as it has tags, and the engine's
+/// recursion takes a few hundred bytes a level.
+const STACK_BYTES: usize = 64 << 20;
 
 /// Immutable, shared by threads.
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    source: String,
     limits: Limits,
 }
 
-pub struct Message<'a> {
-    pub role: &'a str,
-    pub content: &'a str,
-}
-
 pub struct Render<'a> {
-    pub messages: &'a [Message<'a>],
+    /// A JSON object of variables: messages, tools and whatever else the template reads.
+    pub context: &'a [u8],
     pub bos_token: &'a str,
     pub eos_token: &'a str,
     pub add_generation_prompt: bool,
     /// Seconds since 1970 that `strftime_now` shows, in local time.
     pub now: i64,
-}
-
-/// Output that refuses to grow beyond its limit.
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + data.len() > self.limit {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "output limit"));
-        }
-        self.bytes.extend_from_slice(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The templates of some models mark what the assistant said for training masks. Rendering for
@@ -107,6 +97,9 @@ fn python_method(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    let mut arguments = vec![value.clone()];
+    arguments.extend_from_slice(args);
+    bounded::charge_text_operation(method, &arguments)?;
     if let (Some(text), "title", []) = (value.as_str(), method, args) {
         let mut titled = String::with_capacity(text.len());
         let mut inside_word = false;
@@ -159,6 +152,15 @@ fn failure(error: &Error, limits: Limits) -> Failure {
     let line =
         error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
     let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
+    if bounded::is_exceeded() {
+        return Failure::new(
+            Code::Exhausted,
+            format!(
+                "the values of the chat template take more than {} bytes{line}",
+                limits.value_bytes
+            ),
+        );
+    }
     match error.kind() {
         ErrorKind::OutOfFuel => Failure::new(
             Code::Exhausted,
@@ -175,54 +177,160 @@ fn failure(error: &Error, limits: Limits) -> Failure {
     }
 }
 
+/// Refuses what the engine could only compile with a deep recursion or with much memory: it joins
+/// and repeats constants while it compiles.
+fn check_blocks(source: &str, syntax: &SyntaxConfig) -> Result<(), Failure> {
+    let mut tokens = 0;
+    let mut repeats = false;
+    let mut has_text = false;
+    let mut times = 1_u64;
+    for token in tokenize(source, false, syntax.clone()) {
+        // What does not tokenize is for the parser to report.
+        let Ok((token, span)) = token else { return Ok(()) };
+        let line = span.start_line;
+        tokens += 1;
+        match token {
+            Token::VariableStart | Token::BlockStart => {
+                (tokens, repeats, has_text, times) = (0, false, false, 1);
+            }
+            Token::Mul | Token::Pow => repeats = true,
+            Token::Str(_) | Token::String(_) | Token::BracketOpen => has_text = true,
+            Token::Int(count) => times = times.saturating_mul(count.max(1)),
+            Token::Int128(_) | Token::Float(_) => times = u64::MAX,
+            _ => {}
+        }
+        if repeats && has_text && times > REPEATS_MAX {
+            let message = format!(
+                "the chat template may repeat a constant more than {REPEATS_MAX} times (line {line})"
+            );
+            return Err(Failure::new(Code::Exhausted, message));
+        }
+        if tokens > BLOCK_TOKENS_MAX {
+            let message = format!(
+                "the chat template has more than {BLOCK_TOKENS_MAX} tokens in one tag (line {line})"
+            );
+            return Err(Failure::new(Code::Corrupt, message));
+        }
+    }
+    Ok(())
+}
+
+/// Runs `body` on a thread with room for deep recursion, where the allowance of values is kept.
+fn on_deep_stack<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, body)
+            .map_err(|error| Failure::new(Code::Exhausted, format!("no thread: {error}")))?;
+        thread.join().map_err(|payload| std::panic::resume_unwind(payload))
+    })
+}
+
+fn syntax() -> Result<SyntaxConfig, Failure> {
+    SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+        .map_err(|error| Failure::new(Code::Internal, error.to_string()))
+}
+
+/// Instructions with their bounds: of the template and of the blocks in it.
+struct Compiled<'s> {
+    root: Instructions<'s>,
+    blocks: BTreeMap<&'s str, Instructions<'s>>,
+}
+
+fn compiled(source: &str, limits: Limits) -> Result<Compiled<'_>, Failure> {
+    let syntax = syntax()?;
+    check_blocks(source, &syntax)?;
+    let parsed = parse(source, NAME, syntax).map_err(|error| failure(&error, limits))?;
+    let mut generator = CodeGenerator::new(NAME, source);
+    generator.compile_stmt(&parsed);
+    let (root, blocks) = generator.finish();
+    let bound = |instructions| bounded::bound(NAME, source, &instructions);
+    Ok(Compiled {
+        root: bound(root),
+        blocks: blocks.into_iter().map(|(name, block)| (name, bound(block))).collect(),
+    })
+}
+
+/// Everything that templates may call. Made for each rendering: it keeps the time.
+fn environment<'s>(limits: Limits, now: i64) -> Environment<'s> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(limits.fuel));
+    environment.set_recursion_limit(limits.recursion);
+    environment.set_unknown_method_callback(python_method);
+    environment.set_formatter(|out, _state, value| {
+        let text = bounded::text_of(value)?;
+        let text = text.as_str().unwrap_or_default();
+        bounded::charge(text.len())?;
+        out.write_str(text).map_err(Error::from)
+    });
+    bounded::guard_filters(&mut environment);
+    bounded::add_functions(&mut environment);
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", move |format: String| strftime(&format, now));
+    environment.add_filter("tojson", tojson);
+    environment.add_test("sequence", is_sequence);
+    environment
+}
+
+fn context(render: &Render) -> Result<Value, Failure> {
+    let invalid = |text: String| Failure::new(Code::InvalidArgument, text);
+    let given: Value = serde_json::from_slice(render.context)
+        .map_err(|error| invalid(format!("the chat is not JSON: {error}")))?;
+    let keys = given.try_iter().map_err(|_| invalid("the chat is not a JSON object".into()))?;
+    // `tools` and `documents` are always there, as in transformers: templates test for none.
+    let mut values = vec![
+        ("tools".to_string(), Value::from(())),
+        ("documents".to_string(), Value::from(())),
+        ("add_generation_prompt".to_string(), Value::from(render.add_generation_prompt)),
+        ("bos_token".to_string(), Value::from(render.bos_token)),
+        ("eos_token".to_string(), Value::from(render.eos_token)),
+    ];
+    for key in keys {
+        let value = given.get_item(&key).map_err(|error| invalid(error.to_string()))?;
+        values.push((key.as_str().unwrap_or_default().to_string(), value));
+    }
+    Ok(values.into_iter().collect())
+}
+
 impl ChatTemplate {
     pub fn new(source: &str, limits: Limits) -> Result<Self, Failure> {
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_fuel(Some(limits.fuel));
-        environment.set_recursion_limit(limits.recursion);
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()
-            .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-        environment.set_syntax(syntax);
-        environment.set_unknown_method_callback(python_method);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_filter("tojson", tojson);
-        environment.add_test("sequence", is_sequence);
-        environment
-            .add_template_owned(NAME, neutral_generation_tags(source))
-            .map_err(|error| failure(&error, limits))?;
-        Ok(Self { environment, limits })
+        let source = neutral_generation_tags(source);
+        on_deep_stack(|| {
+            bounded::begin(limits.value_bytes);
+            compiled(&source, limits).map(|_| ())
+        })??;
+        Ok(Self { source, limits })
     }
 
     pub fn render(&self, render: &Render) -> Result<Vec<u8>, Failure> {
-        let messages: Vec<Value> = render
-            .messages
-            .iter()
-            .map(|message| {
-                Value::from_pairs([("role", message.role), ("content", message.content)])
-            })
-            .collect();
-        let now = render.now;
-        let clock = Value::from_function(move |format: String| strftime(&format, now));
-        // `tools` and `documents` are always there, as in transformers: templates test for none.
-        let context = Value::from_pairs([
-            ("messages", Value::from(messages)),
-            ("add_generation_prompt", Value::from(render.add_generation_prompt)),
-            ("bos_token", Value::from(render.bos_token)),
-            ("eos_token", Value::from(render.eos_token)),
-            ("tools", Value::from(())),
-            ("documents", Value::from(())),
-            ("strftime_now", clock),
-        ]);
-        let template =
-            self.environment.get_template(NAME).map_err(|error| failure(&error, self.limits))?;
-        let mut out = Bounded { bytes: Vec::new(), limit: self.limits.output_bytes };
-        template
-            .render_captured_to(context, &mut out)
-            .map_err(|error| failure(&error, self.limits))?;
-        Ok(out.bytes)
+        on_deep_stack(|| self.render_here(render))?
+    }
+
+    fn render_here(&self, render: &Render) -> Result<Vec<u8>, Failure> {
+        bounded::begin(self.limits.value_bytes);
+        let context = context(render)?;
+        let template = compiled(&self.source, self.limits)?;
+        let environment = environment(self.limits, render.now);
+        let mut text = String::new();
+        let mut out = make_string_output(&mut text);
+        eval(
+            &environment,
+            &template.root,
+            context,
+            &template.blocks,
+            &mut out,
+            AutoEscape::None,
+        )
+        .map_err(|error| failure(&error, self.limits))?;
+        if text.len() > self.limits.output_bytes {
+            let message =
+                format!("the rendered text is longer than {} bytes", self.limits.output_bytes);
+            return Err(Failure::new(Code::Exhausted, message));
+        }
+        Ok(text.into_bytes())
     }
 }
