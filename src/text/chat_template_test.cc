@@ -2,6 +2,7 @@
 // Chat templates against Jinja2 (tools/make_chat_golden.py), and templates that mean harm.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -75,8 +76,54 @@ TEST(ChatTemplate, StopsEndlessWork) {
                "recursion");
   expect_error("{% for a in range(3000) %}{{ 'x' * 10000 }}{% endfor %}", ErrorCode::kExhausted,
                "longer than");
-  expect_error("{{ 'x' * 999999999 }}", ErrorCode::kInvalidArgument, "too large");
+  expect_error("{{ 'x' * 999999999 }}", ErrorCode::kExhausted, "repeats constants");
   expect_error("{{ range(999999999) | list }}", ErrorCode::kInvalidArgument, "range");
+}
+
+// Memory that no output shows: strings, lists and captures in variables.
+TEST(ChatTemplate, StopsValuesThatGrow) {
+  const std::string loop = "{% for i in range(99) %}";
+  const std::string set = "{% set ns = namespace(s='xxxxxxxx', l=[1, 2]) %}";
+  const std::string end = "{% endfor %}";
+  for (const std::string& source :
+       {set + loop + "{% set ns.s = ns.s ~ ns.s %}" + end,
+        set + loop + "{% set ns.s = ns.s + ns.s %}" + end,
+        set + loop + "{% set x %}{{ ns.s }}{{ ns.s }}{% endset %}{% set ns.s = x %}" + end,
+        set + "{% macro d(s) %}{{ s }}{{ s }}{% endmacro %}" + loop + "{% set ns.s = d(ns.s) %}" +
+            end,
+        set + loop + "{% set ns.l = ns.l + ns.l %}" + end,
+        set + loop + "{% set ns.l = [ns.l, ns.l] %}" + end,
+        set + loop + "{% set ns.s = ns.s | replace('', ns.s) %}" + end,
+        set + loop + "{% set ns.s = ns.s.replace('x', ns.s) %}" + end,
+        set + loop + "{% set ns.s = ns.s.join(['a', ns.s, 'b']) %}" + end,
+        set + loop + "{% set ns.s = '%s%s' | format(ns.s, ns.s) %}" + end,
+        set + loop + "{% set ns.s = ns.l | tojson ~ ns.s ~ ns.s %}" + end,
+        std::string("{% set n = 1000000000 %}{{ 'x' * n }}"),
+        std::string("{% set n = 1000000000 %}{{ [1] * n }}"),
+        std::string("{{ '%1000000000d' | format(1) }}"),
+        std::string("{% set n = 1000000000 %}{{ 'a' | indent(n, true) }}")}) {
+    const auto begin = std::chrono::steady_clock::now();
+    expect_error(source, ErrorCode::kExhausted, "134217728 bytes");
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10)) << source;
+  }
+}
+
+TEST(ChatTemplate, StopsDeepNesting) {
+  const auto repeated = [](const std::string& part, int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += part;
+    return text;
+  };
+  expect_error("{{ " + repeated("1+", 60000) + "1 }}", ErrorCode::kCorrupt, "tokens in one tag");
+  expect_error("{{ 1" + repeated("|abs", 60000) + " }}", ErrorCode::kCorrupt, "tokens in one tag");
+  expect_error(repeated("{% if x %}", 10000), ErrorCode::kCorrupt, "does not parse");
+  EXPECT_TRUE(rendered("{% if x %}" + repeated("{% elif x %}", 20000) + "{% endif %}").has_value());
+  expect_error(
+      "{% set ns = namespace(l=[]) %}{% for i in range(9999) %}{% set ns.l = [ns.l] %}"
+      "{% endfor %}",
+      ErrorCode::kExhausted, "134217728 bytes");
+  expect_error("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}", ErrorCode::kInvalidArgument,
+               "nested deeper");
 }
 
 TEST(ChatTemplate, RefusesWhatIsNotATemplate) {
@@ -117,7 +164,8 @@ TEST(ChatTemplate, RefusesMessagesBeyondTheLimits) {
   EXPECT_EQ(text.error().code, ErrorCode::kInvalidArgument);
   const std::vector<ChatMessage> many(kChatMessagesMax + 1);
   EXPECT_FALSE(chat_template->render(many, false).has_value());
-  EXPECT_FALSE(chat_template->render({}, false).has_value());  // messages[0] of none
+  EXPECT_FALSE(chat_template->render(std::span<const ChatMessage>(), false)
+                   .has_value());  // messages[0] of none
 }
 
 TEST(ChatTemplate, IsSharedByThreads) {

@@ -3,14 +3,20 @@
 // tools/make_token_golden.py). Prints how many lines of each class were compared.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "text/base64.h"
 #include "text/fixture_for_test.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_json.h"
+#include "text/unicode.h"
 
 namespace paring::text {
 namespace {
@@ -133,6 +139,271 @@ TEST_P(OtherPreTokenizer, GivesTheIdsOfLlamaCpp) {
 
 INSTANTIATE_TEST_SUITE_P(TokenGolden, OtherPreTokenizer,
                          ::testing::Values("default", "gpt-2", "llama-bpe", "qwen2"));
+
+// Small vocabularies of the other kinds (tools/make_small_vocabularies.py).
+TokenizerSpec small_vocabulary(const std::string& name) {
+  const auto json = nlohmann::json::parse(read_test_file("tokenizer/" + name + ".json"));
+  const std::map<std::string, TokenizerModel> models = {{"llama", TokenizerModel::kSpm},
+                                                        {"t5", TokenizerModel::kUnigram},
+                                                        {"bert", TokenizerModel::kWordPiece}};
+  TokenizerSpec spec = default_spec(models.at(json.at("model")), json.at("pre").get<std::string>());
+  spec.tokens = json.at("tokens");
+  spec.token_types = json.at("types").get<std::vector<std::int32_t>>();
+  if (json.contains("scores")) spec.scores = json.at("scores").get<std::vector<float>>();
+  const std::map<std::string, std::optional<std::int32_t>*> ids = {
+      {"bos", &spec.bos}, {"eos", &spec.eos}, {"unk", &spec.unk},
+      {"sep", &spec.sep}, {"pad", &spec.pad}, {"mask", &spec.mask}};
+  for (const auto& [key, id] : ids) {
+    id->reset();
+    if (json.contains(key)) *id = json.at(key).get<std::int32_t>();
+  }
+  spec.add_bos = json.at("add_bos");
+  spec.add_eos = json.at("add_eos");
+  spec.add_space_prefix = json.value("add_space_prefix", spec.add_space_prefix);
+  spec.remove_extra_whitespaces = json.value("remove_extra_whitespaces", false);
+  spec.precompiled_charsmap = base64_decoded(json.value("charsmap", "")).value();
+  return spec;
+}
+
+using Shared = std::shared_ptr<const Tokenizer>;
+
+Shared made(Result<Shared> created) {
+  EXPECT_TRUE(created.has_value()) << created.error().text();
+  return created.has_value() ? *created : nullptr;
+}
+
+void expect_hashes(const Shared& tokenizer, const std::string& name) {
+  ASSERT_NE(tokenizer, nullptr);
+  for (const bool parse_special : {false, true}) {
+    const std::vector<Line> lines = parse_special ? special_lines() : read_lines();
+    const auto golden =
+        read_hashes("tokens/" + name + (parse_special ? ".special.fnv" : ".plain.fnv"));
+    ASSERT_EQ(golden.size(), lines.size());
+    std::map<std::string, int> counts;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      const auto ids = tokenizer->encode(lines[i].text, {.parse_special = parse_special});
+      ASSERT_TRUE(ids.has_value()) << ids.error().text();
+      EXPECT_EQ(hash_of(*ids), golden[i]) << lines[i].name << " " << quoted(lines[i].text);
+      counts[lines[i].name] += hash_of(*ids) == golden[i] ? 1 : 0;
+    }
+    print_counts(name + (parse_special ? ", parsed" : ""), counts);
+  }
+}
+
+TEST(TokenGolden, SentencePieceBpeAsLlamaCpp) {
+  expect_hashes(made(Tokenizer::create(small_vocabulary("spm"))), "spm");
+}
+TEST(TokenGolden, UnigramAsLlamaCpp) {
+  expect_hashes(made(Tokenizer::create(small_vocabulary("unigram"))), "unigram");
+}
+TEST(TokenGolden, WordPieceAsLlamaCpp) {
+  expect_hashes(made(Tokenizer::create(small_vocabulary("word_piece"))), "word_piece");
+}
+
+TEST(TokenGolden, TokenizerJsonAsHuggingFace) {
+  const std::string json = read_test_file("tokenizer/word_piece.tokenizer.json");
+  expect_hashes(made(Tokenizer::create_from_json(json, {})), "word_piece_json");
+}
+
+TEST(TokenGolden, AConvertedTokenizerJsonIsTheVocabularyOfTheGgufFile) {
+  const auto spec =
+      spec_of_tokenizer_json(read_test_file("tokenizer/word_piece.tokenizer.json"), {});
+  ASSERT_TRUE(spec.has_value()) << spec.error().text();
+  const TokenizerSpec expected = small_vocabulary("word_piece");
+  EXPECT_EQ(spec->model, expected.model);
+  EXPECT_EQ(spec->tokens, expected.tokens);
+  EXPECT_EQ(spec->token_types, expected.token_types);
+  EXPECT_EQ(spec->bos, expected.bos);
+  EXPECT_EQ(spec->sep, expected.sep);
+  EXPECT_EQ(spec->unk, expected.unk);
+}
+
+// Export: through a tokenizer.json of ours, the crate gives the ids of the vocabulary. WordPiece is
+// left out, where llama.cpp and `tokenizers` differ on marks and unknown words.
+TEST(TokenGolden, AnExportedTokenizerJsonGivesTheSameIds) {
+  std::map<std::string, TokenizerSpec> specs = {{"spm", small_vocabulary("spm")}};
+  for (const char* pre : {"gpt-2", "llama-bpe", "qwen2", "smollm"}) {
+    specs[pre] = smollm2_spec();
+    specs[pre].pre_tokenizer = pre;
+  }
+  for (const auto& [name, spec] : specs) {
+    const auto json = tokenizer_json_of(spec);
+    ASSERT_TRUE(json.has_value()) << name << json.error().text();
+    const Shared own = made(Tokenizer::create(spec));
+    const Shared exported = made(Tokenizer::create_from_json(*json, {}));
+    const auto back = spec_of_tokenizer_json(*json, {});
+    ASSERT_TRUE(back.has_value()) << name << back.error().text();
+    EXPECT_EQ(back->model, spec.model) << name;
+    EXPECT_EQ(back->pre_tokenizer, name == "spm" ? "" : name);
+    int different = 0;
+    for (const Line& line : read_lines()) {
+      if (line.name == "control") continue;  // bytes without a token: left out here, merged there
+      const auto ids = own->encode(line.text, {.add_special = true});
+      const auto again = exported->encode(line.text, {.add_special = true});
+      ASSERT_TRUE(ids.has_value() && again.has_value()) << name;
+      if (*ids != *again && ++different < 4) {
+        EXPECT_EQ(*ids, *again) << name << " " << line.name << " " << quoted(line.text);
+      }
+    }
+    EXPECT_EQ(different, 0) << name;
+  }
+}
+
+// Whatever the kind: pieces add up to decode(), are well-formed, and text comes back.
+TEST(TokenGolden, StreamsOfAllKindsAddUpToDecode) {
+  const std::string json = read_test_file("tokenizer/word_piece.tokenizer.json");
+  const std::vector<Shared> tokenizers = {
+      made(Tokenizer::create(small_vocabulary("spm"))),
+      made(Tokenizer::create(small_vocabulary("unigram"))),
+      made(Tokenizer::create(small_vocabulary("word_piece"))),
+      made(Tokenizer::create_from_json(json, {})),
+      made(Tokenizer::create_from_json(tokenizer_json_of(small_vocabulary("spm")).value(), {}))};
+  std::mt19937 random(5);
+  for (const Shared& tokenizer : tokenizers) {
+    ASSERT_NE(tokenizer, nullptr);
+    for (int round = 0; round < 400; ++round) {
+      std::vector<std::int32_t> ids(random() % 50);
+      // Half of them from the beginning, where byte tokens lie.
+      const auto count = static_cast<std::uint32_t>(tokenizer->vocab_size());
+      for (auto& id : ids) {
+        id = static_cast<std::int32_t>(random() % (random() % 2 ? 265U : count));
+      }
+      const DecodeOptions options{.skip_special = random() % 2 == 0,
+                                  .is_continuation = random() % 2 == 0};
+      StreamDecoder decoder(tokenizer, options);
+      std::string all;
+      for (const std::int32_t id : ids) {
+        const std::string piece = decoder.push(id);
+        ASSERT_TRUE(is_well_formed_utf8(piece));
+        all += piece;
+      }
+      all += decoder.finish();
+      ASSERT_EQ(all, tokenizer->decode(ids, options).value());
+    }
+  }
+  for (const std::string text : {"Hello world", " a  b", "na\u00EFve \U0001FAE8\n"}) {
+    const auto ids = tokenizers[0]->encode(text, {});
+    EXPECT_EQ(tokenizers[0]->decode(*ids).value(), text);
+  }
+}
+
+TEST(TokenGolden, ControlTokensInTextStayText) {
+  const std::string json = read_test_file("tokenizer/word_piece.tokenizer.json");
+  const std::vector<std::pair<Shared, std::string>> cases = {
+      {made(Tokenizer::create(small_vocabulary("spm"))), "a </s> b<s>"},
+      {made(Tokenizer::create(small_vocabulary("unigram"))), "a </s> b<s>"},
+      {made(Tokenizer::create(small_vocabulary("word_piece"))), "a [SEP] b[CLS]"},
+      {made(Tokenizer::create_from_json(json, {})), "a [SEP] b[CLS]"},
+      {made(
+           Tokenizer::create_from_json(tokenizer_json_of(small_vocabulary("unigram")).value(), {})),
+       "a </s> b<s>"}};
+  for (const auto& [tokenizer, text] : cases) {
+    ASSERT_NE(tokenizer, nullptr);
+    const auto control = tokenizer->find(text[2] == '<' ? "</s>" : "[SEP]");
+    ASSERT_TRUE(control.has_value());
+    const auto plain = tokenizer->encode(text, {});
+    const auto parsed = tokenizer->encode(text, {.parse_special = true});
+    ASSERT_TRUE(plain.has_value() && parsed.has_value());
+    EXPECT_EQ(std::count(plain->begin(), plain->end(), *control), 0) << text;
+    EXPECT_EQ(std::count(parsed->begin(), parsed->end(), *control), 1) << text;
+  }
+}
+
+// Megabytes that invite quadratic work. Seconds are generous: they catch a change of complexity.
+TEST(TokenGolden, NothingIsQuadratic) {
+  std::mt19937 random(3);
+  std::string bytes(1 << 20, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  std::string emoji;
+  while (emoji.size() < (1 << 20)) emoji += "\U0001F469\u200D\U0001F4BB";
+  std::string specials;
+  while (specials.size() < (1 << 20)) specials += "</s>";
+  const std::vector<std::pair<const char*, std::string>> texts = {
+      {"one letter", std::string(1 << 20, 'a')},
+      {"spaces", std::string(1 << 20, ' ')},
+      {"emoji", emoji},
+      {"random bytes", bytes},
+      {"control tokens", specials}};
+  const std::string word_piece = read_test_file("tokenizer/word_piece.tokenizer.json");
+  const std::map<std::string, Shared> tokenizers = {
+      {"bpe", made(Tokenizer::create(smollm2_spec()))},
+      {"llama-bpe", made(Tokenizer::create(extended_spec("llama-bpe")))},
+      {"spm", made(Tokenizer::create(small_vocabulary("spm")))},
+      {"unigram", made(Tokenizer::create(small_vocabulary("unigram")))},
+      {"word_piece", made(Tokenizer::create(small_vocabulary("word_piece")))},
+      {"word_piece.json", made(Tokenizer::create_from_json(word_piece, {}))},
+      {"qwen2.json",
+       made(Tokenizer::create_from_json(tokenizer_json_of(extended_spec("qwen2")).value(), {}))},
+      {"unigram.json", made(Tokenizer::create_from_json(
+                           tokenizer_json_of(small_vocabulary("unigram")).value(), {}))}};
+  for (const auto& [name, tokenizer] : tokenizers) {
+    std::printf("  %-16s", name.c_str());
+    for (const auto& [what, text] : texts) {
+      const auto begin = std::chrono::steady_clock::now();
+      EXPECT_TRUE(tokenizer->encode(text, {}).has_value()) << name << " " << what;
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+      std::printf(" %s %.2f s", what, seconds.count());
+      EXPECT_LT(seconds.count(), 20.0) << name << " " << what;
+    }
+    std::printf("\n");
+  }
+}
+
+TEST(TokenizerJson, RefusesWhatIsNotOne) {
+  const std::string deep = std::string(R"({"model":)") + std::string(100, '[');
+  const std::pair<std::string, ErrorCode> cases[] = {
+      {"", ErrorCode::kCorrupt},
+      {"[]", ErrorCode::kCorrupt},
+      {deep, ErrorCode::kExhausted},
+      {R"({"model":{"type":"BPE"}})", ErrorCode::kCorrupt},
+      {R"({"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}})", ErrorCode::kCorrupt},
+      {R"({"model":{"type":"BPE","vocab":{"a":4000000000},"merges":[]}})", ErrorCode::kCorrupt},
+      {R"({"model":{"type":"BPE","vocab":{"a":0,"b":0},"merges":[]}})", ErrorCode::kCorrupt},
+      {R"({"model":{"type":"BPE","vocab":{"a":0},"merges":["a"]}})", ErrorCode::kCorrupt},
+      {R"({"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}})", ErrorCode::kCorrupt},
+      {R"({"model":{"type":"Unigram","vocab":[["a"]]}})", ErrorCode::kCorrupt},
+      {R"({"model":{"type":"Nothing","vocab":{"a":0}}})", ErrorCode::kCorrupt},
+      {R"({"decoder":{"type":"CTC"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}})",
+       ErrorCode::kUnsupported}};
+  for (const auto& [json, code] : cases) {
+    const auto created = Tokenizer::create_from_json(json, {});
+    ASSERT_FALSE(created.has_value()) << json.substr(0, 80);
+    EXPECT_EQ(created.error().code, code) << created.error().text();
+  }
+}
+
+TEST(TokenizerJson, AnUnknownPreTokenizerIsAnErrorOfConversionOnly) {
+  const std::string json =
+      R"x({"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":)x"
+      R"x({"Regex":"\\p{L}+"},"behavior":"Isolated","invert":false},{"type":"ByteLevel",)x"
+      R"x("add_prefix_space":false,"trim_offsets":true,"use_regex":false}]},)x"
+      R"x("decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,)x"
+      R"x("use_regex":true},"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},)x"
+      R"x("merges":["a b"]}})x";
+  const Shared tokenizer = made(Tokenizer::create_from_json(json, {}));
+  ASSERT_NE(tokenizer, nullptr);
+  EXPECT_EQ(tokenizer->encode("abb", {}).value(), (std::vector<std::int32_t>{2, 1}));
+  const auto spec = spec_of_tokenizer_json(json, {});
+  ASSERT_FALSE(spec.has_value());
+  EXPECT_EQ(spec.error().code, ErrorCode::kUnsupported);
+  EXPECT_NE(spec.error().message.find("\\p{L}+"), std::string::npos) << spec.error().text();
+}
+
+TEST(TokenizerJson, ReadsTheConfigurationBesideIt) {
+  const auto config = read_tokenizer_config(
+      R"({"bos_token":"<s>","eos_token":{"content":"</s>"},"unk_token":null,)"
+      R"("chat_template":[{"name":"tool_use","template":"t"},{"name":"default","template":"d"}]})",
+      R"({"eos_token_id":[2,7]})");
+  ASSERT_TRUE(config.has_value()) << config.error().text();
+  EXPECT_EQ(config->bos, "<s>");
+  EXPECT_EQ(config->eos, "</s>");
+  EXPECT_EQ(config->unk, std::nullopt);
+  EXPECT_EQ(config->chat_template, "d");
+  EXPECT_EQ(config->end_ids, (std::vector<std::int32_t>{2, 7}));
+  EXPECT_FALSE(read_tokenizer_config("[1]", "").has_value());
+  EXPECT_FALSE(read_tokenizer_config(R"({"bos_token":5})", "").has_value());
+  EXPECT_FALSE(read_tokenizer_config("", R"({"eos_token_id":-1})").has_value());
+}
 
 TEST(TokenGolden, TheSameTokensEndAGeneration) {
   const auto golden = nlohmann::json::parse(read_test_file("tokens/golden.json"));

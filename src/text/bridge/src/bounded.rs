@@ -170,6 +170,11 @@ pub fn charge_text_operation(name: &str, arguments: &[Value]) -> Result<(), Erro
             ValueKind::String => text_bytes(value)?,
             _ => product(value.len().unwrap_or(0), ITEM_BYTES),
         },
+        // Comparing and hashing costs time, not memory: charged for good.
+        "sort" | "unique" | "groupby" | "dictsort" => {
+            charge(product(value.len().unwrap_or(0), 8 * ITEM_BYTES))?;
+            0
+        }
         "batch" | "slice" => {
             let count = arguments.get(1).and_then(Value::as_usize).unwrap_or(0);
             product(count.saturating_add(value.len().unwrap_or(0)), ITEM_BYTES)
@@ -203,6 +208,8 @@ pub fn guard_filters(environment: &mut Environment) {
         "title" => filters::title, "capitalize" => filters::capitalize, "trim" => filters::trim,
         "split" => filters::split, "lines" => filters::lines, "list" => filters::list,
         "batch" => filters::batch, "slice" => filters::slice, "sum" => filters::sum,
+        "sort" => filters::sort, "unique" => filters::unique, "groupby" => filters::groupby,
+        "dictsort" => filters::dictsort,
     }
     environment.add_filter("string", |value: &Value| text_of(value));
     environment.add_filter("e", |value: &Value| escaped(value));
@@ -338,7 +345,7 @@ pub fn add_functions(environment: &mut Environment) {
     comparison!("!=", a, b, negated(apply(&operators().equal, a, b)));
     comparison!("<", a, b, apply(&operators().less, a, b));
     comparison!(">", a, b, apply(&operators().less, b, a));
-    comparison!("in", collection, item, apply(&operators().contains, item, collection));
+    comparison!("in", item, collection, apply(&operators().contains, item, collection));
     environment.add_function("|result", |value: Value| {
         charge_result(&value)?;
         Ok::<_, Error>(value)
@@ -367,7 +374,7 @@ fn bounded<'s>(instruction: &Instruction<'s>, out: &mut Vec<Instruction<'s>>) {
         I::BuildList(_) | I::BuildTuple(_) | I::BuildMap(_) => {
             out.extend([instruction.clone(), I::CallFunction("|nested", Some(1))]);
         }
-        I::ApplyFilter(..) | I::CallMethod(..) | I::Slice => {
+        I::ApplyFilter(..) | I::CallFunction(..) | I::CallMethod(..) | I::Slice => {
             out.extend([instruction.clone(), I::CallFunction("|result", Some(1))]);
         }
         other => out.push(other.clone()),

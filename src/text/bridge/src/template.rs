@@ -34,8 +34,9 @@ pub struct Limits {
 
 /// Tokens between `{{` and `}}`, or `{%` and `%}`: bounds how deep an expression can be.
 const BLOCK_TOKENS_MAX: usize = 4096;
-/// Product of the numbers in a tag that repeats text.
-const REPEATS_MAX: u64 = 1 << 20;
+/// What tags with `*` could make of their constants, were all numbers in them multiplied.
+const REPEATED_BYTES_MAX: usize = 1 << 22;
+const CONSTANT_ITEM_BYTES: usize = 32;
 /// Stack of a rendering. A template nests at most as often as it has tags, and the engine's
 /// recursion takes a few hundred bytes a level.
 const STACK_BYTES: usize = 64 << 20;
@@ -121,6 +122,11 @@ fn is_sequence(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
 }
 
+/// Whatever Python iterates over; None is not.
+fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
 /// C's strftime on the local time: what Python's datetime.now().strftime calls too.
 fn strftime(format: &str, now: i64) -> Result<String, Error> {
     let fail = |text: &'static str| Error::new(ErrorKind::InvalidOperation, text);
@@ -182,8 +188,9 @@ fn failure(error: &Error, limits: Limits) -> Failure {
 fn check_blocks(source: &str, syntax: &SyntaxConfig) -> Result<(), Failure> {
     let mut tokens = 0;
     let mut repeats = false;
-    let mut has_text = false;
-    let mut times = 1_u64;
+    let mut text_bytes = 0;
+    let mut times = 1_usize;
+    let mut made = 0_usize; // by all tags so far
     for token in tokenize(source, false, syntax.clone()) {
         // What does not tokenize is for the parser to report.
         let Ok((token, span)) = token else { return Ok(()) };
@@ -191,17 +198,25 @@ fn check_blocks(source: &str, syntax: &SyntaxConfig) -> Result<(), Failure> {
         tokens += 1;
         match token {
             Token::VariableStart | Token::BlockStart => {
-                (tokens, repeats, has_text, times) = (0, false, false, 1);
+                (tokens, repeats, text_bytes, times) = (0, false, 0, 1);
+            }
+            Token::VariableEnd | Token::BlockEnd if repeats => {
+                made = made.saturating_add(times.saturating_mul(text_bytes));
             }
             Token::Mul | Token::Pow => repeats = true,
-            Token::Str(_) | Token::String(_) | Token::BracketOpen => has_text = true,
-            Token::Int(count) => times = times.saturating_mul(count.max(1)),
-            Token::Int128(_) | Token::Float(_) => times = u64::MAX,
+            Token::Str(text) => text_bytes += text.len(),
+            Token::String(text) => text_bytes += text.len(),
+            Token::BracketOpen | Token::Comma => text_bytes += CONSTANT_ITEM_BYTES,
+            Token::Int(count) => {
+                times = times.saturating_mul(usize::try_from(count.max(1)).unwrap_or(usize::MAX));
+            }
+            Token::Int128(_) | Token::Float(_) => times = usize::MAX,
             _ => {}
         }
-        if repeats && has_text && times > REPEATS_MAX {
+        if made > REPEATED_BYTES_MAX {
             let message = format!(
-                "the chat template may repeat a constant more than {REPEATS_MAX} times (line {line})"
+                "the chat template repeats constants to more than {REPEATED_BYTES_MAX} bytes \
+                 (line {line})"
             );
             return Err(Failure::new(Code::Exhausted, message));
         }
@@ -273,14 +288,14 @@ fn environment<'s>(limits: Limits, now: i64) -> Environment<'s> {
     environment.add_function("strftime_now", move |format: String| strftime(&format, now));
     environment.add_filter("tojson", tojson);
     environment.add_test("sequence", is_sequence);
+    environment.add_test("iterable", is_iterable);
     environment
 }
 
 fn context(render: &Render) -> Result<Value, Failure> {
     let invalid = |text: String| Failure::new(Code::InvalidArgument, text);
-    let given: Value = serde_json::from_slice(render.context)
-        .map_err(|error| invalid(format!("the chat is not JSON: {error}")))?;
-    let keys = given.try_iter().map_err(|_| invalid("the chat is not a JSON object".into()))?;
+    let given: BTreeMap<String, Value> = serde_json::from_slice(render.context)
+        .map_err(|error| invalid(format!("the chat is not a JSON object: {error}")))?;
     // `tools` and `documents` are always there, as in transformers: templates test for none.
     let mut values = vec![
         ("tools".to_string(), Value::from(())),
@@ -289,11 +304,8 @@ fn context(render: &Render) -> Result<Value, Failure> {
         ("bos_token".to_string(), Value::from(render.bos_token)),
         ("eos_token".to_string(), Value::from(render.eos_token)),
     ];
-    for key in keys {
-        let value = given.get_item(&key).map_err(|error| invalid(error.to_string()))?;
-        values.push((key.as_str().unwrap_or_default().to_string(), value));
-    }
-    Ok(values.into_iter().collect())
+    values.extend(given);
+    Ok(Value::from_pairs(values))
 }
 
 impl ChatTemplate {
