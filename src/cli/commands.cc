@@ -18,12 +18,14 @@ extern const Command kBench;
 extern const Command kEval;
 extern const Command kQuantize;
 extern const Command kImatrix;
+extern const Command kExport;
 extern const Command kOptimize;
 extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull, &kInspect, &kInfo, &kRun, &kBench, &kEval, &kQuantize, &kImatrix, &kOptimize, &kDocs,
+    &kPull,     &kInspect, &kInfo,     &kRun,    &kBench, &kEval,
+    &kQuantize, &kImatrix, &kOptimize, &kExport, &kDocs,
 };
 }  // namespace
 

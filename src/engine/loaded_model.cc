@@ -5,6 +5,7 @@
 
 #include "cost/memory_model.h"
 #include "engine/open_model.h"
+#include "text/tokenizer_json.h"
 
 namespace paring::engine {
 
@@ -95,6 +96,21 @@ Result<text::TokenizerSpec> read_tokenizer_spec(const io::Metadata& metadata) {
   return spec;
 }
 
+namespace {
+
+// A folder's own tokenizer.json where there is one: GGUF's form of it leaves out what llama.cpp
+// does not know.
+Result<std::shared_ptr<const text::Tokenizer>> make_tokenizer(const io::ModelFile& file,
+                                                              const text::TokenizerSpec& spec) {
+  const io::TokenizerFiles& files = file.tokenizer_files();
+  if (files.tokenizer.bytes().empty()) return text::Tokenizer::create(spec);
+  PARING_TRY(const text::TokenizerConfig config,
+             text::read_tokenizer_config(files.config.text(), files.generation.text()));
+  return text::Tokenizer::create_from_json(files.tokenizer.text(), config);
+}
+
+}  // namespace
+
 std::uint64_t packed_weight_bytes(const io::ModelFile& file) {
   std::uint64_t bytes = 0;
   for (const io::TensorInfo& tensor : file.tensors()) bytes += tensor.bytes;
@@ -118,7 +134,7 @@ Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executo
         fmt::format("{}: tokenizer.ggml.tokens has {} entries, the embedding has {} rows", path,
                     spec->tokens.size(), loaded.model->spec().vocabulary));
   }
-  auto tokenizer = text::Tokenizer::create(*spec);
+  auto tokenizer = make_tokenizer(loaded.file, *spec);
   if (!tokenizer) return std::move(tokenizer.error()).with_context(path);
   loaded.tokenizer = std::move(tokenizer).value();
 

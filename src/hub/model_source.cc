@@ -16,6 +16,7 @@
 #include "hub/hub_name.h"
 #include "hub/hub_settings.h"
 #include "hub/pull.h"
+#include "io/hf_folder.h"
 #include "io/printable.h"
 
 namespace paring::hub {
@@ -25,6 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSupported = "a MODEL is the path of a GGUF file, or hf:OWNER/NAME[:FILE]";
+constexpr const char* kSupported =
+    "a MODEL is the path of a GGUF file or of a folder in Hugging Face layout";
 constexpr std::size_t kEntriesMax = 10'000;  // of a folder that are looked at for similar names
 constexpr std::size_t kMatchesMax = 5;
 
@@ -101,7 +104,7 @@ Error is_folder(const std::string& path) {
   const bool is_hugging_face = fs::exists(folder / "config.json", failed);
   Error error = unsupported(
       fmt::format("'{}' is a folder{}", io::printable(path),
-                  is_hugging_face ? " in Hugging Face layout, which cannot be read yet" : ""));
+                  is_hugging_face ? " with a config.json, but without model.safetensors" : ""));
   const std::vector<std::string> names = gguf_files(folder, "");
   error.hint = names.empty() ? std::string(kSupported) + "; convert the model to GGUF first"
                              : "name a file in it: " + listed(folder, names);
@@ -118,7 +121,9 @@ Result<std::string> resolve_model(std::string_view spec, ProgressSink& progress)
   }
   std::error_code failed;
   const fs::file_status status = fs::status(path, failed);
-  if (fs::is_directory(status)) return is_folder(path);
+  if (fs::is_directory(status)) {
+    return io::is_hf_folder(path) ? Result<std::string>(path) : is_folder(path);
+  }
   if (fs::exists(status)) return path;
   // A file may be named hf:something; anything else with that prefix means the hub.
   if (is_hub_name(path)) {

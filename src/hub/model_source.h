@@ -12,9 +12,10 @@
 
 namespace paring::hub {
 
-// The path of an existing GGUF file. NotFound names the path and GGUF files nearby with a similar
-// name. Unsupported: a folder. The file's content is not looked at. hf:OWNER/NAME is looked up in
-// the local cache and fetched if it is not there; errors as of pull().
+// The path of an existing file, or of a folder with config.json and safetensors. NotFound names the
+// path and GGUF files nearby with a similar name. Unsupported: another folder. Content is not
+// looked at. hf:OWNER/NAME is looked up in the local cache and fetched if it is not there; errors
+// as of pull().
 Result<std::string> resolve_model(std::string_view spec,
                                   ProgressSink& progress = silent_progress());
 

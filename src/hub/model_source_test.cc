@@ -66,10 +66,18 @@ TEST_F(ModelSource, AMissingFileInAnEmptyOrMissingFolderSaysSo) {
          {"m.gguf", "does not exist either"});
 }
 
-TEST_F(ModelSource, AFolderIsNotSupportedAndListsItsFiles) {
+TEST_F(ModelSource, AFolderWithSafetensorsIsAModel) {
+  add("config.json");
+  add("model.safetensors");
+  EXPECT_EQ(resolve_model(folder_.string()).value(), folder_.string());
+  fs::rename(folder_ / "model.safetensors", folder_ / "model.safetensors.index.json");
+  EXPECT_EQ(resolve_model(folder_.string()).value(), folder_.string());
+}
+
+TEST_F(ModelSource, AnotherFolderIsNotSupportedAndListsItsFiles) {
   expect(resolve_model(folder_.string()), ErrorCode::kUnsupported, {"is a folder", "GGUF"});
   add("config.json");
-  expect(resolve_model(folder_.string()), ErrorCode::kUnsupported, {"Hugging Face"});
+  expect(resolve_model(folder_.string()), ErrorCode::kUnsupported, {"without model.safetensors"});
   add("inside.gguf");
   expect(resolve_model(folder_.string()), ErrorCode::kUnsupported, {"inside.gguf"});
 }

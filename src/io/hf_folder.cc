@@ -23,10 +23,6 @@ constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr std::string_view kWeightMap = "weight_map.";
 
-std::string_view text_of(const MappedFile& map) {
-  return {reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()};
-}
-
 // Opens files of one folder, and only of it.
 class Folder {
  public:
@@ -79,7 +75,7 @@ class Folder {
 
 Result<Metadata> read_json(const Folder& folder, std::string_view file) {
   PARING_TRY(const MappedFile map, folder.map(file));
-  return parse_json_object(text_of(map), folder.name(file));
+  return parse_json_object(map.text(), folder.name(file));
 }
 
 Result<MappedFile> map_optional(const Folder& folder, std::string_view file) {
@@ -169,7 +165,9 @@ Result<void> open_tensors(const Folder& folder, HfFolder& out) {
 
 bool is_hf_folder(const std::string& path) {
   std::error_code failed;
-  return fs::is_directory(path, failed) && fs::exists(fs::path(path) / "config.json", failed);
+  const fs::path folder(path);
+  return fs::is_directory(folder, failed) && fs::exists(folder / "config.json", failed) &&
+         (fs::exists(folder / kSingle, failed) || fs::exists(folder / kIndex, failed));
 }
 
 Result<HfFolder> HfFolder::open(const std::string& path) {
@@ -177,9 +175,9 @@ Result<HfFolder> HfFolder::open(const std::string& path) {
   HfFolder out;
   out.path = path;
   PARING_TRY(out.config, read_json(folder, "config.json"));
-  PARING_TRY(out.generation_config_json, map_optional(folder, "generation_config.json"));
-  PARING_TRY(out.tokenizer_config_json, map_optional(folder, "tokenizer_config.json"));
-  PARING_TRY(out.tokenizer_json, map_optional(folder, "tokenizer.json"));
+  PARING_TRY(out.tokenizer_files.generation, map_optional(folder, "generation_config.json"));
+  PARING_TRY(out.tokenizer_files.config, map_optional(folder, "tokenizer_config.json"));
+  PARING_TRY(out.tokenizer_files.tokenizer, map_optional(folder, "tokenizer.json"));
   if (folder.has("chat_template.jinja")) {
     PARING_TRY(const MappedFile source, folder.map("chat_template.jinja"));
     if (source.bytes().size() > kChatTemplateBytesMax) {
@@ -187,7 +185,7 @@ Result<HfFolder> HfFolder::open(const std::string& path) {
                                    folder.name("chat_template.jinja"), source.bytes().size(),
                                    kChatTemplateBytesMax));
     }
-    out.chat_template = text_of(source);
+    out.chat_template = source.text();
   }
   PARING_TRY_VOID(open_tensors(folder, out));
   return out;

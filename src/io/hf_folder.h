@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "io/mapped_file.h"
 #include "io/metadata.h"
+#include "io/model_file.h"
 #include "io/safetensors.h"
 
 namespace paring::io {
@@ -30,10 +31,7 @@ struct HfTensor {
 struct HfFolder {
   std::string path;
   Metadata config;  // config.json
-  // Files as they lie there, not looked at; no bytes when there is none.
-  MappedFile tokenizer_json;
-  MappedFile tokenizer_config_json;
-  MappedFile generation_config_json;
+  TokenizerFiles tokenizer_files;
   std::string chat_template;  // chat_template.jinja; empty when there is none
   std::vector<HfTensor> tensors;
   std::vector<MappedFile> maps;  // one a safetensors file
@@ -45,7 +43,7 @@ struct HfFolder {
   static Result<HfFolder> open(const std::string& path);
 };
 
-// Whether `path` is a folder with a config.json.
+// Whether `path` is a folder with a config.json and safetensors under their usual name.
 bool is_hf_folder(const std::string& path);
 
 }  // namespace paring::io

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -26,6 +27,7 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data_), size_}; }
   const std::string& path() const noexcept { return path_; }
   // Drops the whole pages inside [offset, offset + length) from this process's memory. They are
   // loaded again when touched. Pages shared with bytes outside the range stay.

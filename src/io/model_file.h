@@ -64,6 +64,13 @@ class TensorBytes {
   std::span<const std::byte> view_;
 };
 
+// Tokenizer files of a folder in Hugging Face layout, not looked at; no bytes for GGUF.
+struct TokenizerFiles {
+  MappedFile tokenizer;   // tokenizer.json
+  MappedFile config;      // tokenizer_config.json
+  MappedFile generation;  // generation_config.json
+};
+
 // What a producer hands over. REQUIRES: one origin a tensor, each inside its map; names unique.
 struct ModelParts {
   std::string path;    // as the user named it
@@ -72,6 +79,7 @@ struct ModelParts {
   std::vector<TensorInfo> tensors;  // TensorInfo::offset has no meaning
   std::vector<TensorOrigin> origins;
   std::vector<MappedFile> maps;
+  TokenizerFiles tokenizer_files{};
   std::uint64_t file_bytes = 0;
 };
 
@@ -91,6 +99,7 @@ class ModelFile {
   // Gives the tensor's whole pages back to the system; reading them again reloads from the file.
   void release(const TensorInfo& tensor) const;
 
+  const TokenizerFiles& tokenizer_files() const noexcept { return parts_.tokenizer_files; }
   // Of the files that hold the tensors.
   std::uint64_t file_bytes() const noexcept { return parts_.file_bytes; }
   const std::string& path() const noexcept { return parts_.path; }

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "targets.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/certificate.h"
+#include "base/check.h"
+#include "config/yaml.h"
+#include "engine/loaded_model.h"
+#include "io/gguf.h"
+#include "io/gguf_writer.h"
+#include "io/imatrix.h"
+#include "io/json_object.h"
+#include "io/safetensors.h"
+#include "model/architecture.h"
+#include "model/hf_translation.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_json.h"
+
+namespace paring::fuzz {
+
+namespace {
+
+using Input = std::span<const std::byte>;
+
+std::string_view text_of(Input input) {
+  return {reinterpret_cast<const char*>(input.data()), input.size()};
+}
+
+template <typename T>
+void check_error(const Result<T>& result) {
+  PARING_CHECK(!result.error().message.empty(), "an error without a message");
+}
+
+// A text that every class of token and byte has a part in.
+constexpr std::string_view kSample = "Hello, w\xc3\xb6rld 123 <|im_end|>\n\t\xf0\x9f\x98\x80 \xff";
+
+void check_tokenizer(const text::Tokenizer& tokenizer) {
+  const auto ids = tokenizer.encode(kSample, {.add_special = true, .parse_special = true});
+  if (!ids) return check_error(ids);
+  for (const std::int32_t id : *ids) {
+    PARING_CHECK(id >= 0 && static_cast<std::size_t>(id) < tokenizer.vocab_size(),
+                 "an id outside the vocabulary");
+  }
+  PARING_CHECK(tokenizer.decode(*ids).has_value(), "own ids cannot be decoded");
+}
+
+// The header of a GGUF file, then what its metadata says of architecture and tokenizer.
+void run_gguf(Input input) {
+  const auto header = io::parse_gguf(input, "fuzz.gguf");
+  if (!header) return check_error(header);
+  std::vector<io::TensorDeclaration> declarations;
+  std::uint64_t data_bytes = 0;
+  for (const io::TensorInfo& tensor : header->tensors) {
+    PARING_CHECK(tensor.offset <= input.size() && tensor.bytes <= input.size() - tensor.offset,
+                 "a tensor outside the file was accepted");
+    PARING_CHECK(tensor.bytes == *dtype_row_bytes(tensor.type, tensor.columns()) * tensor.rows(),
+                 "a tensor's bytes do not follow from its shape");
+    data_bytes += tensor.bytes;
+    declarations.push_back({tensor.name, tensor.type, tensor.shape});
+  }
+  PARING_CHECK(data_bytes <= input.size(), "tensors overlap");
+  // Written again, it has at least the bytes of its data. Names may be longer than we write.
+  const auto bytes = io::gguf_file_bytes(header->metadata, declarations);
+  if (bytes) PARING_CHECK(*bytes >= data_bytes, "a planned file smaller than its data");
+}
+
+// Hyper-parameters and tokenizer of a GGUF header.
+void run_gguf_metadata(Input input) {
+  const auto header = io::parse_gguf(input, "fuzz.gguf");
+  if (!header) return;
+  for (const model::Architecture* architecture : model::architectures()) {
+    const auto spec = architecture->read(header->metadata);
+    if (!spec) {
+      check_error(spec);
+      continue;
+    }
+    PARING_CHECK(spec->layers > 0 && spec->layers <= model::kLayersMax, "absurd layers");
+    PARING_CHECK(spec->kv_heads > 0 && spec->heads % spec->kv_heads == 0, "absurd heads");
+    PARING_CHECK(spec->width > 0 && spec->width <= model::kWidthMax, "absurd width");
+  }
+  const auto spec = engine::read_tokenizer_spec(header->metadata);
+  if (!spec) return check_error(spec);
+  const auto tokenizer = text::Tokenizer::create(*spec);
+  if (!tokenizer) return check_error(tokenizer);
+  check_tokenizer(**tokenizer);
+}
+
+void run_safetensors(Input input) {
+  const auto header = io::parse_safetensors(input, "fuzz.safetensors");
+  if (!header) return check_error(header);
+  std::uint64_t end = 0;
+  for (const io::SafetensorsTensor& tensor : header->tensors) {
+    PARING_CHECK(tensor.offset <= input.size() && tensor.bytes <= input.size() - tensor.offset,
+                 "a tensor outside the file was accepted");
+    PARING_CHECK(end == 0 || tensor.offset == end, "tensors do not follow each other");
+    end = tensor.offset + tensor.bytes;
+    PARING_CHECK(io::safetensors_type_bits(tensor.type_name).has_value(), "an unknown type");
+  }
+  PARING_CHECK(header->tensors.empty() || end == input.size(), "bytes that no tensor has");
+}
+
+// config.json, translated to GGUF's keys without any tensors.
+void run_hf_config(Input input) {
+  auto config = io::parse_json_object(text_of(input), "config.json");
+  if (!config) return check_error(config);
+  io::HfFolder folder;
+  folder.path = "folder";
+  folder.config = std::move(*config);
+  const auto parts = model::translate_hf(folder);
+  if (!parts) return check_error(parts);
+  for (const model::Architecture* architecture : model::architectures()) {
+    const auto spec = architecture->read(parts->metadata);
+    if (!spec) check_error(spec);
+  }
+  const auto bytes = io::gguf_file_bytes(parts->metadata, {});
+  PARING_CHECK(bytes.has_value(), "translated metadata cannot be written");
+}
+
+void run_tokenizer_json(Input input) {
+  const std::string_view json = text_of(input);
+  const auto spec = text::spec_of_tokenizer_json(json, {});
+  if (!spec) {
+    check_error(spec);
+  } else if (const auto tokenizer = text::Tokenizer::create(*spec)) {
+    check_tokenizer(**tokenizer);
+  }
+  const auto tokenizer = text::Tokenizer::create_from_json(json, {});
+  if (!tokenizer) return check_error(tokenizer);
+  check_tokenizer(**tokenizer);
+}
+
+void run_template(Input input) {
+  const auto chat = text::ChatTemplate::create(text_of(input), "<s>", "</s>");
+  if (!chat) return check_error(chat);
+  const std::vector<text::ChatMessage> messages = {
+      {"system", "Be brief."}, {"user", "Hello"}, {"assistant", "Hi."}, {"user", "{{ 1 }}"}};
+  const auto text = (*chat)->render_at(messages, true, 1'700'000'000);
+  if (!text) return check_error(text);
+  PARING_CHECK(text->size() <= text::kTemplateOutputBytesMax, "more output than the limit");
+}
+
+void run_imatrix(Input input) {
+  const auto imatrix = io::parse_imatrix(input, "fuzz.imatrix");
+  if (!imatrix) return check_error(imatrix);
+  PARING_CHECK(!imatrix->entries.empty(), "an importance matrix without entries");
+  for (const io::ImatrixEntry& entry : imatrix->entries) {
+    PARING_CHECK(!entry.mean_squares.empty() && entry.count > 0, "an empty entry");
+    for (const float value : entry.mean_squares) {
+      PARING_CHECK(std::isfinite(value) && value >= 0, "a mean square that cannot be");
+    }
+  }
+}
+
+void run_certificate(Input input) {
+  const auto certificate = api::Certificate::from_json(text_of(input));
+  if (!certificate) return check_error(certificate);
+  // What is accepted is kept whole.
+  const auto again = api::Certificate::from_json(certificate->to_json());
+  PARING_CHECK(again.has_value(), "an accepted certificate is refused when written again");
+  PARING_CHECK(again->to_json() == certificate->to_json(), "a certificate changes when written");
+}
+
+void run_yaml(Input input) {
+  const auto entries = config::read_yaml(text_of(input));
+  if (!entries) return check_error(entries);
+  PARING_CHECK(entries->size() <= config::kYamlEntriesMax, "more entries than the limit");
+}
+
+constexpr Target kTargets[] = {
+    {"gguf", run_gguf},
+    {"gguf_metadata", run_gguf_metadata},
+    {"safetensors", run_safetensors},
+    {"hf_config", run_hf_config},
+    {"tokenizer_json", run_tokenizer_json},
+    {"template", run_template},
+    {"imatrix", run_imatrix},
+    {"certificate", run_certificate},
+    {"yaml", run_yaml},
+};
+
+}  // namespace
+
+std::span<const Target> targets() noexcept { return kTargets; }
+
+const Target* find_target(const char* name) noexcept {
+  for (const Target& target : kTargets) {
+    if (std::strcmp(target.name, name) == 0) return &target;
+  }
+  return nullptr;
+}
+
+}  // namespace paring::fuzz
