@@ -186,7 +186,9 @@ Result<void> run(Context& context, const BenchFlags& flags) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<BenchFlags>();
-  app.add_option("MODEL", flags->model, "GGUF file to time")->required()->type_name("");
+  app.add_option("MODEL", flags->model, "GGUF file or Hugging Face folder to time")
+      ->required()
+      ->type_name("");
   const auto add_count = [&](const char* name, std::size_t& target, const char* help,
                              std::size_t least) {
     app.add_option(name, target, help)

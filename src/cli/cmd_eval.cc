@@ -57,7 +57,9 @@ void define_tasks(CLI::App& app, EvalFlags& flags) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<EvalFlags>();
-  app.add_option("MODEL", flags->model, "GGUF file to judge")->required()->type_name("");
+  app.add_option("MODEL", flags->model, "GGUF file or Hugging Face folder to judge")
+      ->required()
+      ->type_name("");
   app.add_option("--against", flags->against,
                  "Base model: KL divergence and top-1 agreement to it, in exact numerics")
       ->type_name("BASE");

@@ -37,7 +37,9 @@ Result<void> run(Context& context, const InspectFlags& flags) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
-  app.add_option("MODEL", flags->model, "GGUF file")->required()->type_name("");
+  app.add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")
+      ->required()
+      ->type_name("");
   app.add_flag("--tensors", flags->lists_tensors, "List every tensor");
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) { return run(context, *flags); };

@@ -159,7 +159,9 @@ void define_budget(CLI::App& app, shrink::Budget& budget) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<OptimizeFlags>();
-  app.add_option("MODEL", flags->model, "GGUF file to shrink")->required()->type_name("");
+  app.add_option("MODEL", flags->model, "GGUF file or Hugging Face folder to shrink")
+      ->required()
+      ->type_name("");
   define_budget(app, flags->options.budget);
   app.add_option("--types", flags->types, "Only these types, such as Q4_0,Q5_1,Q8_0")
       ->delimiter(',')

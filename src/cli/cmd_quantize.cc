@@ -106,7 +106,9 @@ Result<void> run(Context& context, const QuantizeFlags& flags) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<QuantizeFlags>();
-  app.add_option("MODEL", flags->model, "GGUF file to quantize")->required()->type_name("");
+  app.add_option("MODEL", flags->model, "GGUF file or Hugging Face folder to quantize")
+      ->required()
+      ->type_name("");
   app.add_option("OUT", flags->out, "File to write")->required()->type_name("");
   app.add_option("--type", flags->type, "Type of every matrix, such as Q4_0 or Q8_0")
       ->required()

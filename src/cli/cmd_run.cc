@@ -283,7 +283,9 @@ Result<void> run(Context& context, const RunOptions& options) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto options = std::make_shared<RunOptions>();
-  app.add_option("MODEL", options->model, "GGUF file")->required()->type_name("");
+  app.add_option("MODEL", options->model, "GGUF file or Hugging Face folder")
+      ->required()
+      ->type_name("");
   app.add_option("PROMPT", options->prompt,
                  "What to answer; without it, standard input, or a chat if that is a terminal")
       ->type_name("");

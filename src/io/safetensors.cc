@@ -290,10 +290,10 @@ Result<SafetensorsHeader> parse(std::span<const std::byte> file, const std::stri
     header.tensors.push_back(std::move(tensor));
   }
   // Tensors without values may share an offset; the order of their ends is then that of offsets.
-  std::stable_sort(header.tensors.begin(), header.tensors.end(),
-                   [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
-                     return a.offset != b.offset ? a.offset < b.offset : a.bytes < b.bytes;
-                   });
+  std::sort(header.tensors.begin(), header.tensors.end(),
+            [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
+              return a.offset != b.offset ? a.offset < b.offset : a.bytes < b.bytes;
+            });
   PARING_TRY_VOID(check_layout(header.tensors, data_bytes, source));
   for (SafetensorsTensor& tensor : header.tensors) tensor.offset += data_offset;
   return header;
