@@ -36,7 +36,8 @@ constexpr const char* kExamples =
     "  paring inspect model.gguf\n"
     "  paring run model.gguf \"Why is the sky blue?\"\n"
     "  paring optimize model.gguf --file 105.4MB --out small.gguf\n"
-    "MODEL is the path of a GGUF file. 'paring COMMAND --help' tells more about a command.";
+    "MODEL is a GGUF file or a Hugging Face folder. 'paring COMMAND --help' tells more about a "
+    "command.";
 
 void define_settings(CLI::App& app, GlobalFlags& flags) {
   for (const config::SettingRow& row : config::setting_rows()) {

@@ -25,9 +25,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSupported = "a MODEL is the path of a GGUF file, or hf:OWNER/NAME[:FILE]";
 constexpr const char* kSupported =
-    "a MODEL is the path of a GGUF file or of a folder in Hugging Face layout";
+    "a MODEL is a GGUF file, a folder in Hugging Face layout, or hf:OWNER/NAME[:FILE]";
 constexpr std::size_t kEntriesMax = 10'000;  // of a folder that are looked at for similar names
 constexpr std::size_t kMatchesMax = 5;
 
