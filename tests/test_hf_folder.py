@@ -70,7 +70,7 @@ def test_a_folder_computes_what_its_source_computes(paring, folder, tiny, text):
     assert abs(result["divergence"]["kl"]["mean"]) < 1e-6, result["divergence"]
 
 
-@pytest.mark.parametrize("command", [("inspect",), ("run", "-n", "4", "--raw"), ("bench", "--help")])
+@pytest.mark.parametrize("command", [("inspect",), ("run", "--max-tokens", "4", "--raw"), ("bench", "--help")])
 def test_every_command_takes_a_folder(paring, folder, command):
     words = [command[0], folder, *(["Hello"] if command[0] == "run" else []), *command[1:]]
     result = paring(*words)
@@ -141,7 +141,7 @@ def test_hostile_folders_are_refused_at_once(paring, folder, tmp_path, case):
     file, edit, named = HOSTILE[case]
     target = change(folder, tmp_path / "bad", file, edit)
     begin = time.monotonic()
-    result = paring("run", target, "Hello", "-n", "1", timeout=60)
+    result = paring("run", target, "Hello", "--max-tokens", "1", "--raw", timeout=60)
     seconds = time.monotonic() - begin
     assert 0 < result.code < 70 and named in result.err, result.err
     assert seconds < 5, "a refusal takes well below a second on an idle machine"
@@ -170,8 +170,8 @@ def test_an_importance_matrix_gives_the_file_that_its_text_gives(paring, tiny, t
         result = paring("quantize", tiny, tmp_path / out, "--type", "Q4_0", *words)
         assert result.code == 0, result.err
     a, b = gguf_tensors(tmp_path / "a.gguf"), gguf_tensors(tmp_path / "b.gguf")
-    same = [np.array_equal(a[name], b[name]) for name in a]
-    # Sums of F32 and back round the means in the last place, which may move a code.
-    assert sum(same) >= len(same) - 2
+    # GGUF holds sums and counts: the quotient rounds in the last place, which may move a code here and there.
+    for name in a:
+        assert np.mean(a[name] == b[name]) > (0.98 if layout == "gguf" else 0.9999), name
     foreign = paring("quantize", tiny, tmp_path / "c.gguf", "--type", "Q4_0", "--imatrix", tiny)
     assert foreign.code != 0 and "imatrix" in foreign.err, foreign.err
