@@ -32,9 +32,11 @@ std::string_view text_of(Input input) {
   return {reinterpret_cast<const char*>(input.data()), input.size()};
 }
 
+// Internal errors are bugs of ours (panics in the bridge among them): no input may lead to one.
 template <typename T>
 void check_error(const Result<T>& result) {
   PARING_CHECK(!result.error().message.empty(), "an error without a message");
+  PARING_CHECK(result.error().code != ErrorCode::kInternal, result.error().text());
 }
 
 // A text that every class of token and byte has a part in.

@@ -153,6 +153,7 @@ TEMPLATES = {
     "macros": "{%- macro show(x, deep=false) -%}{{ x | tojson }}{%- endmacro -%}{%- set ns = namespace(n=0) -%}"
               "{%- for m in messages[1:] -%}{%- set ns.n = ns.n + m.content | length -%}{{ show(m) }}{%- endfor -%}"
               "{{ ns.n }} {{ strftime_now('%d %b %Y') }} {{ 'x' * 3 }} {{ range(4) | list }}",
+    "tags": "{%}{% generation %}{{ 1 }}{%- endgeneration -%}{#}{{}}{%",
     "loops": "{% for i in range(100) %}{% for j in range(100) %}{{ i ~ j }}{% endfor %}{% endfor %}",
 }
 

@@ -63,7 +63,7 @@ fn neutral_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(open) = rest.find("{%") {
-        let Some(length) = rest[open..].find("%}") else { break };
+        let Some(length) = rest[open + 2..].find("%}").map(|at| at + 2) else { break };
         let tag = &rest[open + 2..open + length];
         let inner = tag.trim_matches(|c: char| c == '-' || c == '+' || c.is_whitespace());
         let replacement = match inner {
