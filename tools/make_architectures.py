@@ -211,7 +211,8 @@ def llama3_divisors(case):
 
 def write_gguf(path, case, weights, kind):
     tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + byte_alphabet()
-    tokens += [f"<|unused{i}|>" for i in range(VOCABULARY - len(tokens))]
+    # One merge and what it makes: llama.cpp wants some.
+    tokens += [f"<|unused{i}|>" for i in range(VOCABULARY - len(tokens) - 1)] + ["th"]
     arch = case["arch"]
     writer = gguf.GGUFWriter(str(path), arch)
     writer.add_name(f"tiny random {path.stem}")
@@ -241,7 +242,7 @@ def write_gguf(path, case, weights, kind):
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
     writer.add_token_types([3 if t.startswith("<|") else 1 for t in tokens])
-    writer.add_token_merges([])
+    writer.add_token_merges(["t h"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     for name, values in gguf_tensors(case, weights):

@@ -17,6 +17,7 @@ import ctypes
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -141,6 +142,8 @@ def main():
     if not args.tokens:
         del golden["tokens"]
     lines = json.dumps({**golden, "positions": []}, indent=1)
+    # Lists of numbers on one line.
+    lines = re.sub(r"\[[\d\s.,-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), lines)
     rows = ",\n".join(json.dumps(p, separators=(",", ":")) for p in positions)
     pathlib.Path(args.out).write_text(lines.replace('"positions": []', f'"positions": [\n{rows}\n]') + "\n")
 

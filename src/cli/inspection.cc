@@ -65,11 +65,11 @@ Result<void> add_model(const io::ModelFile& file, const measure::RunShape& shape
   found.shape = shape;
   found.shape.context_tokens = std::min(shape.context_tokens, spec->context_max);
   found.memory = measure::run_memory(*spec, engine::packed_weight_bytes(file), found.shape);
-  const auto half = static_cast<double>(found.shape.context_tokens) / 2;
-  const measure::TokenOperations decode = measure::token_operations(*spec, half);
+  const double half = std::max(1.0, static_cast<double>(found.shape.context_tokens) / 2);
+  const measure::TokenOperations decode = measure::token_operations(*spec, {half, half});
   found.decode_operations = decode.matrices + decode.head + decode.attention;
   const auto tokens = static_cast<double>(kInspectPromptTokens);
-  const measure::TokenOperations prompt = measure::token_operations(*spec, (tokens + 1) / 2);
+  const measure::TokenOperations prompt = measure::token_operations(*spec, {1, tokens});
   found.prefill_operations = tokens * (prompt.matrices + prompt.attention) + prompt.head;
   found.spec = std::move(spec).value();
   return {};
@@ -87,6 +87,26 @@ Result<void> add_certificate(const io::Metadata& metadata, Inspection& found) {
   return {};
 }
 
+const char* scaling_name(model::RopeScaling scaling) {
+  switch (scaling) {
+    case model::RopeScaling::kLinear:
+      return "linear";
+    case model::RopeScaling::kYarn:
+      return "yarn";
+    case model::RopeScaling::kLongRope:
+      return "longrope";
+    case model::RopeScaling::kNone:
+      break;
+  }
+  return "none";
+}
+
+std::size_t widest_window(const model::BlockSpec& spec) {
+  std::size_t window = 0;
+  for (const model::LayerScope& scope : spec.scopes) window = std::max(window, scope.window);
+  return window;
+}
+
 Json spec_json(const model::BlockSpec& spec) {
   return {{"layers", spec.layers},
           {"width", spec.width},
@@ -96,9 +116,12 @@ Json spec_json(const model::BlockSpec& spec) {
           {"head_width", spec.head_width},
           {"vocabulary", spec.vocabulary},
           {"context_max", spec.context_max},
+          {"windowed_layers", spec.windowed_layers()},
+          {"window", widest_window(spec)},
           {"norm_epsilon", spec.norm_epsilon},
           {"rope_base", spec.ropes[0].base},
           {"rope_width", spec.ropes[0].width},
+          {"rope_scaling", scaling_name(spec.ropes[0].scaling)},
           {"tied_head", spec.tied_head}};
 }
 
@@ -119,6 +142,13 @@ void add_spec_facts(const Inspection& found, Facts& facts) {
   facts.add("attention",
             fmt::format("{} heads of {} over {} key/value heads, rotary base {:g}", spec.heads,
                         spec.head_width, spec.kv_heads, spec.ropes[0].base));
+  if (spec.windowed_layers() != 0) {
+    facts.add("windows", fmt::format("{} of {} layers see {} tokens back", spec.windowed_layers(),
+                                     spec.layers, group_digits(widest_window(spec))));
+  }
+  if (spec.ropes[0].scaling != model::RopeScaling::kNone) {
+    facts.add("rotary scaling", scaling_name(spec.ropes[0].scaling));
+  }
   facts.add("context", fmt::format("{} tokens", group_digits(spec.context_max)));
   facts.add("head", spec.tied_head ? "tied to the embedding" : "a matrix of its own");
   facts.gap();

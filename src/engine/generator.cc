@@ -71,7 +71,8 @@ std::size_t Generator::bytes_for(const model::BlockSpec& spec, const GeneratorOp
                                  std::size_t threads) {
   const std::size_t chunk = std::min(kPrefillChunkTokens, options.context_tokens);
   return model::Forward::bytes_for(spec, chunk, threads) +
-         options.context_tokens * model::KvPool::bytes_per_token(spec, options.kv_type);
+         model::KvPool::bytes_for(spec, options.kv_type,
+                                  {.tokens = options.context_tokens, .step_tokens = chunk});
 }
 
 Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, Executor& executor,
@@ -84,7 +85,8 @@ Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, 
              model::Forward::create(
                  spec, {.tokens_max = chunk, .context_tokens = options.context_tokens}, executor));
   PARING_TRY(model::KvPool pool,
-             model::KvPool::create(spec, options.kv_type, options.context_tokens));
+             model::KvPool::create(spec, options.kv_type,
+                                   {.tokens = options.context_tokens, .step_tokens = chunk}));
   generator->pool_ = std::make_unique<model::KvPool>(std::move(pool));
   generator->logits_.resize(spec.vocabulary);
   return generator;

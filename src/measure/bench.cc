@@ -75,8 +75,12 @@ class Runner {
     PARING_TRY(runner->forward_,
                model::Forward::create(view.spec(), {.tokens_max = chunk, .context_tokens = longest},
                                       executor));
-    PARING_TRY(model::KvPool pool,
-               model::KvPool::create(view.spec(), options.kv_type, longest + kWarmUpSteps));
+    PARING_TRY(
+        model::KvPool pool,
+        model::KvPool::create(view.spec(), options.kv_type,
+                              {.tokens = longest + kWarmUpSteps,
+                               .step_tokens = chunk,
+                               .rewind_tokens = std::max(options.decode_tokens, kWarmUpSteps)}));
     runner->pool_ = std::make_unique<model::KvPool>(std::move(pool));
     runner->sequence_ = std::make_unique<model::KvSequence>(*runner->pool_);
     return runner;
@@ -97,7 +101,11 @@ class Runner {
 
   // Seconds for `steps` greedy steps of one token after `depth` tokens.
   Result<double> decode(std::size_t depth, std::size_t steps) {
-    if (sequence_->length() < depth) PARING_TRY_VOID(extend(depth - sequence_->length()));
+    if (!sequence_->can_truncate(depth)) {
+      // Too short, or cut back further than the windows of some layers remember.
+      if (sequence_->length() > depth) sequence_->truncate(0);
+      PARING_TRY_VOID(extend(depth - sequence_->length()));
+    }
     sequence_->truncate(depth);
     const double start = system_clock().monotonic_seconds();
     for (std::size_t i = 0; i < steps; ++i) {
@@ -146,14 +154,13 @@ class Runner {
   std::unique_ptr<model::KvSequence> sequence_;
 };
 
-// What the average token of a phase needs. `visible`: mean positions it attends to; `head_share`:
-// share of the tokens whose logits are computed.
-cost::TokenWork token_work(const ModelView& view, const BenchOptions& options, double visible,
-                           double head_share) {
+// What the average token of a phase needs. `range`: where its tokens stand; `head_share`: share of
+// the tokens whose logits are computed.
+cost::TokenWork token_work(const ModelView& view, const BenchOptions& options,
+                           const model::PositionRange& range, double head_share) {
   cost::TokenWork work;
   work.weight_bytes = static_cast<double>(view.bytes_per_token());
-  work.kv_bytes =
-      visible * static_cast<double>(model::KvPool::bytes_per_token(view.spec(), options.kv_type));
+  work.kv_bytes = model::KvPool::bytes_read(view.spec(), options.kv_type, range);
   const auto add = [&](const kernels::PackedMatrix& matrix, double share) {
     const double operations =
         2 * share * static_cast<double>(matrix.rows) * static_cast<double>(matrix.cols);
@@ -169,7 +176,7 @@ cost::TokenWork token_work(const ModelView& view, const BenchOptions& options, d
     }
   }
   add(view.head(), head_share);
-  work.f32_operations += token_operations(view.spec(), visible).attention;
+  work.f32_operations += token_operations(view.spec(), range).attention;
   return work;
 }
 
@@ -190,7 +197,7 @@ PhaseSpeed summarize_prefill(const ModelView& view, const cost::Probes& probes,
                              const BenchOptions& options, std::size_t step_tokens,
                              std::vector<double> seconds) {
   const auto tokens = static_cast<double>(options.prefill_tokens);
-  const cost::TokenWork work = token_work(view, options, (tokens + 1) / 2, 1 / tokens);
+  const cost::TokenWork work = token_work(view, options, {1, tokens}, 1 / tokens);
   const std::size_t steps = (options.prefill_tokens + step_tokens - 1) / step_tokens;
   const double bytes = static_cast<double>(steps) * (work.weight_bytes + work.kv_bytes) / tokens;
   return summarize_phase(options.prefill_tokens, std::move(seconds),
@@ -200,9 +207,9 @@ PhaseSpeed summarize_prefill(const ModelView& view, const cost::Probes& probes,
 
 PhaseSpeed summarize_decode(const ModelView& view, const cost::Probes& probes,
                             const BenchOptions& options, std::vector<double> seconds) {
-  const double visible = static_cast<double>(options.depth_tokens) +
-                         (static_cast<double>(options.decode_tokens) + 1) / 2;
-  const cost::TokenWork work = token_work(view, options, visible, 1);
+  const auto depth = static_cast<double>(options.depth_tokens);
+  const auto steps = static_cast<double>(options.decode_tokens);
+  const cost::TokenWork work = token_work(view, options, {depth + 1, depth + steps}, 1);
   return summarize_phase(options.decode_tokens, std::move(seconds),
                          cost::decode_limit(work, probes), work.weight_bytes + work.kv_bytes, work);
 }

@@ -93,7 +93,7 @@ TEST(Memory, CountsTheOperationsOfEveryMatrix) {
     }
     weights += static_cast<double>(slot.rows) * static_cast<double>(slot.cols);
   }
-  const TokenOperations operations = token_operations(spec, 10);
+  const TokenOperations operations = token_operations(spec, {10, 10});
   EXPECT_DOUBLE_EQ(operations.matrices, 2 * weights);
   EXPECT_DOUBLE_EQ(operations.head,
                    2.0 * static_cast<double>(spec.vocabulary) * static_cast<double>(spec.width));

@@ -125,7 +125,7 @@ Result<model::KvPool*> Evaluator::pool(kernels::KvType type) {
   }
   // Each window may leave part of its last page unused: with windows of at least two pages, half.
   const std::size_t tokens = context_ + context_ / 2 + kernels::kPageTokens;
-  PARING_TRY(model::KvPool pool, model::KvPool::create(spec_, type, tokens));
+  PARING_TRY(model::KvPool pool, model::KvPool::create(spec_, type, {.tokens = tokens}));
   pools_.emplace_back(type, std::make_unique<model::KvPool>(std::move(pool)));
   return pools_.back().second.get();
 }

@@ -13,7 +13,8 @@ namespace paring::measure {
 
 struct MemoryUse {
   std::uint64_t weight_bytes = 0;  // matrices in panels, and norms
-  std::uint64_t kv_bytes = 0;      // cache of `context_tokens` positions, in whole pages
+  // Cache of `context_tokens` positions in whole pages; of layers with windows no more than those.
+  std::uint64_t kv_bytes = 0;
   std::uint64_t buffer_bytes = 0;  // activations of a step, logits
   std::uint64_t total() const noexcept { return weight_bytes + kv_bytes + buffer_bytes; }
 };
@@ -34,7 +35,8 @@ struct TokenOperations {
   double head = 0;       // only for tokens whose logits are wanted
   double attention = 0;  // scores and weighted values over the positions it sees
 };
-// `visible`: positions that the token attends to, itself included; a mean may be fractional.
-TokenOperations token_operations(const model::BlockSpec& spec, double visible) noexcept;
+// The mean over tokens that stand at these positions.
+TokenOperations token_operations(const model::BlockSpec& spec,
+                                 const model::PositionRange& range) noexcept;
 
 }  // namespace paring::measure

@@ -58,6 +58,21 @@ struct LayerScope {
   friend bool operator==(const LayerScope&, const LayerScope&) = default;
 };
 
+// Tokens of one sequence that see `first`, first + 1, ..., `last` positions, themselves included.
+// REQUIRES: 1 <= first <= last.
+struct PositionRange {
+  double first = 1;
+  double last = 1;
+  // Mean number of positions that they see through a window; 0: no window.
+  double mean_visible(std::size_t window) const {
+    const auto limit = static_cast<double>(window);
+    if (window == 0 || last <= limit) return (first + last) / 2;
+    if (first >= limit) return limit;
+    const double below = limit - first + 1;  // tokens whose window is not yet over-full
+    return (below * (first + limit) / 2 + (last - limit) * limit) / (last - first + 1);
+  }
+};
+
 struct BlockSpec {
   std::string architecture;  // as the file names it
   std::size_t layers = 0;
@@ -91,6 +106,11 @@ struct BlockSpec {
   std::size_t kv_width() const { return kv_heads * head_width; }
   std::size_t qkv_width() const { return query_width() + 2 * kv_width(); }
   std::size_t group() const { return heads / kv_heads; }  // query heads that share a KV head
+  std::size_t windowed_layers() const {
+    std::size_t count = 0;
+    for (const LayerScope& each : scopes) count += each.window != 0 ? 1U : 0U;
+    return count;
+  }
   LayerScope scope(std::size_t layer) const {
     return scopes.empty() ? LayerScope{} : scopes[layer];
   }

@@ -379,20 +379,22 @@ class Forward::Step {
     // fused matrix up's panels follow gate's, whose number is whole (arch/phi3.cc sees to it).
     const Range split = worker.split((width + kernels::kPanelRows - 1) / kernels::kPanelRows);
     const PanelRange panels{split.begin, split.end};
-    multiply_normed(gate, buffers_.gate_up, 2 * width, panels);
+    const std::size_t stride = buffers_.gate_stride;
+    multiply_normed(gate, buffers_.gate, stride, panels);
     if (is_fused) {
       const std::size_t shift = width / kernels::kPanelRows;
-      multiply_normed(up, buffers_.gate_up, 2 * width, {panels.begin + shift, panels.end + shift});
+      multiply_normed(up, buffers_.gate, stride, {panels.begin + shift, panels.end + shift});
     } else {
-      multiply_normed(up, buffers_.gate_up + width, 2 * width, panels);
+      multiply_normed(up, buffers_.up, stride, panels);
     }
     const Range mine{std::min(panels.begin * kernels::kPanelRows, width),
                      std::min(panels.end * kernels::kPanelRows, width)};
     const auto activate =
         spec_.activation == GateActivation::kGeluTanh ? kernels_.gelu_mul : kernels_.silu_mul;
     for (std::size_t t = 0; !mine.empty() && t < tokens_.size(); ++t) {
-      const float* row = buffers_.gate_up + t * 2 * width + mine.begin;
-      activate(row, row + width, buffers_.product + t * width + mine.begin, mine.size());
+      const std::size_t offset = t * stride + mine.begin;
+      activate(buffers_.gate + offset, buffers_.up + offset,
+               buffers_.product + t * width + mine.begin, mine.size());
     }
     worker.barrier();
     tap(worker, TapSite::kFfnProduct, layer, buffers_.product, tokens_.size(), width);

@@ -42,11 +42,12 @@ std::vector<std::int32_t> test_tokens(std::size_t count, std::size_t vocabulary,
 // Logits of every token of one sequence, computed in chunks of the given sizes (repeated).
 std::vector<float> run_chunks(const Model& model, const std::vector<std::int32_t>& tokens,
                               const std::vector<std::size_t>& chunks, std::size_t threads,
-                              Numerics numerics, kernels::KvType kv) {
+                              Numerics numerics, kernels::KvType kv,
+                              const KvCapacity& capacity = {.tokens = 256}) {
   const auto executor = make_executor(threads);
   const ModelView view(model);
   auto forward = Forward::create(model.spec(), {.tokens_max = 128}, *executor).value();
-  KvPool pool = KvPool::create(model.spec(), kv, 256).value();
+  KvPool pool = KvPool::create(model.spec(), kv, capacity).value();
   KvSequence sequence(pool);
   std::vector<float> all;
   std::size_t done = 0;
@@ -219,13 +220,15 @@ struct Case {
   DType type;
   Numerics numerics;
   kernels::KvType kv;
+  bool is_rich = false;
+  BlockSpec spec() const { return is_rich ? testing::rich_spec() : spec_for(type); }
 };
 
 class BatchInvariance : public ::testing::TestWithParam<Case> {};
 
 TEST_P(BatchInvariance, ChunksAndThreadsGiveTheSameBits) {
   const Case param = GetParam();
-  const RandomModel random = random_model(spec_for(param.type), param.type, 13);
+  const RandomModel random = random_model(param.spec(), param.type, 13);
   const auto tokens = test_tokens(90, random.model->spec().vocabulary, 3);
   const auto run = [&](std::vector<std::size_t> chunks, std::size_t threads) {
     return run_chunks(*random.model, tokens, chunks, threads, param.numerics, param.kv);
@@ -241,7 +244,7 @@ TEST_P(BatchInvariance, ChunksAndThreadsGiveTheSameBits) {
 
 TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
   const Case param = GetParam();
-  const RandomModel random = random_model(spec_for(param.type), param.type, 14);
+  const RandomModel random = random_model(param.spec(), param.type, 14);
   const Model& model = *random.model;
   const auto a = test_tokens(40, model.spec().vocabulary, 4);
   const auto b = test_tokens(23, model.spec().vocabulary, 5);
@@ -250,7 +253,7 @@ TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
   const auto executor = make_executor(2);
   const ModelView view(model);
   auto forward = Forward::create(model.spec(), {.tokens_max = 128}, *executor).value();
-  KvPool pool = KvPool::create(model.spec(), param.kv, 256).value();
+  KvPool pool = KvPool::create(model.spec(), param.kv, {.tokens = 256}).value();
   KvSequence first(pool);
   KvSequence second(pool);
   ASSERT_TRUE(first.grow(a.size()));
@@ -264,6 +267,28 @@ TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
   const auto split = sink.rows.begin() + static_cast<std::ptrdiff_t>(want_b.size());
   EXPECT_EQ(std::vector<float>(sink.rows.begin(), split), want_b);
   EXPECT_EQ(std::vector<float>(split, sink.rows.end()), want_a);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rich, BatchInvariance,
+    ::testing::Values(Case{DType::kF32, Numerics::kExact, kernels::KvType::kF32, true},
+                      Case{DType::kF16, Numerics::kServed, kernels::KvType::kF16, true},
+                      Case{DType::kQ5_0, Numerics::kServed, kernels::KvType::kQ8, true}));
+
+TEST(Forward, PagesThatLeftTheWindowAreNotMissed) {
+  const RandomModel random = random_model(testing::rich_spec(), DType::kQ8_0, 21);
+  const auto tokens = test_tokens(200, random.model->spec().vocabulary, 8);
+  const auto run = [&](std::vector<std::size_t> chunks, const KvCapacity& capacity) {
+    return run_chunks(*random.model, tokens, chunks, 2, Numerics::kServed, kernels::KvType::kQ8,
+                      capacity);
+  };
+  const auto want = run({100}, {.tokens = 200});
+  EXPECT_EQ(run({1}, {.tokens = 200, .step_tokens = 1}), want);
+  EXPECT_EQ(run({7, 30}, {.tokens = 200, .step_tokens = 30}), want);
+  // Pages change hands: the windowed layers have room for less than a third of the text.
+  EXPECT_LT(KvPool::bytes_for(random.model->spec(), kernels::KvType::kQ8,
+                              {.tokens = 200, .step_tokens = 1}),
+            KvPool::bytes_for(random.model->spec(), kernels::KvType::kQ8, {.tokens = 200}));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -307,7 +332,7 @@ TEST(Forward, StartingAtALayerContinuesTheFullRun) {
   const auto executor = make_executor(2);
   const ModelView view(model);
   auto forward = Forward::create(model.spec(), {.tokens_max = 64}, *executor).value();
-  KvPool pool = KvPool::create(model.spec(), kernels::KvType::kF32, 64).value();
+  KvPool pool = KvPool::create(model.spec(), kernels::KvType::kF32, {.tokens = 64}).value();
   const auto run = [&](ForwardOptions options) {
     KvSequence sequence(pool);
     EXPECT_TRUE(sequence.grow(tokens.size()));
@@ -340,23 +365,6 @@ TEST(ModelView, AnOverlayReplacesOneMatrixOnly) {
   }
   view.replace(slot, nullptr);
   EXPECT_EQ(&view.matrix(slot), &a.model->matrix(slot));
-}
-
-TEST(KvSequence, GrowsInPagesAndGivesThemBack) {
-  KvPool pool = KvPool::create(tiny_spec(), kernels::KvType::kQ8, 96).value();
-  EXPECT_EQ(pool.pages_free(), 3U);
-  {
-    KvSequence sequence(pool);
-    ASSERT_TRUE(sequence.grow(33));
-    EXPECT_EQ(pool.pages_free(), 1U);
-    const auto refused = sequence.grow(64);
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code, ErrorCode::kExhausted);
-    EXPECT_EQ(sequence.length(), 33U);
-    sequence.truncate(32);
-    EXPECT_EQ(pool.pages_free(), 2U);
-  }
-  EXPECT_EQ(pool.pages_free(), 3U);
 }
 
 }  // namespace

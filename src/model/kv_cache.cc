@@ -3,64 +3,159 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/check.h"
+
 namespace paring::model {
+
+namespace {
+
+std::size_t pages_for(std::size_t tokens) {
+  return (tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
+}
+
+}  // namespace
 
 std::size_t KvPool::bytes_per_token(const BlockSpec& spec, kernels::KvType type) noexcept {
   return kernels::kv_page_bytes(type, spec.head_width) * spec.layers * spec.kv_heads /
          kernels::kPageTokens;
 }
 
-Result<KvPool> KvPool::create(const BlockSpec& spec, kernels::KvType type, std::size_t tokens) {
+double KvPool::bytes_read(const BlockSpec& spec, kernels::KvType type,
+                          const PositionRange& range) noexcept {
+  double visible = 0;  // over all layers
+  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
+    visible += range.mean_visible(spec.scope(layer).window);
+  }
+  return visible * static_cast<double>(kernels::kv_page_bytes(type, spec.head_width)) *
+         static_cast<double>(spec.kv_heads) / static_cast<double>(kernels::kPageTokens);
+}
+
+std::vector<KvPool::Class> KvPool::classes_of(const BlockSpec& spec, kernels::KvType type,
+                                              const KvCapacity& capacity,
+                                              std::vector<LayerPlace>* places) {
+  std::vector<Class> classes;
+  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
+    const std::size_t window = spec.scope(layer).window;
+    auto found = std::find_if(classes.begin(), classes.end(),
+                              [window](const Class& c) { return c.window == window; });
+    if (found == classes.end()) {
+      found = classes.emplace(classes.end());
+      found->window = window;
+    }
+    if (places != nullptr) {
+      places->push_back({static_cast<std::size_t>(found - classes.begin()), found->layers});
+    }
+    ++found->layers;
+  }
+  const std::size_t head_page = kernels::kv_page_bytes(type, spec.head_width);
+  std::size_t offset = 0;
+  for (Class& c : classes) {
+    c.page_bytes = head_page * c.layers * spec.kv_heads;
+    c.pages = pages_for(capacity.tokens);
+    if (c.window != 0 && capacity.step_tokens != 0) {
+      // After growing, a sequence holds what the first new position sees, and the new ones; the
+      // oldest page may hold one position of them.
+      const std::size_t held = c.window + capacity.rewind_tokens + capacity.step_tokens;
+      c.pages = std::min(c.pages, capacity.sequences * (pages_for(held) + 1));
+    }
+    c.offset = offset;
+    offset += c.pages * c.page_bytes;
+  }
+  return classes;
+}
+
+std::size_t KvPool::bytes_for(const BlockSpec& spec, kernels::KvType type,
+                              const KvCapacity& capacity) {
+  std::size_t bytes = 0;
+  for (const Class& c : classes_of(spec, type, capacity, nullptr)) bytes += c.pages * c.page_bytes;
+  return bytes;
+}
+
+Result<KvPool> KvPool::create(const BlockSpec& spec, kernels::KvType type,
+                              const KvCapacity& capacity) {
   KvPool pool;
   pool.type_ = type;
+  pool.capacity_ = capacity;
   pool.kv_heads_ = spec.kv_heads;
   pool.head_page_bytes_ = kernels::kv_page_bytes(type, spec.head_width);
-  pool.page_bytes_ = pool.head_page_bytes_ * spec.layers * spec.kv_heads;
-  const std::size_t pages = (tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  auto memory = AlignedBuffer::create(pages * pool.page_bytes_);
+  pool.classes_ = classes_of(spec, type, capacity, &pool.places_);
+  auto memory = AlignedBuffer::create(bytes_for(spec, type, capacity));
   if (!memory) {
     return std::move(memory.error())
-        .with_context(fmt::format("key/value cache for {} tokens", tokens));
+        .with_context(fmt::format("key/value cache for {} tokens", capacity.tokens));
   }
   pool.memory_ = std::move(memory).value();
-  pool.free_.reserve(pages);
-  for (std::size_t page = pages; page > 0; --page) pool.free_.push_back(page - 1);
+  for (Class& c : pool.classes_) {
+    c.free.reserve(c.pages);
+    for (std::size_t page = c.pages; page > 0; --page) c.free.push_back(page - 1);
+  }
   return pool;
 }
 
-Result<std::size_t> KvPool::take() {
-  if (free_.empty()) {
-    return exhausted("the key/value cache is full", "raise context_tokens or shorten the prompt");
-  }
-  const std::size_t page = free_.back();
-  free_.pop_back();
-  return page;
+std::size_t KvSequence::first_needed_page(std::size_t kv_class, std::size_t length) const noexcept {
+  const std::size_t window = pool_->classes_[kv_class].window;
+  if (window == 0 || pool_->capacity_.step_tokens == 0) return 0;
+  // The next position, `length`, sees itself and window - 1 before it.
+  const std::size_t kept = window - 1;
+  return length > kept ? (length - kept) / kernels::kPageTokens : 0;
 }
 
 Result<void> KvSequence::grow(std::size_t tokens) {
-  const std::size_t pages = (length_ + tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  if (pages - pages_.size() > pool_->pages_free() && pages > pages_.size()) {
+  const std::size_t rewind = pool_->capacity_.rewind_tokens;
+  const std::size_t oldest = length_ > rewind ? length_ - rewind : 0;  // length that may come back
+  const std::size_t pages = pages_for(length_ + tokens);
+  for (std::size_t c = 0; c < lists_.size(); ++c) {
+    const PageList& list = lists_[c];
+    const std::size_t first = std::max(list.first, first_needed_page(c, oldest));
+    const std::size_t available = pool_->pages_free(c) + (std::min(first, list.end()) - list.first);
+    const std::size_t missing = pages - std::min(pages, std::max(list.end(), first));
+    if (missing <= available) continue;
     return exhausted(
         fmt::format(
             "the sequence needs {} tokens of key/value cache, {} pages of {} tokens are free",
-            length_ + tokens, pool_->pages_free(), kernels::kPageTokens),
+            length_ + tokens, pool_->pages_free(c), kernels::kPageTokens),
         "raise context_tokens or shorten the prompt");
   }
-  while (pages_.size() < pages) {
-    PARING_TRY(const std::size_t page, pool_->take());
-    pages_.push_back(page);
+  for (std::size_t c = 0; c < lists_.size(); ++c) {
+    PageList& list = lists_[c];
+    std::vector<std::size_t>& free = pool_->classes_[c].free;
+    const std::size_t first = std::max(list.first, first_needed_page(c, oldest));
+    const std::size_t gone = std::min(first, list.end()) - list.first;
+    free.insert(free.end(), list.pages.begin(),
+                list.pages.begin() + static_cast<std::ptrdiff_t>(gone));
+    list.pages.erase(list.pages.begin(), list.pages.begin() + static_cast<std::ptrdiff_t>(gone));
+    list.first = list.pages.empty() ? first : list.first + gone;
+    while (list.end() < pages) {
+      list.pages.push_back(free.back());
+      free.pop_back();
+    }
   }
   length_ += tokens;
   return {};
 }
 
+bool KvSequence::can_truncate(std::size_t tokens) const noexcept {
+  if (tokens > length_) return false;
+  if (tokens == 0) return true;
+  for (std::size_t c = 0; c < lists_.size(); ++c) {
+    if (lists_[c].first > first_needed_page(c, tokens)) return false;
+  }
+  return true;
+}
+
 void KvSequence::truncate(std::size_t tokens) {
-  PARING_CHECK(tokens <= length_, "truncate() cannot lengthen a sequence");
+  PARING_CHECK(can_truncate(tokens), "truncate() cannot bring positions back");
   length_ = tokens;
-  const std::size_t pages = (tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  while (pages_.size() > pages) {
-    pool_->give_back(pages_.back());
-    pages_.pop_back();
+  for (std::size_t c = 0; c < lists_.size(); ++c) {
+    PageList& list = lists_[c];
+    const std::size_t end = std::max(pages_for(tokens), tokens == 0 ? 0 : list.first);
+    while (!list.pages.empty() && list.end() > end) {
+      pool_->classes_[c].free.push_back(list.pages.back());
+      list.pages.pop_back();
+    }
+    if (tokens == 0) list.first = 0;
   }
 }
 

@@ -47,7 +47,10 @@ std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, std::size_t tokens, s
   normed = arena.take<float>(tokens * spec.width);
   qkv = arena.take<float>(tokens * spec.qkv_width());
   attended = arena.take<float>(tokens * spec.query_width());
-  gate_up = arena.take<float>(tokens * 2 * spec.ffn_width);
+  gate_stride = spec.has_fused_gate ? 2 * spec.ffn_width : spec.ffn_width;
+  gate = arena.take<float>(tokens * gate_stride);
+  up = spec.has_fused_gate ? gate : arena.take<float>(tokens * gate_stride);
+  if (spec.has_fused_gate && base != nullptr) up += spec.ffn_width;
   product = arena.take<float>(tokens * spec.ffn_width);
   delta = arena.take<float>(tokens * spec.width);
   head_in = arena.take<float>(rows * spec.width);

@@ -25,7 +25,9 @@ struct ForwardBuffers {
   float* normed;                  // [T, D]
   float* qkv;                     // [T, (H + 2 Hkv)*d]: queries, keys, values
   float* attended;                // [T, H*d]
-  float* gate_up;                 // [T, 2 F]: gate, up
+  float* gate;                    // [T, F]; of a fused matrix [T, 2 F]: gate, up
+  float* up;                      // [T, F]; of a fused matrix gate + F
+  std::size_t gate_stride;        // between rows of both
   float* product;                 // [T, F]
   float* delta;                   // [T, D] output of a half before it joins the residual stream
   float* head_in;                 // [R, D]

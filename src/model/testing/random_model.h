@@ -26,6 +26,41 @@ inline BlockSpec tiny_spec() {
   return spec;
 }
 
+// Everything that a block can have beside tiny_spec()'s, at once.
+inline BlockSpec rich_spec() {
+  BlockSpec spec = tiny_spec();
+  spec.architecture = "rich";
+  spec.layers = 3;
+  spec.head_width = 64;
+  spec.tied_head = false;
+  spec.has_post_norms = true;
+  spec.has_head_norms = true;
+  spec.has_qkv_biases = true;
+  spec.has_fused_qkv = true;
+  spec.has_fused_gate = true;
+  spec.activation = GateActivation::kGeluTanh;
+  spec.embedding_scale = 3.5F;
+  spec.query_scale = 0.2F;
+  spec.attention_soft_cap = 2.0F;
+  spec.logit_soft_cap = 5.0F;
+  spec.ropes[0] = {.base = 500.0F,
+                   .width = 48,
+                   .pairing = RopePairing::kHalves,
+                   .scaling = RopeScaling::kYarn,
+                   .factor = 4.0F,
+                   .magnitude = 1.1F,
+                   .beta_fast = 4.0F,
+                   .beta_slow = 1.0F,
+                   .original_context = 64,
+                   .divisors = {},
+                   .long_divisors = {}};
+  RopeSpec local;
+  local.width = 64;
+  spec.ropes.push_back(local);
+  spec.scopes = {{.window = 17, .rope = 1}, {}, {.window = 40, .rope = 1}};
+  return spec;
+}
+
 // Normal values of deviation `scale`, by (seed, index).
 inline std::vector<float> random_values(std::size_t count, std::uint64_t seed, double scale) {
   RandomStream stream({seed, 0, 0});
