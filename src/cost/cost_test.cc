@@ -84,6 +84,12 @@ TEST(MemoryModel, KvBytesFollowThePageLayout) {
   EXPECT_EQ(kv_bytes(shape, 1), kv_bytes(shape, 32));
   EXPECT_EQ(static_cast<double>(kv_bytes(shape, 64)), 64 * kv_bytes_per_token(shape));
   EXPECT_EQ(kv_bytes(shape, 33), kv_bytes(shape, 64));
+  // 20 of the layers see 64 tokens back: at most three pages each.
+  KvShape windowed = shape;
+  windowed.windowed_layers = 20;
+  windowed.window = 64;
+  EXPECT_EQ(kv_bytes(windowed, 64), kv_bytes(shape, 64));
+  EXPECT_EQ(kv_bytes(windowed, 3200) * 30 * 100, kv_bytes(shape, 3200) * (10 * 100 + 20 * 3));
 }
 
 TEST(MemoryModel, WeightsOfAModelThatIsNotHere) {

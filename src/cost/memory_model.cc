@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/process.h"
@@ -23,9 +24,14 @@ double kv_bytes_per_token(const KvShape& shape) noexcept {
 }
 
 std::uint64_t kv_bytes(const KvShape& shape, std::size_t tokens) noexcept {
-  const std::size_t pages = (tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  return std::uint64_t{pages} * shape.layers * shape.kv_heads *
-         kernels::kv_page_bytes(shape.type, shape.head_width);
+  const auto pages = [](std::size_t count) {
+    return std::uint64_t{(count + kernels::kPageTokens - 1) / kernels::kPageTokens};
+  };
+  // A window that begins within a page touches one page more.
+  const std::uint64_t kept = std::min(pages(tokens), pages(shape.window) + 1);
+  const std::uint64_t layer_pages =
+      (shape.layers - shape.windowed_layers) * pages(tokens) + shape.windowed_layers * kept;
+  return layer_pages * shape.kv_heads * kernels::kv_page_bytes(shape.type, shape.head_width);
 }
 
 std::uint64_t weight_bytes(double parameters, DType type) noexcept {

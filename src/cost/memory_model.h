@@ -13,15 +13,17 @@
 namespace paring::cost {
 
 struct KvShape {
-  std::size_t layers = 0;
+  std::size_t layers = 0;           // all of them
+  std::size_t windowed_layers = 0;  // that see only `window` tokens back
+  std::size_t window = 0;
   std::size_t kv_heads = 0;
   std::size_t head_width = 0;  // a multiple of 32
   kernels::KvType type = kernels::KvType::kQ8;
 };
 
-// Keys and values of one token in all layers.
+// Keys and values of one token in all layers, as long as no window is full.
 double kv_bytes_per_token(const KvShape& shape) noexcept;
-// Of `tokens` tokens, in whole pages.
+// Of `tokens` tokens, in whole pages; layers with a window keep those that the next token sees.
 std::uint64_t kv_bytes(const KvShape& shape, std::size_t tokens) noexcept;
 
 // Weights of `parameters` parameters that are all of `type`, scales included; for models that are
