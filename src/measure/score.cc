@@ -83,7 +83,7 @@ Result<std::unique_ptr<Scorer>> Scorer::create(const engine::LoadedModel& loaded
       model::Forward::create(
           spec, {.tokens_max = kScoreTokensMax, .context_tokens = context_tokens}, executor));
   PARING_TRY(model::KvPool pool,
-             model::KvPool::create(spec, eval.kv_type, pool_tokens(context_tokens)));
+             model::KvPool::create(spec, eval.kv_type, {.tokens = pool_tokens(context_tokens)}));
   scorer->pool_ = std::make_unique<model::KvPool>(std::move(pool));
   return scorer;
 }
