@@ -69,6 +69,53 @@ TEST(ChatTemplate, RendersAsJinja2) {
   std::printf("  %d renderings compared\n", equal);
 }
 
+TEST(ChatTemplate, RendersToolsAsTransformers) {
+  setenv("TZ", "UTC", 1);
+  tzset();
+  const auto golden = nlohmann::ordered_json::parse(read_test_file("chat/tools.json"));
+  int equal = 0;
+  for (const auto& item : golden.at("cases")) {
+    const auto chat_template =
+        made(golden.at("templates").at(item.at("template").get<std::string>()).get<std::string>());
+    ASSERT_NE(chat_template, nullptr);
+    const auto& tools = golden.at("tools").at(item.at("tools").get<std::string>());
+    const ChatInput chat{golden.at("chats").at(item.at("chat").get<std::string>()).dump(),
+                         tools.is_null() ? "" : tools.dump(), ""};
+    const auto text = chat_template->render_at(chat, item.at("add_generation_prompt"),
+                                               golden.at("now").get<std::int64_t>());
+    if (item.contains("error")) {
+      ASSERT_FALSE(text.has_value()) << item.dump();
+      EXPECT_NE(text.error().message.find(item.at("error").get<std::string>()), std::string::npos)
+          << text.error().text();
+    } else {
+      ASSERT_TRUE(text.has_value()) << item.dump() << text.error().text();
+      EXPECT_EQ(*text, item.at("text").get<std::string>());
+    }
+    ++equal;
+  }
+  EXPECT_GE(equal, 90);
+  std::printf("  %d renderings with tools compared\n", equal);
+}
+
+TEST(ChatTemplate, RefusesChatsThatAreNotJson) {
+  const Template chat_template = made("{{ messages[0].content }}{{ extra }}");
+  const ChatInput good{R"([{"role": "user", "content": "hi"}])", "", R"({"extra": 1})"};
+  EXPECT_EQ(chat_template->render(good, false).value(), "hi1");
+  ChatInput bad = good;
+  for (const char* messages : {"", "{}", "[", R"([], "tools": [1])", "[]]"}) {
+    bad.messages = messages;
+    EXPECT_FALSE(chat_template->render(bad, false).has_value()) << messages;
+  }
+  bad = good;
+  bad.variables = R"({"messages": []})";  // does not replace them
+  EXPECT_EQ(chat_template->render(bad, false).value(), "hi");
+  bad.variables = "[]";
+  EXPECT_FALSE(chat_template->render(bad, false).has_value());
+  bad = good;
+  bad.tools = std::string(200, '[') + std::string(200, ']');
+  EXPECT_FALSE(chat_template->render(bad, false).has_value());
+}
+
 TEST(ChatTemplate, StopsEndlessWork) {
   expect_error("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
                ErrorCode::kExhausted, "template instructions");
