@@ -1,22 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 // paring inspect: what a model file holds and what it would need.
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/inspection.h"
+#include "cli/planning.h"
 #include "engine/open_model.h"
 
 namespace paring::cli {
 
 namespace {
 
+constexpr double kParametersMax = 1e15;
+
 struct InspectFlags {
   std::string model;
+  double parameters = 0;
+  std::uint64_t memory_bytes = 0;
+  std::string gpu;
+  bool predicts = false;
   bool lists_tensors = false;
   bool is_json = false;
 };
 
+Result<PlanQuestions> questions_of(Context& context, const InspectFlags& flags) {
+  PlanQuestions questions;
+  questions.memory_bytes = flags.memory_bytes;
+  if (!flags.gpu.empty()) {
+    PARING_TRY(Gpu gpu, parse_gpu(flags.gpu));
+    questions.gpu = std::move(gpu);
+  }
+  if (flags.predicts) {
+    PARING_TRY(Executor * executor, context.executor());
+    PARING_TRY(questions.machine, cost::measure_probes(*executor));
+  }
+  return questions;
+}
+
+// A model that is known by its size alone.
+Result<void> run_parameters(Context& context, const InspectFlags& flags,
+                            const PlanQuestions& questions) {
+  if (!(flags.parameters >= 1) || flags.parameters > kParametersMax) {
+    return invalid_argument(fmt::format("--params is {}", flags.parameters),
+                            fmt::format("a number from 1 to {:g}, such as 175e9", kParametersMax));
+  }
+  const std::vector<WeightsRow> rows = weights_table(flags.parameters, questions);
+  if (flags.is_json) {
+    context.output().write_json(weights_json(flags.parameters, rows, questions));
+  } else {
+    context.output().write(weights_text(flags.parameters, rows, questions));
+  }
+  return {};
+}
+
 Result<void> run(Context& context, const InspectFlags& flags) {
+  if (flags.model.empty() == (flags.parameters == 0)) {
+    return invalid_argument("give either MODEL or --params",
+                            "for example 'paring inspect --params 175e9'");
+  }
+  PARING_TRY(const PlanQuestions questions, questions_of(context, flags));
+  if (flags.model.empty()) return run_parameters(context, flags, questions);
   PARING_TRY(const std::string path, context.resolve(flags.model));
   PARING_TRY(const io::ModelFile file, engine::open_model(path));
   const auto threads = static_cast<std::size_t>(context.settings().threads);
@@ -24,22 +69,33 @@ Result<void> run(Context& context, const InspectFlags& flags) {
              inspect_file(file, {.kv_type = context.kv_type(),
                                  .context_tokens = context.settings().context_tokens,
                                  .threads = threads == 0 ? usable_cores() : threads}));
+  const bool is_asked = questions.memory_bytes != 0 || questions.gpu || questions.machine;
+  if (is_asked && !found.spec) return unsupported(found.unsupported);
+  const Plan plan = is_asked ? make_plan(file, found, questions) : Plan{};
   if (flags.is_json) {
     Json json = inspection_json(found);
+    if (is_asked) json["plan"] = plan_json(plan, questions, found);
     if (flags.lists_tensors) json["tensors"] = tensors_json(file);
     context.output().write_json(json);
     return {};
   }
   context.output().write(inspection_text(found));
+  if (is_asked) context.output().write("\n" + plan_text(plan, questions, found));
   if (flags.lists_tensors) context.output().write("\n" + tensors_text(file));
   return {};
 }
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
-  app.add_option("MODEL", flags->model, "GGUF file or Hugging Face folder")
-      ->required()
+  app.add_option("MODEL", flags->model, "GGUF file, Hugging Face folder, or a name on the hub")
       ->type_name("");
+  app.add_option("--params", flags->parameters,
+                 "Instead of MODEL: so many parameters, such as 175e9")
+      ->type_name("N");
+  add_bytes_option(app, "--memory", flags->memory_bytes, "Longest context in this much memory");
+  app.add_option("--gpu", flags->gpu, "What fits a GPU: its memory, or a name such as RTX4090")
+      ->type_name("");
+  app.add_flag("--predict", flags->predicts, "Speed that this machine's measured limits allow");
   app.add_flag("--tensors", flags->lists_tensors, "List every tensor");
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) { return run(context, *flags); };
@@ -50,7 +106,9 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
 extern const Command kInspect;
 const Command kInspect{"inspect", "What a model file holds and what it needs to run",
                        "  paring inspect model.gguf\n"
-                       "  paring inspect model.gguf --tensors --context 8192\n",
+                       "  paring inspect model.gguf --tensors --context 8192\n"
+                       "  paring inspect model.gguf --memory 8GB --gpu RTX4090 --predict\n"
+                       "  paring inspect --params 175e9 --gpu 80GB\n",
                        /*is_hidden=*/false, define};
 
 }  // namespace paring::cli
