@@ -57,7 +57,8 @@ void put_tokenizer(const text::TokenizerSpec& spec, io::Metadata& metadata) {
   put("tokens", GgufValue::of_strings(spec.tokens));
   if (!spec.scores.empty()) put("scores", GgufValue::of_f32_array(spec.scores));
   if (!spec.token_types.empty()) put("token_type", GgufValue::of_i32_array(spec.token_types));
-  if (!spec.merges.empty()) put("merges", GgufValue::of_strings(spec.merges));
+  // llama.cpp asks for the key even when there are none.
+  if (spec.model == TokenizerModel::kBpe) put("merges", GgufValue::of_strings(spec.merges));
   put_ids(spec, metadata);
   put("add_bos_token", GgufValue::of_bool(spec.add_bos));
   put("add_eos_token", GgufValue::of_bool(spec.add_eos));
