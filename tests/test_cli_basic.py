@@ -37,7 +37,7 @@ def test_version(paring):
     assert name == "paring" and version.count(".") == 2 and commit.startswith("(")
 
 
-@pytest.mark.parametrize("words", [[], ["shrinkify"], ["--no-such-flag"], ["inspect"], ["info", "--no-such-flag"],
+@pytest.mark.parametrize("words", [[], ["shrinkify"], ["--no-such-flag"], ["run"], ["info", "--no-such-flag"],
                                    ["bench", "m.gguf", "--decode", "many"]])
 def test_a_command_line_that_makes_no_sense(paring, words):
     done = paring(*words)

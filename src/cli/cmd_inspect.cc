@@ -57,8 +57,10 @@ Result<void> run_parameters(Context& context, const InspectFlags& flags,
 
 Result<void> run(Context& context, const InspectFlags& flags) {
   if (flags.model.empty() == (flags.parameters == 0)) {
-    return invalid_argument("give either MODEL or --params",
-                            "for example 'paring inspect --params 175e9'");
+    return invalid_argument(
+        "give either MODEL or --params",
+        "for example 'paring inspect --params 175e9'; 'paring inspect --help' lists "
+        "what it takes");
   }
   PARING_TRY(const PlanQuestions questions, questions_of(context, flags));
   if (flags.model.empty()) return run_parameters(context, flags, questions);
