@@ -65,11 +65,13 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("BASE");
   app.add_option("--text", flags->text_path, "Text file; the default is built in")
       ->type_name("FILE");
+  CLI::Transformer protocols(std::map<std::string, measure::Protocol>{
+      {"llama.cpp", measure::Protocol::kLlamaCpp}, {"papers", measure::Protocol::kPapers}});
+  protocols.description("{llama.cpp,papers}");  // the default one would show the enumerators' bytes
   app.add_option("--protocol", flags->protocol,
                  "llama.cpp: windows of 512 tokens, second half scored; papers: windows of 2048 "
                  "tokens, all scored, lines joined by blank lines")
-      ->transform(CLI::Transformer(std::map<std::string, measure::Protocol>{
-          {"llama.cpp", measure::Protocol::kLlamaCpp}, {"papers", measure::Protocol::kPapers}}))
+      ->transform(protocols)
       ->default_str("llama.cpp")
       ->type_name("NAME");
   app.add_option("--context", flags->context, "Tokens of a window, unless the protocol's")
