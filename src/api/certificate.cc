@@ -115,6 +115,17 @@ void fields(Io& io, T& value) {
   io.field("context_tokens", value.context_tokens);
 }
 
+template <typename Io, Is<CertificateSearch> T>
+void fields(Io& io, T& value) {
+  io.field("limit_seconds", value.limit_seconds);
+  io.field("seconds", value.seconds);
+  io.field("candidates", value.candidates);
+  io.field("probes_measured", value.probes_measured);
+  io.field("probes_wanted", value.probes_wanted);
+  io.field("refinements_measured", value.refinements_measured);
+  io.field("refinements_wanted", value.refinements_wanted);
+}
+
 template <typename Io, Is<CertificateTensor> T>
 void fields(Io& io, T& value) {
   io.field("name", value.name);
@@ -137,6 +148,7 @@ void fields(Io& io, T& value) {
   io.field("speed_before", value.speed_before);
   io.field("speed_after", value.speed_after);
   io.field("budget", value.budget);
+  io.field_or_default("search", value.search);
   io.field("recipe", value.recipe);
   io.field("tool_version", value.tool_version);
   io.field("date", value.date);
@@ -149,6 +161,10 @@ class Writer {
     object_[name] = write(value);
   }
   void hash_or_empty(const char* name, const std::string& value) { field(name, value); }
+  template <typename T>
+  void field_or_default(const char* name, const T& value) {
+    field(name, value);
+  }
 
   Json take() { return std::move(object_); }
 
@@ -188,6 +204,11 @@ class Reader {
     if (found == object_.end()) return fail(name, "is missing");
     ++used_;
     read(*found, place(name), value);
+  }
+  // A field that older writers did not know.
+  template <typename T>
+  void field_or_default(const char* name, T& value) {
+    if (!error_ && object_.contains(name)) field(name, value);
   }
   void hash_or_empty(const char* name, std::string& value) {
     field(name, value);

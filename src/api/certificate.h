@@ -105,6 +105,18 @@ struct CertificateBudget {
   bool operator==(const CertificateBudget&) const = default;
 };
 
+// How long the search had and what it measured of what it wanted to; all 0 where there was none.
+struct CertificateSearch {
+  double limit_seconds = 0;
+  double seconds = 0;
+  std::uint64_t candidates = 0;
+  std::uint64_t probes_measured = 0;  // sensitivity of single matrices
+  std::uint64_t probes_wanted = 0;
+  std::uint64_t refinements_measured = 0;
+  std::uint64_t refinements_wanted = 0;
+  bool operator==(const CertificateSearch&) const = default;
+};
+
 struct CertificateTensor {
   std::string name;
   std::string type;
@@ -126,6 +138,7 @@ struct Certificate {
   CertificateSpeed speed_before;
   CertificateSpeed speed_after;
   CertificateBudget budget;
+  CertificateSearch search;               // may be missing in JSON
   std::vector<CertificateTensor> recipe;  // type of every tensor
   std::string tool_version;
   std::string date;  // UTC, "2026-11-22T08:05:09Z"

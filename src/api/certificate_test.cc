@@ -27,6 +27,7 @@ Certificate sample() {
   c.speed_before = {900.5, 0.41, 60.25, 0.71};
   c.speed_after = {1100.5, 0.5, 110.0, 0.69};
   c.budget = {105'400'000, 0, 1.7, 0.05, 2048};
+  c.search = {900, 412.5, 5, 211, 211, 7, 8};
   c.recipe = {{"token_embd.weight", "Q5_0"}, {"blk.0.attn_q.weight", "Q4_1"}};
   c.tool_version = "0.1.0";
   c.date = "2026-11-22T08:05:09Z";

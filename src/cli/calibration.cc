@@ -26,7 +26,7 @@ Result<shrink::Statistics> collect_calibration(Context& context, const engine::L
   PARING_TRY(const auto evaluator,
              measure::Evaluator::create(model.model->spec(), kCalibrationContext, *executor));
   const model::ModelView view(*model.model);
-  return shrink::collect_statistics(*evaluator, view, windows, context.progress());
+  return shrink::collect_statistics(*evaluator, view, windows, {}, context.progress());
 }
 
 }  // namespace paring::cli

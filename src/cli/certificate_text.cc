@@ -91,6 +91,13 @@ std::string certificate_text(const api::Certificate& c) {
                         c.original_sha256.substr(0, 12)));
   facts.add("variant", c.variant.id().substr(0, 12));
   facts.add("budget", budget_text(c.budget));
+  if (c.search.probes_wanted > 0) {
+    facts.add("search", fmt::format("{} candidates in {}, {} of {} sensitivities, {} of {} "
+                                    "refinements",
+                                    c.search.candidates, format_duration(c.search.seconds),
+                                    c.search.probes_measured, c.search.probes_wanted,
+                                    c.search.refinements_measured, c.search.refinements_wanted));
+  }
   facts.add("matrices by type", recipe_text(c.recipe));
   for (const api::CertificateText& text : c.texts) {
     facts.add(text.role + " text", fmt::format("{} ({} tokens, sha256 {})", text.name, text.tokens,

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 
 #include "base/text.h"
@@ -12,7 +13,10 @@
 #include "cli/certificate_text.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
+#include "cli/table.h"
 #include "cost/probes.h"
+#include "shrink/budget.h"
+#include "shrink/explain.h"
 #include "shrink/optimize.h"
 
 namespace paring::cli {
@@ -25,6 +29,7 @@ struct OptimizeFlags {
   std::string report_path;
   std::vector<std::string> types;
   io::Overwrite overwrite = io::Overwrite::kRefuse;
+  bool with_explanation = false;
   bool is_json = false;
 };
 
@@ -56,6 +61,69 @@ Json figures_json(const shrink::ModelFigures& figures) {
           {"top1", figures.top1}};
 }
 
+Json step_json(const std::optional<shrink::TypeStep>& step) {
+  if (!step) return nullptr;
+  return {{"type", dtype_name(step->type)},
+          {"bytes", step->bytes},
+          {"kl", step->kl},
+          {"kl_per_megabyte", step->price}};
+}
+
+// Every tensor with all its alternatives: what the search knew when it chose.
+Json explanation_json(const shrink::OptimizeResult& result) {
+  const shrink::Explanations all = shrink::explain(result);
+  Json json = {{"kl_per_megabyte", all.price}, {"tensors", Json::array()}};
+  for (std::size_t i = 0; i < all.tensors.size(); ++i) {
+    const shrink::Explanation& tensor = all.tensors[i];
+    Json options = Json::array();
+    for (const shrink::TypeOption& option : result.plans[i].options) {
+      options.push_back({{"type", dtype_name(option.type)},
+                         {"bytes", option.bytes},
+                         {"memory_bytes", option.memory_bytes},
+                         {"predicted_kl", option.predicted_kl},
+                         {"error", option.error},
+                         {"error_nearest", option.error_nearest},
+                         {"seconds", option.seconds}});
+    }
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"type", dtype_name(tensor.chosen)},
+                               {"is_measured", tensor.is_measured},
+                               {"loss_share", tensor.kl_share},
+                               {"smaller", step_json(tensor.smaller)},
+                               {"better", step_json(tensor.better)},
+                               {"reason", tensor.reason},
+                               {"options", std::move(options)}});
+  }
+  return json;
+}
+
+Json ablation_json(const shrink::Ablation& ablation) {
+  Json rows = Json::array();
+  for (const shrink::AblationRow& row : ablation.rows) {
+    const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(); };
+    rows.push_back({{"name", row.name},
+                    {"kl_alone", number(row.kl_alone)},
+                    {"kl_without", number(row.kl_without)},
+                    {"note", row.note}});
+  }
+  return {{"kl_plain", ablation.kl_plain},
+          {"plain_matrix_bytes", ablation.plain_bytes},
+          {"kl_full", ablation.kl_full},
+          {"rows", std::move(rows)}};
+}
+
+Json time_json(const shrink::SearchTime& time) {
+  return {{"limit_seconds", time.limit_seconds},
+          {"search_seconds", time.search_seconds},
+          {"is_complete", time.is_complete()},
+          {"probes_measured", time.probes_measured},
+          {"probes_wanted", time.probes_wanted},
+          {"refinements_measured", time.refinements_measured},
+          {"refinements_wanted", time.refinements_wanted},
+          {"recalled", time.recalled},
+          {"peak_memory_bytes", time.peak_memory_bytes}};
+}
+
 Json to_json(const shrink::OptimizeResult& result, const std::string& report_path) {
   Json json;
   json["model"] = result.model_path;
@@ -82,8 +150,19 @@ Json to_json(const shrink::OptimizeResult& result, const std::string& report_pat
                                   {"kl", candidate.kl},
                                   {"kl_standard_error", candidate.kl_standard_error},
                                   {"decode_tokens_per_second", candidate.decode_tokens_per_second},
+                                  {"speedup", candidate.speedup},
+                                  {"memory_bytes", candidate.memory_bytes},
                                   {"is_winner", candidate.is_winner}});
   }
+  json["search"] = time_json(result.time);
+  json["proofs"] = Json::array();
+  for (const shrink::MethodProof& proof : result.proofs) {
+    json["proofs"].push_back({{"method", proof.method},
+                              {"changed_share", proof.changed_share},
+                              {"loss_ratio", proof.loss_ratio}});
+  }
+  if (result.ablation.is_measured()) json["ablation"] = ablation_json(result.ablation);
+  json["explanation"] = explanation_json(result);
   for (const shrink::PhaseTime& phase : result.phases) json["seconds"][phase.name] = phase.seconds;
   json["seconds"]["total"] = result.seconds;
   json["cpu"] = result.cpu;
@@ -94,20 +173,41 @@ Json to_json(const shrink::OptimizeResult& result, const std::string& report_pat
   return json;
 }
 
-std::string to_text(const shrink::OptimizeResult& result, const std::string& report_path) {
-  return certificate_text(result.certificate) +
-         fmt::format("\nwritten: {} ({})\nreport:  {}\ntook {}\n", result.out_path,
-                     format_bytes(result.after.file_bytes), report_path,
-                     format_duration(result.seconds));
+std::string ablation_text(const shrink::Ablation& ablation) {
+  std::string out = fmt::format(
+      "\nWhat each choice gained, KL on search text: plainest recipe {:.4f}, full recipe {:.4f}\n",
+      ablation.kl_plain, ablation.kl_full);
+  Table table({{"choice"}, {"alone"}, {"without it"}, {"taken away as"}});
+  for (const shrink::AblationRow& row : ablation.rows) {
+    const auto number = [](double value) {
+      return std::isfinite(value) ? fmt::format("{:.4f}", value) : std::string("n/a");
+    };
+    table.add({row.name, number(row.kl_alone), number(row.kl_without), row.note});
+  }
+  return out + table.render();
+}
+
+// Whether more time would have measured more.
+std::string time_text(const shrink::SearchTime& time) {
+  if (time.is_complete()) return "the search measured all that it wanted to";
+  return fmt::format(
+      "with more time the search would also measure {} sensitivities and {} refinements",
+      time.probes_wanted - time.probes_measured,
+      time.refinements_wanted - time.refinements_measured);
+}
+
+std::string to_text(const shrink::OptimizeResult& result, const std::string& report_path,
+                    bool with_explanation) {
+  std::string out = certificate_text(result.certificate);
+  if (result.ablation.is_measured()) out += ablation_text(result.ablation);
+  if (with_explanation) out += "\n" + shrink::explain_text(result);
+  return out + fmt::format("\nwritten: {} ({})\nreport:  {}\ntook {}; {}\n", result.out_path,
+                           format_bytes(result.after.file_bytes), report_path,
+                           format_duration(result.seconds), time_text(result.time));
 }
 
 Result<void> check_flags(const OptimizeFlags& flags) {
-  const shrink::Budget& budget = flags.options.budget;
-  if (budget.file_bytes == 0 && budget.memory_bytes == 0 && budget.speedup == 0 &&
-      budget.kl_max == 0) {
-    return invalid_argument("no budget was given",
-                            "name at least one of --file, --memory, --speed, --kl");
-  }
+  PARING_TRY_VOID(shrink::check_bounds(flags.options.budget));
   PARING_TRY_VOID(check_can_write(flags.options.out_path, flags.overwrite));
   return check_can_write(flags.options.report_path, flags.overwrite);
 }
@@ -125,14 +225,15 @@ Result<void> run(Context& context, const OptimizeFlags& given) {
   PARING_TRY(const std::string path, context.resolve(flags.model));
   PARING_TRY_VOID(check_flags(flags));
   PARING_TRY(Executor * executor, context.executor());
-  PARING_TRY(const cost::Probes probes, cost::measure_probes(*executor));
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
+  PARING_TRY_VOID(shrink::check_budget(model, flags.options, executor->threads()));
+  PARING_TRY(const cost::Probes probes, cost::measure_probes(*executor));
   PARING_TRY(const shrink::OptimizeResult result,
              shrink::optimize(model, *executor, probes, flags.options, context.progress()));
   if (flags.is_json) {
     context.output().write_json(to_json(result, flags.options.report_path));
   } else {
-    context.output().write(to_text(result, flags.options.report_path));
+    context.output().write(to_text(result, flags.options.report_path, flags.with_explanation));
   }
   return {};
 }
@@ -169,6 +270,24 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("--calibration", flags->options.calibration_path,
                  "Text that the search measures on; the default is built in")
       ->type_name("FILE");
+  const auto check_time = [](const std::string& text) {
+    const auto seconds = parse_duration(text);
+    return seconds.has_value() && *seconds > 0 ? std::string()
+                                               : "'" + text + "' is no duration such as 15min";
+  };
+  app.add_option_function<std::string>(
+         "--time",
+         [flags](const std::string& text) {
+           if (const auto seconds = parse_duration(text)) {
+             flags->options.time_limit_seconds = *seconds;
+           }
+         },
+         "Improve the result for about this long; the default is 15min")
+      ->check(CLI::Validator(check_time, "DURATION"))
+      ->type_name("");
+  app.add_flag("--explain", flags->with_explanation, "Tell for each tensor why it has its type");
+  app.add_flag("--ablation", flags->options.with_ablation,
+               "Also measure what each choice of the search gained");
   app.add_option("--out", flags->options.out_path, "File to write")->required()->type_name("FILE");
   app.add_option("--report", flags->report_path,
                  "HTML report; the default is OUT with the ending .html")

@@ -130,7 +130,7 @@ class Forward::Step {
            std::size_t width) {
     if (options_.taps == nullptr || !options_.taps->wants(site)) return;
     worker.barrier();
-    if (worker.is_first()) options_.taps->observe(site, layer, data, rows, width);
+    options_.taps->observe_together(worker, site, layer, data, rows, width);
     worker.barrier();
   }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/executor.h"
 #include "model/weights.h"
 
 namespace paring::model {
@@ -29,6 +30,12 @@ class Taps {
   // Called on worker 0 while the others wait. `data` is valid during the call.
   virtual void observe(TapSite site, std::size_t layer, const float* data, std::size_t rows,
                        std::size_t width) = 0;
+  // Called on every worker at once, for taps that share out their work; allocates nothing, and may
+  // use worker.barrier().
+  virtual void observe_together(Worker& worker, TapSite site, std::size_t layer, const float* data,
+                                std::size_t rows, std::size_t width) {
+    if (worker.is_first()) observe(site, layer, data, rows, width);
+  }
 };
 
 }  // namespace paring::model

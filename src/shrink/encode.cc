@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encoding of whole matrices from a file's own values, and the measure of what an encoding loses.
 #include "shrink/encode.h"
 
 #include <fmt/format.h>
@@ -9,6 +8,8 @@
 #include <cstring>
 
 #include "quant/format.h"
+#include "shrink/feedback.h"
+#include "shrink/grid.h"
 
 namespace paring::shrink {
 
@@ -16,7 +17,8 @@ namespace {
 
 struct Source {
   const quant::Format* format;
-  io::TensorBytes data;
+  io::TensorBytes bytes;
+  const std::byte* data;
   std::size_t rows;
   std::size_t cols;
   std::uint64_t row_bytes;
@@ -27,8 +29,14 @@ Result<Source> open_source(const io::ModelFile& file, const std::string& name) {
   PARING_CHECK(info != nullptr, "a loaded model's tensor is in its file");
   PARING_TRY(const quant::Format* format, quant::require_format(info->type));
   PARING_TRY(const std::uint64_t row_bytes, dtype_row_bytes(info->type, info->columns()));
-  return Source{format, file.data(*info), static_cast<std::size_t>(info->rows()),
-                static_cast<std::size_t>(info->columns()), row_bytes};
+  io::TensorBytes bytes = file.data(*info);
+  const std::byte* data = bytes.data();
+  return Source{format,
+                std::move(bytes),
+                data,
+                static_cast<std::size_t>(info->rows()),
+                static_cast<std::size_t>(info->columns()),
+                row_bytes};
 }
 
 bool is_finite(const std::vector<float>& row) {
@@ -40,47 +48,221 @@ Error not_finite(const std::string& name, std::size_t row) {
                  "the original model is damaged");
 }
 
-}  // namespace
+std::size_t differing(const std::byte* a, const std::byte* b, std::size_t count) {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += a[i] != b[i] ? 1 : 0;
+  return sum;
+}
 
-Result<std::vector<std::byte>> encode_matrix(const io::ModelFile& file, const std::string& name,
-                                             DType type, std::span<const float> importance,
-                                             Executor& executor) {
-  PARING_TRY(const Source source, open_source(file, name));
-  PARING_TRY(const quant::Format* format, quant::require_format(type));
-  auto row_bytes = dtype_row_bytes(type, source.cols);
-  if (!row_bytes) return std::move(row_bytes.error()).with_context("tensor '" + name + "'");
-  std::vector<std::byte> encoded(source.rows * *row_bytes);
-  if (type == source.format->type) {
-    std::memcpy(encoded.data(), source.data.data(), encoded.size());
-    return encoded;
+// What a tile of rows gave; indexed by row of the tile.
+struct TileOutcome {
+  double energy[kFeedbackRows] = {};
+  double nearest[kFeedbackRows] = {};
+  double feedback[kFeedbackRows] = {};
+  std::size_t changed_by_feedback[kFeedbackRows] = {};
+  std::size_t changed_by_importance[kFeedbackRows] = {};
+  std::size_t bad_row = SIZE_MAX;  // first row that is not finite
+};
+
+// Encodes up to kFeedbackRows rows at a time. One a worker; all buffers are made beforehand, since
+// a job on the executor must not throw.
+class TileEncoder {
+ public:
+  TileEncoder(const Source& source, const quant::Format& format, std::size_t row_bytes,
+              const Inputs& inputs)
+      : source_(source),
+        format_(format),
+        row_bytes_(row_bytes),
+        inputs_(inputs),
+        grid_(inputs.factor == nullptr ? nullptr : find_grid(format.type)),
+        tile_(inputs.factor == nullptr ? 0 : source.cols),
+        values_(source.cols),
+        decoded_(source.cols),
+        other_(row_bytes * kFeedbackRows) {
+    if (grid_ == nullptr || inputs.importance.empty()) return;
+    // With feedback the loss is sum D_k r_k^2 over what rounding leaves of each column, so D is
+    // what the search for scales has to weigh by, not the mean square.
+    weights_.resize(source.cols);
+    for (const FactorBlock& block : inputs.factor->blocks) {
+      for (std::size_t k = 0; k < block.size; ++k) weights_[block.order[k]] = block.row(k)[k];
+    }
   }
-  PARING_CHECK(importance.empty() || importance.size() == source.cols, "one importance a column");
-  std::vector<std::size_t> bad_rows(executor.threads(), source.rows);
-  // Buffers are made here: a job on the executor must not throw, and an allocation may.
-  std::vector<std::vector<float>> buffers(executor.threads(), std::vector<float>(source.cols));
-  executor.run([&](Worker& worker) {
-    std::vector<float>& row = buffers[worker.index()];
-    const Range rows = worker.split(source.rows);
-    for (std::size_t r = rows.begin; r < rows.end; ++r) {
-      source.format->decode(source.data.data() + r * source.row_bytes, row.data(), source.cols);
-      if (!is_finite(row)) {
-        bad_rows[worker.index()] = r;
+
+  // Rows first, first + step, ... to `target`, `rows` of them.
+  void run(std::size_t first, std::size_t step, std::size_t rows, Rounding rounding,
+           bool compares_plain, bool with_energy, std::byte* target,
+           TileOutcome& outcome) noexcept {
+    if (with_energy) measure_energy(first, step, rows, outcome.energy);
+    tile_.clear();
+    std::byte* pointers[kFeedbackRows] = {};
+    for (std::size_t lane = 0; lane < rows; ++lane) {
+      const std::size_t row = first + lane * step;
+      pointers[lane] = target + lane * row_bytes_;
+      load_row(row);
+      if (!is_finite(values_)) {
+        outcome.bad_row = row;
         return;
       }
-      format->encode(row.data(), importance.empty() ? nullptr : importance.data(),
-                     encoded.data() + r * *row_bytes, source.cols);
+      encode_row(pointers[lane], compares_plain, outcome.changed_by_importance[lane]);
+      format_.decode(pointers[lane], decoded_.data(), source_.cols);
+      if (inputs_.factor != nullptr) {
+        tile_.set_row(lane, values_.data(), decoded_.data());
+      } else {
+        outcome.nearest[lane] = weighted_error(decoded_);
+      }
+    }
+    if (inputs_.factor != nullptr) tile_.loss(*inputs_.factor, outcome.nearest);
+    std::copy_n(outcome.nearest, kFeedbackRows, outcome.feedback);
+    if (rounding != Rounding::kFeedback || grid_ == nullptr) return;
+    std::memcpy(other_.data(), target, rows * row_bytes_);
+    for (std::size_t lane = 0; !weights_.empty() && lane < rows; ++lane) {
+      load_row(first + lane * step);
+      format_.encode(values_.data(), weights_.data(), pointers[lane], source_.cols);
+    }
+    tile_.round(*inputs_.factor, *grid_, pointers, outcome.feedback);
+    for (std::size_t lane = 0; lane < rows; ++lane) {
+      outcome.changed_by_feedback[lane] =
+          differing(pointers[lane], other_.data() + lane * row_bytes_, row_bytes_);
+    }
+  }
+
+ private:
+  void load_row(std::size_t row) noexcept {
+    source_.format->decode(source_.data + row * source_.row_bytes, values_.data(), source_.cols);
+  }
+
+  void encode_row(std::byte* target, bool compares_plain, std::size_t& changed) noexcept {
+    const float* importance = inputs_.importance.empty() ? nullptr : inputs_.importance.data();
+    format_.encode(values_.data(), importance, target, source_.cols);
+    if (!compares_plain) return;
+    format_.encode(values_.data(), nullptr, other_.data(), source_.cols);
+    changed = differing(target, other_.data(), row_bytes_);
+  }
+
+  void measure_energy(std::size_t first, std::size_t step, std::size_t rows,
+                      double* energy) noexcept {
+    std::fill(decoded_.begin(), decoded_.end(), 0.0F);
+    tile_.clear();
+    for (std::size_t lane = 0; lane < rows; ++lane) {
+      load_row(first + lane * step);
+      if (inputs_.factor != nullptr) {
+        tile_.set_row(lane, values_.data(), decoded_.data());
+      } else {
+        energy[lane] = weighted_error(decoded_);
+      }
+    }
+    if (inputs_.factor != nullptr) tile_.loss(*inputs_.factor, energy);
+  }
+
+  double weighted_error(const std::vector<float>& decoded) const noexcept {
+    double sum = 0;
+    for (std::size_t c = 0; c < source_.cols; ++c) {
+      const double difference = static_cast<double>(values_[c]) - decoded[c];
+      sum += (inputs_.importance.empty() ? 1.0 : inputs_.importance[c]) * difference * difference;
+    }
+    return sum;
+  }
+
+  const Source& source_;
+  const quant::Format& format_;
+  std::size_t row_bytes_;
+  const Inputs& inputs_;
+  const Grid* grid_;
+  FeedbackTile tile_;
+  std::vector<float> values_;
+  std::vector<float> decoded_;
+  std::vector<float> weights_;  // of columns, for scales under feedback
+  std::vector<std::byte> other_;
+};
+
+// Totals over rows, added in row order: the same for any number of workers.
+struct Totals {
+  double energy = 0;
+  double nearest = 0;
+  double feedback = 0;
+  double changed_by_feedback = 0;
+  double changed_by_importance = 0;
+};
+
+struct RowPlan {
+  std::size_t step;
+  std::size_t count;
+  Rounding rounding;
+  bool compares_plain;  // counts what importance changes
+  bool with_energy;
+};
+
+// Encodes `plan.count` rows into `target`; when it holds fewer rows than that, every worker writes
+// to a tile of its own, of which there are `target` / tile.
+Result<Totals> encode_rows(const Source& source, const std::string& name,
+                           const quant::Format& format, std::size_t row_bytes, const Inputs& inputs,
+                           const RowPlan& plan, std::byte* target, Executor& executor) {
+  const std::size_t tiles = (plan.count + kFeedbackRows - 1) / kFeedbackRows;
+  std::vector<TileOutcome> outcomes(tiles);
+  std::vector<TileEncoder> encoders;
+  for (std::size_t i = 0; i < executor.threads(); ++i) {
+    encoders.emplace_back(source, format, row_bytes, inputs);
+  }
+  std::vector<std::byte> own(target == nullptr ? executor.threads() * kFeedbackRows * row_bytes
+                                               : 0);
+  executor.run([&](Worker& worker) {
+    const Range mine = worker.split(tiles);
+    for (std::size_t t = mine.begin; t < mine.end; ++t) {
+      const std::size_t first = t * kFeedbackRows;
+      std::byte* to = target == nullptr ? own.data() + worker.index() * kFeedbackRows * row_bytes
+                                        : target + first * row_bytes;
+      encoders[worker.index()].run(first * plan.step, plan.step,
+                                   std::min(kFeedbackRows, plan.count - first), plan.rounding,
+                                   plan.compares_plain, plan.with_energy, to, outcomes[t]);
     }
   });
-  const std::size_t bad = *std::min_element(bad_rows.begin(), bad_rows.end());
-  if (bad < source.rows) return not_finite(name, bad);
-  return encoded;
+  Totals totals;
+  for (const TileOutcome& outcome : outcomes) {
+    if (outcome.bad_row != SIZE_MAX) return not_finite(name, outcome.bad_row);
+    for (std::size_t lane = 0; lane < kFeedbackRows; ++lane) {
+      totals.energy += outcome.energy[lane];
+      totals.nearest += outcome.nearest[lane];
+      totals.feedback += outcome.feedback[lane];
+      totals.changed_by_feedback += static_cast<double>(outcome.changed_by_feedback[lane]);
+      totals.changed_by_importance += static_cast<double>(outcome.changed_by_importance[lane]);
+    }
+  }
+  return totals;
+}
+
+}  // namespace
+
+const char* rounding_name(Rounding rounding) noexcept {
+  return rounding == Rounding::kFeedback ? "error feedback" : "nearest";
+}
+
+Result<Encoding> encode_matrix(const io::ModelFile& file, const std::string& name, DType type,
+                               Rounding rounding, const Inputs& inputs, Executor& executor) {
+  PARING_TRY(const Source source, open_source(file, name));
+  auto row_bytes = dtype_row_bytes(type, source.cols);
+  if (!row_bytes) return std::move(row_bytes.error()).with_context("tensor '" + name + "'");
+  Encoding encoding;
+  encoding.bytes.resize(source.rows * *row_bytes);
+  if (type == source.format->type) {
+    std::memcpy(encoding.bytes.data(), source.data, encoding.bytes.size());
+    return encoding;
+  }
+  PARING_TRY(const quant::Format* format, quant::require_format(type));
+  PARING_CHECK(inputs.importance.empty() || inputs.importance.size() == source.cols,
+               "one importance a column");
+  PARING_TRY(const Totals totals, encode_rows(source, name, *format, *row_bytes, inputs,
+                                              {1, source.rows, rounding, false, false},
+                                              encoding.bytes.data(), executor));
+  encoding.loss = totals.feedback;
+  encoding.changed_share = totals.changed_by_feedback / static_cast<double>(encoding.bytes.size());
+  return encoding;
 }
 
 Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
                                                   const std::string& name,
                                                   std::span<const DType> types,
-                                                  std::span<const float> importance,
-                                                  std::size_t rows_max, Executor& executor) {
+                                                  const Inputs& inputs, std::size_t rows_max,
+                                                  Executor& executor) {
   PARING_TRY(const Source source, open_source(file, name));
   const std::size_t step = std::max<std::size_t>(1, source.rows / rows_max);
   const std::size_t sampled = (source.rows + step - 1) / step;
@@ -88,42 +270,15 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
   for (std::size_t i = 0; i < types.size(); ++i) {
     PARING_TRY(const quant::Format* format, quant::require_format(types[i]));
     PARING_TRY(const std::uint64_t row_bytes, dtype_row_bytes(types[i], source.cols));
-    // One sum a row, added in row order: the same for any number of workers.
-    std::vector<double> row_errors(sampled);
-    std::vector<std::uint64_t> row_changed(sampled);
-    struct Buffers {
-      std::vector<float> row;
-      std::vector<float> decoded;
-      std::vector<std::byte> weighted;
-      std::vector<std::byte> plain;
-    };
-    std::vector<Buffers> buffers(
-        executor.threads(), {std::vector<float>(source.cols), std::vector<float>(source.cols),
-                             std::vector<std::byte>(row_bytes), std::vector<std::byte>(row_bytes)});
-    executor.run([&](Worker& worker) {
-      auto& [row, decoded, weighted, plain] = buffers[worker.index()];
-      const Range part = worker.split(sampled);
-      for (std::size_t r = part.begin; r < part.end; ++r) {
-        source.format->decode(source.data.data() + r * step * source.row_bytes, row.data(),
-                              source.cols);
-        format->encode(row.data(), importance.empty() ? nullptr : importance.data(),
-                       weighted.data(), source.cols);
-        format->encode(row.data(), nullptr, plain.data(), source.cols);
-        format->decode(weighted.data(), decoded.data(), source.cols);
-        for (std::size_t c = 0; c < source.cols; ++c) {
-          const double difference = static_cast<double>(row[c]) - decoded[c];
-          row_errors[r] += (importance.empty() ? 1.0 : importance[c]) * difference * difference;
-        }
-        for (std::size_t b = 0; b < row_bytes; ++b) row_changed[r] += weighted[b] != plain[b];
-      }
-    });
-    double changed = 0;
-    for (std::size_t r = 0; r < sampled; ++r) {
-      losses[i].weighted_error += row_errors[r];
-      changed += static_cast<double>(row_changed[r]);
-    }
-    losses[i].weighted_error *= static_cast<double>(source.rows) / static_cast<double>(sampled);
-    losses[i].changed_share = changed / static_cast<double>(sampled * row_bytes);
+    PARING_TRY(const Totals totals,
+               encode_rows(source, name, *format, row_bytes, inputs,
+                           {step, sampled, Rounding::kFeedback, true, i == 0}, nullptr, executor));
+    const double scale = static_cast<double>(source.rows) / static_cast<double>(sampled);
+    losses[i].energy = i == 0 ? totals.energy * scale : losses[0].energy;
+    losses[i].nearest = totals.nearest * scale;
+    losses[i].feedback = totals.feedback * scale;
+    losses[i].changed_share =
+        totals.changed_by_importance / static_cast<double>(sampled * row_bytes);
   }
   return losses;
 }

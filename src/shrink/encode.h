@@ -11,26 +11,49 @@
 #include "base/executor.h"
 #include "base/result.h"
 #include "io/model_file.h"
+#include "shrink/input_factor.h"
 
 namespace paring::shrink {
 
-// A matrix's rows in `type`. A tensor already in that type is copied bit for bit. `importance` is
-// empty or one weight a column. InvalidArgument when a row is not whole blocks, Corrupt when the
-// source holds a value that is not finite; both name the tensor.
-Result<std::vector<std::byte>> encode_matrix(const io::ModelFile& file, const std::string& name,
-                                             DType type, std::span<const float> importance,
-                                             Executor& executor);
+// How a matrix's weights are rounded.
+enum class Rounding : std::uint8_t {
+  kNearest,   // each weight to the nearest level of the best scale
+  kFeedback,  // each weight makes good what those before it in its row lost (feedback.h)
+};
+const char* rounding_name(Rounding rounding) noexcept;
 
-struct EncodingLoss {
-  double weighted_error = 0;  // sum over all weights of importance * (original - decoded)^2
-  double changed_share = 0;   // bytes that differ from the encoding without importance
+// What is known of a matrix's inputs.
+struct Inputs {
+  std::span<const float> importance;    // empty, or one weight a column
+  const InputFactor* factor = nullptr;  // null: no second moments, no feedback
 };
 
-// One entry a type, from at most about `rows_max` rows spread over the matrix.
+struct Encoding {
+  std::vector<std::byte> bytes;  // rows in the file's layout
+  // Squared error of the outputs, summed over rows: by the second moments where they are known,
+  // else by the importance.
+  double loss = 0;
+  double changed_share = 0;  // bytes that differ from those of kNearest; 0 for kNearest
+};
+
+// A matrix's rows in `type`. A tensor already in that type is copied bit for bit; kFeedback for a
+// type without a grid, or without a factor, is kNearest. InvalidArgument when a row is not whole
+// blocks, Corrupt when the source holds a value that is not finite; both name the tensor.
+Result<Encoding> encode_matrix(const io::ModelFile& file, const std::string& name, DType type,
+                               Rounding rounding, const Inputs& inputs, Executor& executor);
+
+struct EncodingLoss {
+  double energy = 0;         // loss of a matrix of zeros: the squared norm of the outputs
+  double nearest = 0;        // loss of kNearest, as Encoding::loss
+  double feedback = 0;       // of kFeedback; as `nearest` where there is no feedback
+  double changed_share = 0;  // bytes that importance changed in the encoding of kNearest
+};
+
+// One entry a type, from at most about `rows_max` rows spread over the matrix, scaled to all rows.
 Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
                                                   const std::string& name,
                                                   std::span<const DType> types,
-                                                  std::span<const float> importance,
-                                                  std::size_t rows_max, Executor& executor);
+                                                  const Inputs& inputs, std::size_t rows_max,
+                                                  Executor& executor);
 
 }  // namespace paring::shrink

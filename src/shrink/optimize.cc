@@ -7,29 +7,33 @@
 #include <cmath>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/text.h"
+#include "base/log.h"
+#include "base/sha256.h"
 #include "base/version.h"
 #include "cost/machine.h"
-#include "engine/generator.h"
 #include "engine/identity.h"
 #include "engine/open_model.h"
 #include "io/atomic_file.h"
 #include "kernels/ops.h"
-#include "measure/builtin_text.h"
-#include "quant/format.h"
+#include "shrink/ablation.h"
+#include "shrink/budget.h"
+#include "shrink/certify.h"
+#include "shrink/check.h"
+#include "shrink/journal.h"
+#include "shrink/quantize.h"
+#include "shrink/run_texts.h"
 #include "shrink/search.h"
+#include "shrink/statistics_file.h"
 
 namespace paring::shrink {
 
 namespace {
 
-constexpr std::size_t kContext = 512;       // tokens a window
-constexpr std::size_t kProbeContext = 128;  // of a window that probes single matrices
-// Kept free in the file for the certificate, whose length is known only at the end.
-constexpr std::uint64_t kCertificateBytesReserved = 20'000;
 constexpr std::size_t kDecodeTokens = 48;  // of a quick timing during the search
-constexpr std::size_t kCalibrationBytesMax = std::size_t{64} << 20;
+constexpr int kAttemptsMax = 5;            // winners that are written and checked
+// Second moments of all inputs; a model that would need more has its wide inputs cut into blocks.
+constexpr std::uint64_t kMomentBytesMax = std::uint64_t{1'500} << 20;
+constexpr double kSpeedCheckSeconds = 20;  // both models' figures at the end
 
 // Times the steps of a run.
 class Phases {
@@ -47,30 +51,6 @@ class Phases {
   double start_;
 };
 
-Result<void> check_budget(const Budget& budget) {
-  if (budget.file_bytes == 0 && budget.memory_bytes == 0 && budget.speedup == 0 &&
-      budget.kl_max == 0) {
-    return invalid_argument("no budget was given",
-                            "name at least one of --file, --memory, --speed, --kl");
-  }
-  if (!(budget.speedup >= 0) || !(budget.kl_max >= 0) || !std::isfinite(budget.speedup) ||
-      !std::isfinite(budget.kl_max)) {
-    return invalid_argument("speed and KL budgets must be positive numbers");
-  }
-  return {};
-}
-
-Result<std::vector<DType>> allowed_types(const OptimizeOptions& options) {
-  if (options.types.empty()) {
-    return std::vector<DType>{DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0};
-  }
-  for (const DType type : options.types) {
-    PARING_TRY(const quant::Format* format, quant::require_format(type));
-    (void)format;
-  }
-  return options.types;
-}
-
 // Everything that one optimize() call shares between its steps.
 class Run {
  public:
@@ -81,86 +61,130 @@ class Run {
         probes_(probes),
         options_(options),
         progress_(progress),
-        original_view_(*original.model) {}
+        original_view_(*original.model),
+        start_(system_clock().monotonic_seconds()) {}
 
   Result<OptimizeResult> run() {
-    const double start = system_clock().monotonic_seconds();
     Phases phases(result_.phases);
     PARING_TRY_VOID(prepare());
     phases.done("preparation");
-    PARING_TRY_VOID(measure_before());
-    phases.done("speed of the original");
-    Search search(original_, executor_, *evaluator_, progress_);
-    PARING_TRY_VOID(search.collect(calibration_, probes_text_));
+    PARING_TRY_VOID(collect());
     phases.done("statistics");
-    PARING_TRY_VOID(search.plan(search_options()));
-    phases.done("encodings and kernel times");
-    PARING_TRY_VOID(search.measure_losses());
-    phases.done("sensitivity");
-    PARING_TRY_VOID(search.find(
-        options_.budget, [this](const model::ModelView& view) { return decode_seconds(view); }));
-    phases.done("candidates");
-    PARING_TRY(const auto winner, search.encode(search.winner().types));
-    PARING_TRY_VOID(check_winner(winner->view));
-    phases.done("check on held-out text");
-    PARING_TRY_VOID(measure_after(winner->view, search));
-    phases.done("speed of the result");
-    fill_certificate(*winner, search);
-    PARING_TRY_VOID(write(search, winner->weights_sha256));
-    phases.done("writing");
-    result_.plans = std::move(search.plans());
-    result_.candidates = std::move(search.candidates());
-    result_.seconds = system_clock().monotonic_seconds() - start;
-    if (!options_.report_path.empty()) {
-      PARING_TRY_VOID(write_report());
+    PARING_TRY(SearchSetup setup, search_setup());
+    Search search({original_, executor_, *evaluator_, *journal_, progress_, statistics_},
+                  std::move(setup));
+    PARING_TRY_VOID(search.plan());
+    phases.done(options_.budget.speedup > 0 ? "encodings and kernel times" : "encodings");
+    PARING_TRY_VOID(search.run());
+    phases.done("search");
+    PARING_TRY_VOID(settle(search));
+    phases.done("check of the written file");
+    if (options_.with_ablation) {
+      PARING_TRY(result_.ablation, ablate(search.measured(), search.plans(), types_,
+                                          search.winner_recipe(), search.bounds(), progress_));
+      phases.done("ablation");
     }
+    PARING_TRY_VOID(publish());
+    phases.done("writing");
+    result_.seconds = system_clock().monotonic_seconds() - start_;
+    if (!options_.report_path.empty()) PARING_TRY_VOID(write_report());
+    journal_->remove();
     return std::move(result_);
   }
 
  private:
   Result<void> prepare() {
-    const model::BlockSpec& spec = original_.model->spec();
-    PARING_TRY(evaluator_, measure::Evaluator::create(spec, kContext, executor_));
-    std::string text(measure::calibration_text());
-    std::string name = "built-in calibration text";
-    if (!options_.calibration_path.empty()) {
-      PARING_TRY(text, read_small_file(options_.calibration_path, kCalibrationBytesMax));
-      name = options_.calibration_path;
-    }
-    PARING_TRY(probes_text_, measure::cut_windows(*original_.tokenizer, original_.add_bos, name,
-                                                  text, {.context = kProbeContext}));
-    PARING_TRY(calibration_, measure::cut_windows(*original_.tokenizer, original_.add_bos,
-                                                  std::move(name), text, {.context = kContext}));
-    PARING_TRY(holdout_, measure::cut_windows(*original_.tokenizer, original_.add_bos,
-                                              "built-in held-out text", measure::holdout_text(),
-                                              {.context = kContext}));
+    PARING_TRY(evaluator_,
+               measure::Evaluator::create(original_.model->spec(), kContext, executor_));
+    PARING_TRY(texts_, cut_texts(original_, options_, *evaluator_));
+    PARING_TRY(types_, allowed_types(options_));
+    PARING_TRY(fixed_, fixed_costs(original_, options_.budget, executor_.threads()));
+    original_sha256_ = engine::weights_sha256(original_.file);
     result_.model_path = original_.path;
     result_.out_path = options_.out_path;
     result_.budget = options_.budget;
+    result_.types = options_.types;
+    result_.calibration_path = options_.calibration_path;
     result_.isa = kernels::kernels().isa;
     result_.threads = executor_.threads();
     result_.cpu = cost::read_machine().cpu;
-    return {};
-  }
-
-  std::uint64_t step_memory() const {
-    const std::size_t context =
-        std::min(options_.budget.context_tokens, original_.model->spec().context_max);
-    return engine::Generator::bytes_for(original_.model->spec(),
-                                        {.numerics = model::Numerics::kServed,
-                                         .kv_type = kernels::KvType::kQ8,
-                                         .context_tokens = context},
-                                        executor_.threads());
-  }
-
-  Result<void> measure_before() {
-    PARING_TRY(result_.before.speed,
-               measure::bench(original_view_, executor_, probes_, measure::BenchOptions{}));
     result_.before.file_bytes = original_.file.file_bytes();
-    result_.before.memory_bytes = original_.model->weight_bytes() + step_memory();
-    PARING_TRY(const double seconds, decode_seconds(original_view_));
-    original_decode_seconds_ = seconds;
+    result_.before.weight_bytes = original_.model->weight_bytes();
+    result_.before.memory_bytes = memory_of(original_.model->weight_bytes());
+    PARING_TRY(journal_, Journal::open(journal_path(options_.out_path), journal_key()));
     return {};
+  }
+
+  // Everything that a measurement depends on; the budget is not among it.
+  std::string journal_key() const {
+    std::string key = fmt::format("{} {} {} {} {} {} {} {} {}", version(), version_commit(),
+                                  original_sha256_, texts_.calibration.sha256,
+                                  texts_.statistics.windows.size(), texts_.probes.windows.size(),
+                                  texts_.candidates.windows.size(), result_.isa, kMomentBytesMax);
+    for (const DType type : types_) key += std::string(" ") + dtype_name(type);
+    return sha256_hex(key);
+  }
+
+  // The cache and buffers are fixed; only the weights differ.
+  std::uint64_t memory_of(std::uint64_t weight_bytes) const {
+    std::uint64_t matrices = 0;
+    for (std::size_t i = 0; i < original_.model->matrix_count(); ++i) {
+      matrices += original_.model->matrix(i).bytes();
+    }
+    const std::uint64_t norms = original_.model->weight_bytes() - matrices;
+    return fixed_.memory_bytes - norms + weight_bytes;
+  }
+
+  Result<void> collect() {
+    const std::string path = journal_->file(Journal::kStatistics);
+    PARING_TRY(statistics_seconds_,
+               journal_->recall_or("statistics seconds", [&]() -> Result<double> {
+                 const double start = system_clock().monotonic_seconds();
+                 PARING_TRY(statistics_, collect_now());
+                 save(path);
+                 return system_clock().monotonic_seconds() - start;
+               }));
+    if (statistics_.tokens > 0) return {};
+    if (auto saved = load_statistics(path)) {
+      statistics_ = std::move(*saved);
+      return {};
+    }
+    PARING_TRY(statistics_, collect_now());
+    save(path);
+    return {};
+  }
+
+  // A disk without room for them is no reason to stop: a resumed run collects them again.
+  void save(const std::string& path) {
+    const auto saved = save_statistics(path, statistics_);
+    if (!saved.has_value()) log_warning("statistics are not kept: " + saved.error().text());
+  }
+
+  Result<Statistics> collect_now() {
+    return collect_statistics(*evaluator_, original_view_, texts_.statistics,
+                              {.moment_bytes_max = kMomentBytesMax}, progress_);
+  }
+
+  // When the search must end so that check, figures and writing still fit the limit.
+  double search_end() const {
+    const double per_token = statistics_seconds_ / static_cast<double>(statistics_.tokens);
+    const auto held_out = static_cast<double>(texts_.holdout.windows.size() * kContext);
+    return start_ + options_.time_limit_seconds - 4 * per_token * held_out - kSpeedCheckSeconds;
+  }
+
+  Result<SearchSetup> search_setup() {
+    SearchSetup setup;
+    setup.types = types_;
+    setup.budget = options_.budget;
+    setup.fixed = fixed_;
+    setup.probe_windows = texts_.probes;
+    setup.candidate_windows = texts_.candidates;
+    setup.end = search_end();
+    if (options_.budget.speedup > 0) {
+      PARING_TRY(setup.decode_seconds, decode_seconds(original_view_));
+      setup.speedup = [this](const model::ModelView& view) { return speedup(view); };
+    }
+    return setup;
   }
 
   // Seconds of one decoded token, quickly.
@@ -172,136 +196,148 @@ class Run {
     return 1.0 / speed.decode.tokens_per_second;
   }
 
-  SearchOptions search_options() const {
-    SearchOptions search;
-    search.types = types_;
-    search.decode_seconds = original_decode_seconds_;
-    std::uint64_t matrices = 0;
-    for (std::size_t i = 0; i < original_.model->matrix_count(); ++i) {
-      matrices += original_.file.find(original_.model->slot(i).name)->bytes;
+  // Turn by turn, so that a noisy machine treats both alike; the median of the turns.
+  Result<double> speedup(const model::ModelView& view) {
+    constexpr int kTurns = 3;
+    std::vector<double> ratios;
+    for (int turn = 0; turn < kTurns; ++turn) {
+      PARING_TRY(const double after, decode_seconds(view));
+      PARING_TRY(const double before, decode_seconds(original_view_));
+      ratios.push_back(before / after);
     }
-    search.fixed_bytes = original_.file.file_bytes() - matrices + kCertificateBytesReserved;
-    search.fixed_memory = step_memory();
-    return search;
+    std::sort(ratios.begin(), ratios.end());
+    return ratios[kTurns / 2];
   }
 
-  // The winner against the original on text that neither calibration nor the search has seen.
-  Result<void> check_winner(const model::ModelView& winner) {
-    PARING_TRY(const measure::BaseRun base,
-               measure::BaseRun::create(*evaluator_, original_view_, holdout_,
-                                        measure::kExactOptions, progress_));
-    PARING_TRY(result_.weights,
-               measure::compare(*evaluator_, base, winner, measure::kExactOptions, progress_));
-    PARING_TRY(result_.served, measure::compare(*evaluator_, base, winner, {}, progress_));
-    PARING_TRY(const measure::Divergence before,
-               measure::compare(*evaluator_, base, original_view_, {}, progress_));
-    result_.before.perplexity = before.model.value;
-    result_.before.kl = before.kl_mean;
-    result_.before.top1 = before.top1;
-    result_.after.perplexity = result_.served.model.value;
-    result_.after.kl = result_.served.kl_mean;
-    result_.after.kl_weights = result_.weights.kl_mean;
-    result_.after.top1 = result_.served.top1;
-    const double bound = options_.budget.kl_max;
-    if (bound > 0 && result_.served.kl_mean > bound) {
-      return exhausted(
-          fmt::format(
-              "on held-out text the KL is {:.5f} (weights alone {:.5f}), the budget asks for {}",
-              result_.served.kl_mean, result_.weights.kl_mean, bound),
-          "allow more KL, or more bytes");
+  // Writes the winner, checks the file against every bound, and takes the next candidate when it
+  // misses one.
+  Result<void> settle(Search& search) {
+    Check check(original_, *evaluator_, executor_, probes_, progress_);
+    check.prepare(texts_.holdout);
+    for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+      PARING_TRY_VOID(write_winner(search));
+      PARING_TRY(const auto expected, search.encode_winner());
+      PARING_TRY(CheckedFile file, check.load(journal_->file(Journal::kWinner), expected->view));
+      PARING_TRY_VOID(check.measure_loss(file));
+      const Budget& budget = options_.budget;
+      if (budget.kl_max > 0 && upper_kl(file.served) > budget.kl_max) {
+        PARING_TRY_VOID(search.retry_for_kl(upper_kl(file.served)));
+        continue;
+      }
+      PARING_TRY_VOID(check.measure_speed(file));
+      take_figures(file, check);
+      const double ratio = result_.after.speed.decode.tokens_per_second /
+                           result_.before.speed.decode.tokens_per_second;
+      if (budget.speedup > 0 && ratio < budget.speedup) {
+        PARING_TRY_VOID(search.retry_for_speed(ratio));
+        continue;
+      }
+      prove_methods(search, *expected);
+      PARING_TRY_VOID(check_proofs());
+      result_.plans = search.plans();
+      result_.candidates = search.candidates();
+      result_.time = search.time();
+      result_.time.limit_seconds = options_.time_limit_seconds;
+      result_.time.recalled = journal_->recalled();
+      PARING_TRY(const std::uint64_t bytes, certify(file.model.file));
+      if (budget.file_bytes != 0 && bytes > budget.file_bytes) {
+        PARING_TRY_VOID(search.retry_for_bytes(bytes - budget.file_bytes));
+        continue;
+      }
+      if (budget.memory_bytes != 0 && result_.after.memory_bytes > budget.memory_bytes) {
+        return Error{ErrorCode::kInternal,
+                     fmt::format("the written model takes {} bytes in use, the budget is {}",
+                                 result_.after.memory_bytes, budget.memory_bytes)};
+      }
+      return {};
     }
+    return exhausted(
+        fmt::format("{} candidates met the budget in the search and missed it once written",
+                    kAttemptsMax),
+        "allow a little more, or measure on a quieter machine");
+  }
+
+  Result<void> write_winner(Search& search) {
+    PARING_TRY(const auto encoded, search.encode_winner());
+    QuantizeOptions quantize;
+    quantize.types.resize(original_.model->matrix_count());
+    for (const MatrixPlan& plan : search.plans()) quantize.types[plan.index] = plan.chosen;
+    quantize.prepared = [&](std::size_t slot) { return encoded->matrices[slot].get(); };
+    PARING_TRY_VOID(write_quantized(original_, quantize, journal_->file(Journal::kWinner),
+                                    executor_, progress_));
     return {};
   }
 
-  // Speeds of both models, turn by turn, so that a noisy machine treats them alike.
-  Result<void> measure_after(const model::ModelView& winner, const Search& search) {
-    PARING_TRY(result_.after.speed,
-               measure::bench(winner, executor_, probes_, measure::BenchOptions{}));
-    PARING_TRY(result_.before.speed,
-               measure::bench(original_view_, executor_, probes_, measure::BenchOptions{}));
-    std::uint64_t weights = original_.model->weight_bytes();
-    for (std::size_t i = 0; i < original_.model->matrix_count(); ++i) {
-      weights -= original_.model->matrix(i).bytes();
-      weights += winner.matrix(i).bytes();
+  void take_figures(const CheckedFile& file, const Check& check) {
+    result_.served = file.served;
+    result_.weights = file.weights;
+    result_.before.speed = check.original_speed();
+    result_.after.speed = file.speed;
+    result_.after.weight_bytes = file.weight_bytes;
+    result_.after.memory_bytes = memory_of(file.weight_bytes);
+    result_.before.perplexity = check.original_served().model.value;
+    result_.before.kl = check.original_served().kl_mean;
+    result_.before.top1 = check.original_served().top1;
+    result_.after.perplexity = file.served.model.value;
+    result_.after.kl = file.served.kl_mean;
+    result_.after.kl_weights = file.weights.kl_mean;
+    result_.after.top1 = file.served.top1;
+  }
+
+  void prove_methods(const Search& search, const EncodedModel& encoded) {
+    double nearest = 0;
+    double feedback = 0;
+    bool has_lossy = false;
+    for (const MatrixPlan& plan : search.plans()) {
+      for (const TypeOption& option : plan.options) {
+        if (option.type != plan.chosen || option.type == plan.original) continue;
+        nearest += plan.kl_per_error * option.error_nearest;
+        feedback += plan.kl_per_error * option.error;
+        has_lossy = has_lossy || dtype_info(option.type).bits_per_weight() < 8;
+      }
     }
-    result_.after.memory_bytes = weights + step_memory();
-    (void)search;
+    result_.proofs.clear();
+    if (!has_lossy) return;  // 8 bits and more leave the methods next to nothing to do
+    result_.proofs.push_back({"importance", search.importance_share(), 0});
+    result_.proofs.push_back(
+        {"error feedback", encoded.changed_share, nearest > 0 ? feedback / nearest : 1.0});
+  }
+
+  Result<void> check_proofs() const {
+    for (const MethodProof& proof : result_.proofs) {
+      if (proof.changed_share >= kChangedShareMin) continue;
+      return Error{ErrorCode::kInternal,
+                   fmt::format("{} changed {:.2f} % of the encodings, at least {:.0f} % are "
+                               "expected: the method had no effect",
+                               proof.method, 100 * proof.changed_share, 100 * kChangedShareMin)};
+    }
     return {};
-  }
-
-  void fill_certificate(const EncodedModel& winner, const Search& search) {
-    api::Certificate& certificate = result_.certificate;
-    const io::Metadata& metadata = original_.file.metadata();
-    certificate.original_name = metadata.string_or("general.name", "").has_value()
-                                    ? metadata.string_or("general.name", "").value()
-                                    : std::string();
-    certificate.original_sha256 = engine::weights_sha256(original_.file);
-    certificate.variant = {.weights_sha256 = winner.weights_sha256,
-                           .tokenizer_sha256 = engine::tokenizer_sha256(metadata),
-                           .chat_template_sha256 = engine::chat_template_sha256(metadata),
-                           .numerics = "served",
-                           .kv_type = "q8",
-                           .isa_family = result_.isa,
-                           .adapters = {},
-                           .prompt_version = {},
-                           .index_version = {}};
-    certificate.texts = {{"calibration", calibration_.name, calibration_.sha256,
-                          calibration_.windows.size() * kContext},
-                         {"held_out", holdout_.name, holdout_.sha256, holdout_.scored_tokens()}};
-    certificate.served = result_.served;
-    certificate.weights_only = result_.weights;
-    certificate.perplexity = {result_.served.base.value, result_.served.model.value,
-                              std::exp(result_.served.log_ratio),
-                              result_.served.log_ratio_standard_error};
-    certificate.bytes_before = {result_.before.file_bytes, original_.model->weight_bytes(),
-                                result_.before.memory_bytes};
-    certificate.bytes_after = {search.winner().file_bytes,
-                               result_.after.memory_bytes - step_memory(),
-                               result_.after.memory_bytes};
-    certificate.host = {result_.cpu, result_.isa, result_.threads};
-    certificate.speed_before = speed_of(result_.before.speed);
-    certificate.speed_after = speed_of(result_.after.speed);
-    certificate.budget = {options_.budget.file_bytes, options_.budget.memory_bytes,
-                          options_.budget.speedup, options_.budget.kl_max,
-                          options_.budget.context_tokens};
-    const TypeMap types = search.winner_types();
-    for (std::size_t i = 0; i < types.size(); ++i) {
-      certificate.recipe.push_back({original_.model->slot(i).name, dtype_name(types[i])});
-    }
-    certificate.tool_version = version();
-    certificate.date = format_utc(system_clock().wall_seconds());
-  }
-
-  static api::CertificateSpeed speed_of(const measure::BenchResult& speed) {
-    return {speed.prefill.tokens_per_second, speed.prefill.limit_share,
-            speed.decode.tokens_per_second, speed.decode.limit_share};
   }
 
   // The certificate holds the file's own size, so its text is made until that size stands still.
-  Result<void> write(const Search& search, const std::string& expected_sha256) {
-    QuantizeOptions quantize;
-    quantize.types = search.winner_types();
-    quantize.statistics = &search.statistics();
+  Result<std::uint64_t> certify(const io::ModelFile& winner) {
     constexpr int kRoundsMax = 4;  // the size's digits change at most once or twice
+    result_.certificate = make_certificate(original_, texts_, result_, original_sha256_,
+                                           engine::weights_sha256(winner));
     for (int round = 0; round < kRoundsMax; ++round) {
-      quantize.extra.set(api::kCertificateKey,
-                         io::GgufValue::of_string(result_.certificate.to_json()));
-      PARING_TRY(const std::uint64_t bytes, quantized_file_bytes(original_, quantize));
+      extra_ = {};
+      extra_.set(api::kCertificateKey, io::GgufValue::of_string(result_.certificate.to_json()));
+      PARING_TRY(const std::uint64_t bytes, bytes_with_metadata(winner, extra_));
+      result_.after.file_bytes = bytes;
       if (bytes == result_.certificate.bytes_after.file) break;
       result_.certificate.bytes_after.file = bytes;
     }
-    result_.after.file_bytes = result_.certificate.bytes_after.file;
-    if (options_.budget.file_bytes != 0 && result_.after.file_bytes > options_.budget.file_bytes) {
-      return Error{ErrorCode::kInternal,
-                   fmt::format("the file would take {} bytes, the budget is {}",
-                               result_.after.file_bytes, options_.budget.file_bytes)};
-    }
-    PARING_TRY_VOID(write_quantized(original_, quantize, options_.out_path, executor_, progress_));
-    // What was measured must be what was written.
+    return result_.after.file_bytes;
+  }
+
+  // The checked file, with its certificate, under its name.
+  Result<void> publish() {
+    PARING_TRY(const io::ModelFile winner, engine::open_model(journal_->file(Journal::kWinner)));
+    PARING_TRY_VOID(write_with_metadata(winner, extra_, options_.out_path));
     PARING_TRY(const io::ModelFile written, engine::open_model(options_.out_path));
-    if (engine::weights_sha256(written) != expected_sha256) {
+    if (engine::weights_sha256(written) != result_.certificate.variant.weights_sha256) {
       return Error{ErrorCode::kInternal,
-                   options_.out_path + ": the written weights are not the measured ones",
+                   options_.out_path + ": the written weights are not the checked ones",
                    "the disk may be failing; do not use the file"};
     }
     return {};
@@ -314,34 +350,34 @@ class Run {
     return file.commit();
   }
 
- public:
-  void set_types(std::vector<DType> types) { types_ = std::move(types); }
-
- private:
   const engine::LoadedModel& original_;
   Executor& executor_;
   const cost::Probes& probes_;
   const OptimizeOptions& options_;
   ProgressSink& progress_;
   model::ModelView original_view_;
+  double start_;
   std::vector<DType> types_;
+  FixedCosts fixed_;
   std::unique_ptr<measure::Evaluator> evaluator_;
-  measure::Windows calibration_;
-  measure::Windows probes_text_;
-  measure::Windows holdout_;
-  double original_decode_seconds_ = 0;
+  RunTexts texts_;
+  std::string original_sha256_;
+  std::unique_ptr<Journal> journal_;
+  Statistics statistics_;
+  double statistics_seconds_ = 0;
+  io::Metadata extra_;  // the certificate
   OptimizeResult result_;
 };
 
 }  // namespace
 
+std::string journal_path(const std::string& out_path) { return out_path + ".search"; }
+
 Result<OptimizeResult> optimize(const engine::LoadedModel& original, Executor& executor,
                                 const cost::Probes& probes, const OptimizeOptions& options,
                                 ProgressSink& progress) {
-  PARING_TRY_VOID(check_budget(options.budget));
-  PARING_TRY(std::vector<DType> types, allowed_types(options));
+  PARING_TRY_VOID(check_budget(original, options, executor.threads()));
   Run run(original, executor, probes, options, progress);
-  run.set_types(std::move(types));
   return run.run();
 }
 

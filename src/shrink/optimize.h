@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // `paring optimize`: the best types for each tensor under a budget, found by measuring, with the
 // loss proved on text that the search never saw. Steps, each in a file of its own:
-//   statistics   mean square of every matrix's inputs over calibration text (imatrix)
-//   sensitivity  KL to the original when one matrix alone takes one type; only the layers after it
-//                are recomputed; other types extrapolated by weighted error; the most sensitive
-//                matrices measured again in the types that matter
-//   allocate     types for all matrices: least predicted KL under the byte budget
-//   optimize     candidates measured end to end, the best written, checked on held-out text
+//   budget       what cannot be is refused before anything is measured
+//   statistics   second moments of every matrix's inputs over calibration text
+//   encode       rounding to each type, with error feedback; what each loses by those moments
+//   sensitivity  KL to the original when one matrix alone takes one type: what a unit of that loss
+//                costs; only the layers after it are recomputed; layers in between are interpolated
+//                until they are measured as well
+//   plans        types for all matrices: least predicted KL within the bounds
+//   candidates   sets of types measured end to end; refined by what measured changes tell
+//   check        the best is written and checked, as a file, against every bound on held-out text
 #pragma once
 
 #include <cstdint>
@@ -21,6 +24,7 @@
 #include "engine/loaded_model.h"
 #include "measure/bench.h"
 #include "measure/compare.h"
+#include "shrink/encode.h"
 
 namespace paring::shrink {
 
@@ -39,12 +43,17 @@ struct OptimizeOptions {
   std::string report_path;       // empty: no HTML report
   std::vector<DType> types;      // allowed types; empty: every block type and the original's
   std::string calibration_path;  // empty: the built-in text
+  // The search stops improving in time to end within it; it ends sooner when nothing is left to
+  // measure. A valid result may take longer on a slow machine.
+  double time_limit_seconds = 15 * 60;
+  bool with_ablation = false;  // also measures what each choice gained
 };
 
 // A model on this machine, before or after.
 struct ModelFigures {
   std::uint64_t file_bytes = 0;
-  std::uint64_t memory_bytes = 0;  // weights + cache + buffers as measured
+  std::uint64_t weight_bytes = 0;  // matrices and norms, packed
+  std::uint64_t memory_bytes = 0;  // weights + cache + buffers at the budget's context
   measure::BenchResult speed;
   double perplexity = 0;  // on the held-out text
   double kl = 0;          // to the original, as served
@@ -55,11 +64,13 @@ struct ModelFigures {
 // One type that a matrix could take.
 struct TypeOption {
   DType type;
-  std::uint64_t bytes = 0;
-  double error = 0;         // importance-weighted squared error of the weights
-  double predicted_kl = 0;  // of this matrix alone
+  std::uint64_t bytes = 0;         // in the file
+  std::uint64_t memory_bytes = 0;  // packed for the kernels
+  double error = 0;                // squared error of the outputs, as it would be written
+  double error_nearest = 0;        // the same with every weight rounded to nearest
+  double predicted_kl = 0;         // of this matrix alone
   bool is_measured = false;
-  double seconds = 0;  // of the matrix-vector product on this machine
+  double seconds = 0;  // of the matrix-vector product on this machine; 0: not measured
 };
 
 struct MatrixPlan {
@@ -69,6 +80,9 @@ struct MatrixPlan {
   std::size_t cols = 0;
   DType original = DType::kF32;
   DType chosen = DType::kF32;
+  double energy = 0;                // squared norm of the outputs, in the unit of TypeOption::error
+  double kl_per_error = 0;          // what a unit of error costs
+  bool is_probed = false;           // kl_per_error was measured, not interpolated
   std::vector<TypeOption> options;  // ascending bytes
 };
 
@@ -76,12 +90,54 @@ struct MatrixPlan {
 struct Candidate {
   std::string name;          // how it came about
   std::vector<DType> types;  // by plan
+  Rounding rounding = Rounding::kFeedback;
+  bool with_importance = true;
   std::uint64_t file_bytes = 0;
+  std::uint64_t memory_bytes = 0;
   double predicted_kl = 0;
   double kl = 0;  // measured on search text, exact numerics
   double kl_standard_error = 0;
   double decode_tokens_per_second = 0;  // 0: not timed
+  double speedup = 0;                   // of decoding, over the original; 0: not timed
   bool is_winner = false;
+};
+
+// What one choice of the search was worth, measured end to end on search text.
+struct AblationRow {
+  std::string name;
+  double kl_alone = 0;    // the plainest recipe with this choice added
+  double kl_without = 0;  // the full recipe with this choice taken away
+  std::string note;       // how it was taken away
+};
+
+struct Ablation {
+  double kl_plain = 0;  // one type for all matrices, rounding to nearest, no importance
+  double kl_full = 0;
+  std::uint64_t plain_bytes = 0;
+  std::vector<AblationRow> rows;
+  bool is_measured() const { return !rows.empty(); }
+};
+
+// Proof that a method did something (DESIGN section 5).
+struct MethodProof {
+  std::string method;
+  double changed_share = 0;  // bytes of codes and scales that it changed
+  double loss_ratio = 0;     // loss with it / loss without it
+};
+
+// How long the search had, and what it would have measured next.
+struct SearchTime {
+  double limit_seconds = 0;
+  double search_seconds = 0;  // until the last candidate
+  std::size_t probes_measured = 0;
+  std::size_t probes_wanted = 0;
+  std::size_t refinements_measured = 0;
+  std::size_t refinements_wanted = 0;
+  std::size_t recalled = 0;  // measurements taken over from a run that was interrupted
+  std::uint64_t peak_memory_bytes = 0;
+  bool is_complete() const {
+    return probes_measured == probes_wanted && refinements_measured == refinements_wanted;
+  }
 };
 
 struct PhaseTime {
@@ -93,6 +149,8 @@ struct OptimizeResult {
   std::string model_path;
   std::string out_path;
   Budget budget;
+  std::vector<DType> types;      // as asked for; empty: every block type
+  std::string calibration_path;  // as asked for; empty: the built-in text
   ModelFigures before;
   ModelFigures after;
   measure::Divergence served;   // held-out text, as served
@@ -100,6 +158,9 @@ struct OptimizeResult {
   std::vector<MatrixPlan> plans;
   std::vector<Candidate> candidates;  // in the order they were measured
   std::vector<PhaseTime> phases;
+  std::vector<MethodProof> proofs;
+  SearchTime time;
+  Ablation ablation;
   api::Certificate certificate;
   std::string isa;
   std::size_t threads = 0;
@@ -107,7 +168,12 @@ struct OptimizeResult {
   double seconds = 0;
 };
 
-// Nothing is written unless every step succeeded; the file appears atomically.
+// The folder in which a search keeps what it has measured until it succeeds.
+std::string journal_path(const std::string& out_path);
+
+// Nothing is written unless every step succeeded; the file appears atomically. A run that was
+// killed is taken up again by the same call; a search whose budget proved impossible leaves its
+// journal, so that another budget need not measure again.
 Result<OptimizeResult> optimize(const engine::LoadedModel& original, Executor& executor,
                                 const cost::Probes& probes, const OptimizeOptions& options,
                                 ProgressSink& progress);

@@ -100,7 +100,7 @@ io::Metadata output_metadata(const engine::LoadedModel& model, const QuantizeOpt
 // A method that was given statistics must have used them.
 Result<void> prove_importance(const engine::LoadedModel& model, const QuantizeOptions& options,
                               Executor& executor) {
-  if (options.statistics == nullptr) return {};
+  if (options.statistics == nullptr || options.prepared) return {};
   for (std::size_t i = 0; i < options.types.size(); ++i) {
     const model::MatrixSlot& slot = model.model->slot(i);
     const io::TensorInfo* tensor = model.file.find(slot.name);
@@ -110,8 +110,8 @@ Result<void> prove_importance(const engine::LoadedModel& model, const QuantizeOp
     }
     if (options.statistics->importance(i).empty()) continue;  // none is known for this matrix
     PARING_TRY(const auto losses,
-               encoding_losses(model.file, slot.name, {&type, 1}, options.statistics->importance(i),
-                               kProofRows, executor));
+               encoding_losses(model.file, slot.name, {&type, 1},
+                               {options.statistics->importance(i), nullptr}, kProofRows, executor));
     if (losses[0].changed_share < kChangedShareMin) {
       return Error{
           ErrorCode::kInternal,
@@ -123,7 +123,62 @@ Result<void> prove_importance(const engine::LoadedModel& model, const QuantizeOp
   return {};
 }
 
+// The rows of matrix `slot` as they will stand in the file.
+Result<std::vector<std::byte>> matrix_bytes(const engine::LoadedModel& model,
+                                            const QuantizeOptions& options, std::size_t slot,
+                                            Executor& executor) {
+  const std::string& name = model.model->slot(slot).name;
+  const DType type = options.types[slot];
+  if (options.prepared && type != model.file.find(name)->type) {
+    const kernels::PackedMatrix* matrix = options.prepared(slot);
+    PARING_CHECK(matrix != nullptr && matrix->type == type, "a prepared matrix is of its type");
+    PARING_TRY(const std::uint64_t row_bytes, dtype_row_bytes(type, matrix->cols));
+    std::vector<std::byte> bytes(matrix->rows * row_bytes);
+    kernels::unpack(*matrix, bytes.data());
+    return bytes;
+  }
+  Inputs inputs;
+  if (options.statistics != nullptr) {
+    inputs = {options.statistics->importance(slot), options.statistics->factor(slot)};
+  }
+  PARING_TRY(Encoding encoding,
+             encode_matrix(model.file, name, type, options.rounding, inputs, executor));
+  return std::move(encoding.bytes);
+}
+
+io::Metadata with_extra(const io::ModelFile& source, const io::Metadata& extra) {
+  io::Metadata metadata = source.metadata();
+  for (const auto& [key, value] : extra.entries()) metadata.set(key, value);
+  return metadata;
+}
+
+std::vector<io::TensorDeclaration> declarations_of(const io::ModelFile& source) {
+  std::vector<io::TensorDeclaration> tensors;
+  for (const io::TensorInfo& tensor : source.tensors()) {
+    tensors.push_back({tensor.name, tensor.type, tensor.shape});
+  }
+  return tensors;
+}
+
 }  // namespace
+
+Result<std::uint64_t> bytes_with_metadata(const io::ModelFile& source, const io::Metadata& extra) {
+  return io::gguf_file_bytes(with_extra(source, extra), declarations_of(source));
+}
+
+Result<void> write_with_metadata(const io::ModelFile& source, const io::Metadata& extra,
+                                 const std::string& path) {
+  PARING_TRY(io::GgufWriter writer, io::GgufWriter::create(path, io::Overwrite::kReplace));
+  writer.set_metadata(with_extra(source, extra));
+  for (auto& tensor : declarations_of(source)) PARING_TRY_VOID(writer.declare(std::move(tensor)));
+  PARING_TRY_VOID(writer.begin());
+  for (const io::TensorInfo& tensor : source.tensors()) {
+    const io::TensorBytes bytes = source.data(tensor);
+    PARING_TRY_VOID(writer.append(tensor.name, bytes.span()));
+    source.release(tensor);
+  }
+  return writer.commit();
+}
 
 Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
                                            const QuantizeOptions& options) {
@@ -149,12 +204,8 @@ Result<WrittenFiles> write_quantized(const engine::LoadedModel& model,
       const io::TensorBytes bytes = model.file.data(tensor);
       PARING_TRY_VOID(writer.append(tensor.name, bytes.span()));
     } else {
-      const auto importance = options.statistics != nullptr
-                                  ? options.statistics->importance(slot->second)
-                                  : std::span<const float>{};
       PARING_TRY(const std::vector<std::byte> bytes,
-                 encode_matrix(model.file, tensor.name, options.types[slot->second], importance,
-                               executor));
+                 matrix_bytes(model, options, slot->second, executor));
       PARING_TRY_VOID(writer.append(tensor.name, bytes));
     }
     model.file.release(tensor);

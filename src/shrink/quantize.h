@@ -3,6 +3,7 @@
 // last step of `optimize`.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,11 @@ namespace paring::shrink {
 struct QuantizeOptions {
   TypeMap types;
   const Statistics* statistics = nullptr;  // null: no importance
-  io::Metadata extra;                      // added to the file's metadata, e.g. the certificate
-  std::uint64_t split_bytes_max = 0;       // not 0: several files (io/gguf_split.h)
+  Rounding rounding = Rounding::kNearest;
+  // Encoded matrices by slot, instead of encoding here; a null pointer copies the original's.
+  std::function<const kernels::PackedMatrix*(std::size_t slot)> prepared;
+  io::Metadata extra;                 // added to the file's metadata, e.g. the certificate
+  std::uint64_t split_bytes_max = 0;  // not 0: several files (io/gguf_split.h)
   io::Overwrite overwrite = io::Overwrite::kReplace;
 };
 
@@ -41,6 +45,12 @@ Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
 Result<WrittenFiles> write_quantized(const engine::LoadedModel& model,
                                      const QuantizeOptions& options, const std::string& path,
                                      Executor& executor, ProgressSink& progress);
+
+// Copies `source` with `extra` added to its metadata, atomically.
+Result<void> write_with_metadata(const io::ModelFile& source, const io::Metadata& extra,
+                                 const std::string& path);
+// Exact bytes of that copy.
+Result<std::uint64_t> bytes_with_metadata(const io::ModelFile& source, const io::Metadata& extra);
 
 inline constexpr double kChangedShareMin = 0.01;
 

@@ -91,7 +91,7 @@ std::string body(const OptimizeResult& result) {
   out +=
       "<section id=\"recipe\"><h2>Recipe</h2>\n<p class=\"note\">KL alone: loss when this matrix "
       "alone takes the chosen type. Time: its product with one vector on this machine.</p>\n" +
-      recipe_table(result) + "</section>\n";
+      recipe_table(result) + "</section>\n" + explanation_section(result) + search_section(result);
   out += method_section(result) + certificate_section(result) + glossary_section();
   return out +
          "</main>\n<footer>Made by <code>paring optimize</code>. This page loads nothing from "

@@ -185,6 +185,15 @@ std::string reproduce_command(const OptimizeResult& result) {
   }
   if (budget.speedup > 0) out += fmt::format(" --speed {}x", budget.speedup);
   if (budget.kl_max > 0) out += fmt::format(" --kl {}", budget.kl_max);
+  if (!result.types.empty()) {
+    out += " --types ";
+    for (std::size_t i = 0; i < result.types.size(); ++i) {
+      out += fmt::format("{}{}", i == 0 ? "" : ",", dtype_name(result.types[i]));
+    }
+  }
+  if (!result.calibration_path.empty()) {
+    out += " --calibration " + shell_quote(result.calibration_path);
+  }
   if (result.threads > 0) out += fmt::format(" --threads {}", result.threads);
   return out + " --out " + shell_quote(result.out_path);
 }
@@ -216,7 +225,8 @@ std::string header_section(const OptimizeResult& result) {
       "<nav aria-label=\"Sections\"><a href=\"#figures\">Before and after</a> "
       "<a href=\"#candidates\">Candidates</a> <a href=\"#loss\">Loss and time</a> "
       "<a href=\"#types\">Types</a> <a href=\"#sensitivity\">Sensitivity</a> "
-      "<a href=\"#recipe\">Recipe</a> <a href=\"#method\">What the figures include</a> "
+      "<a href=\"#recipe\">Recipe</a> <a href=\"#why\">Why</a> <a href=\"#search\">Search</a> <a "
+      "href=\"#method\">What the figures include</a> "
       "<a href=\"#reproduce\">Reproduce</a> <a href=\"#certificate\">Certificate</a> "
       "<a href=\"#glossary\">Glossary</a></nav>\n";
   return out + "</header>\n";
@@ -274,8 +284,8 @@ std::string method_section(const OptimizeResult& result) {
   out += "</dl>\n</section>\n<section id=\"reproduce\"><h2>How to reproduce</h2>\n";
   out += fmt::format("<pre>{}</pre>\n", escape(reproduce_command(result)));
   return out +
-         "<p class=\"note\">Seed, allowed types and calibration text are the defaults unless they "
-         "were given; the texts used and their hashes stand above. Losses depend on the model, the "
+         "<p class=\"note\">The texts used and their hashes stand above. Losses depend on the "
+         "model, the "
          "texts and the kernels, not on the number of threads; speeds belong to this "
          "machine.</p>\n</section>\n";
 }

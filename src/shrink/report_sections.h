@@ -31,6 +31,10 @@ std::string candidates_table(const OptimizeResult& result);
 std::string types_table(const OptimizeResult& result);
 // Every matrix.
 std::string recipe_table(const OptimizeResult& result);
+// What it measured in its time, proofs of its methods, ablation.
+std::string search_section(const OptimizeResult& result);
+// Each tensor's type and its alternatives.
+std::string explanation_section(const OptimizeResult& result);
 std::string method_section(const OptimizeResult& result);
 std::string certificate_section(const OptimizeResult& result);
 std::string glossary_section();

@@ -126,8 +126,8 @@ OptimizeResult make_result() {
   result.out_path = "models/smollm2-135m-105.4MB.gguf";
   result.budget.file_bytes = 105'400'000;
   result.budget.speedup = 1.7;
-  result.before = {269'060'000, 297'000'000, {}, 22.587, 0.0004, 0, 0.991};
-  result.after = {105'390'000, 133'400'000, {}, 23.04, 0.0412, 0.0361, 0.914};
+  result.before = {269'060'000, 268'900'000, 297'000'000, {}, 22.587, 0.0004, 0, 0.991};
+  result.after = {105'390'000, 105'200'000, 133'400'000, {}, 23.04, 0.0412, 0.0361, 0.914};
   result.before.speed = {make_speed(512, 812.4, 1510), make_speed(128, 66.3, 84.1), 268'900'000,
                          14'000'000, 12'000'000};
   result.after.speed = {make_speed(512, 1103.5, 1720), make_speed(128, 126.1, 188.7), 105'200'000,
@@ -288,7 +288,7 @@ void expect_sound_page(const std::string& page) {
   EXPECT_EQ(count(page, "http"),
             count(page, "http-equiv") + count(page, "http://www.w3.org/2000/svg"));
   for (const char* section : {"figures", "candidates", "loss", "types", "sensitivity", "recipe",
-                              "method", "reproduce", "certificate", "glossary"}) {
+                              "why", "search", "method", "reproduce", "certificate", "glossary"}) {
     EXPECT_EQ(count(page, fmt::format("id=\"{}\"", section)), 1U) << section;
     EXPECT_EQ(count(page, fmt::format("href=\"#{}\"", section)), 1U) << section;
   }
@@ -455,8 +455,11 @@ TEST(Report, CommandNamesExactBoundsAndQuotesPaths) {
             "models/smollm2-135m-105.4MB.gguf");
   result.budget = {.file_bytes = 105'400'001, .kl_max = 0.05};
   result.model_path = "a.gguf";
+  result.types = {DType::kQ4_0, DType::kQ8_0};
+  result.calibration_path = "my text.txt";
   EXPECT_EQ(report::reproduce_command(result),
-            "paring optimize a.gguf --file 105400001 --kl 0.05 --threads 2 --out "
+            "paring optimize a.gguf --file 105400001 --kl 0.05 --types Q4_0,Q8_0 --calibration "
+            "'my text.txt' --threads 2 --out "
             "models/smollm2-135m-105.4MB.gguf");
 }
 

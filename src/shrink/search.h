@@ -1,92 +1,116 @@
 // SPDX-License-Identifier: Apache-2.0
-// The search behind `paring optimize`: from a loaded original to one set of types that keeps to the
-// budget. Everything it measures, it measures on calibration text; held-out text is not its
-// business.
+// The search behind `paring optimize`: from a loaded original to candidates that keep to the
+// budget, measured end to end on calibration text; held-out text is not its business. Its steps are
+// ordered so that a valid candidate exists early and every further measurement can improve it.
+// One thread.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/executor.h"
 #include "base/progress.h"
 #include "base/result.h"
 #include "engine/loaded_model.h"
 #include "measure/compare.h"
+#include "shrink/budget.h"
+#include "shrink/candidates.h"
+#include "shrink/journal.h"
 #include "shrink/optimize.h"
-#include "shrink/quantize.h"
+#include "shrink/plans.h"
+#include "shrink/sensitivity.h"
 #include "shrink/statistics.h"
 
 namespace paring::shrink {
 
-// A model whose matrices were replaced by encoded ones; owns the replacements.
-struct EncodedModel {
-  explicit EncodedModel(const model::Model& model) : view(model) {}
-  std::vector<std::unique_ptr<kernels::PackedMatrix>> matrices;
-  model::ModelView view;
-  std::string weights_sha256;
+// What the search shares with the run that owns it; all must outlive the search.
+struct SearchContext {
+  const engine::LoadedModel& original;
+  Executor& executor;
+  measure::Evaluator& evaluator;
+  Journal& journal;
+  ProgressSink& progress;
+  const Statistics& statistics;
 };
 
-struct SearchOptions {
-  std::vector<DType> types;        // that a matrix may take beside its original one
-  double decode_seconds = 0;       // measured, of one token of the original
-  std::uint64_t fixed_bytes = 0;   // of the output file beside the matrices
-  std::uint64_t fixed_memory = 0;  // cache and buffers beside the weights
+struct SearchSetup {
+  std::vector<DType> types;  // that a matrix may take beside its original one
+  Budget budget;
+  FixedCosts fixed;
+  measure::Windows probe_windows;      // short, fit one step
+  measure::Windows candidate_windows;  // of the evaluation's length
+  double end = 0;                      // of the monotonic clock: when improving must stop
+  // Decode speed of a view as a multiple of the original's, measured; only with a speed budget.
+  std::function<Result<double>(const model::ModelView&)> speedup;
+  double decode_seconds = 0;  // of one token of the original; only with a speed budget
 };
 
 class Search {
  public:
-  Search(const engine::LoadedModel& original, Executor& executor, measure::Evaluator& evaluator,
-         ProgressSink& progress)
-      : original_(original),
-        executor_(executor),
-        evaluator_(evaluator),
-        progress_(progress),
-        view_(*original.model) {}
+  Search(const SearchContext& context, SearchSetup setup);
 
-  // The steps, in this order. InvalidArgument or Exhausted, with figures, when no set of types
-  // keeps to the budget.
-  // `probes`: short windows of the same text, for the sensitivity.
-  Result<void> collect(const measure::Windows& calibration, const measure::Windows& probes);
-  Result<void> plan(const SearchOptions& options);
-  Result<void> measure_losses();
-  Result<void> find(const Budget& budget,
-                    const std::function<Result<double>(const model::ModelView&)>& decode_seconds);
+  // What every type of every matrix costs and loses, and, with a speed budget, how long its kernel
+  // takes. Exhausted when no types are fast enough, with the best speed that is possible.
+  Result<void> plan();
+  // Measures until nothing is left to measure or time is up. Exhausted, with the nearest possible
+  // budget, when no candidate keeps to the bounds.
+  Result<void> run();
 
-  const Statistics& statistics() const { return statistics_; }
-  std::vector<MatrixPlan>& plans() { return plans_; }
-  std::vector<Candidate>& candidates() { return candidates_; }
-  const Candidate& winner() const { return candidates_[winner_]; }
-  TypeMap winner_types() const;
-  // Encodes every matrix as `types` (by plan) say.
-  Result<std::unique_ptr<EncodedModel>> encode(const std::vector<DType>& types);
+  // The best candidate that keeps to the bounds; there is one after run().
+  std::size_t winner() const { return winner_; }
+  Recipe winner_recipe() const;
+  Result<std::shared_ptr<EncodedModel>> encode_winner();
+  // The written winner missed a bound by what could not be known before: the next candidate keeps
+  // more distance. Exhausted as run().
+  Result<void> retry_for_kl(double held_out_kl);
+  Result<void> retry_for_speed(double speedup);
+  Result<void> retry_for_bytes(std::uint64_t excess);
+
+  const std::vector<MatrixPlan>& plans() const { return plans_; }
+  const std::vector<Candidate>& candidates() const { return candidates_; }
+  Candidates& measured() { return measured_; }
+  TypeBounds bounds() const;
+  const SearchTime& time() const { return time_; }
+  // Mean share of bytes that importance changed in the encodings.
+  double importance_share() const { return importance_share_; }
 
  private:
-  std::uint64_t matrix_bytes_limit(const Budget& budget) const;
-  Result<std::size_t> add_candidate(std::string name, std::vector<DType> types);
-  Result<void> add_uniform_candidates(std::uint64_t limit);
-  Result<void> correct_by_kind(const Candidate& measured);
-  Result<std::vector<DType>> allocate_types(std::uint64_t bytes, double seconds) const;
-  Result<void> meet_kl(const Budget& budget, std::uint64_t limit);
-  Result<void> meet_speed(const Budget& budget, std::uint64_t limit,
-                          const std::function<Result<double>(const model::ModelView&)>& decode);
-  double predicted_kl(const std::vector<DType>& types) const;
-  std::uint64_t bytes_of(const std::vector<DType>& types) const;
+  enum class Round { kFirst, kFull };
+  bool has_time_for(double seconds) const;
+  Result<void> measure_kernel_times(MatrixPlan& plan);
+  Result<void> check_speed_possible();
+  Result<void> probe(Round round);
+  Result<void> pursue(const std::string& label);
+  Result<void> pursue_kl(const std::string& label);
+  Result<void> pursue_speed(const std::string& label);
+  Result<void> refine();
+  Result<double> price_factor(const std::vector<std::size_t>& group);
+  void reprice();
+  Result<std::size_t> add(std::string name, TypeList types);
+  Result<void> add_uniform();
+  bool keeps_bounds(const Candidate& candidate) const;
+  bool is_better(const Candidate& a, const Candidate& b) const;
+  void choose_winner();
+  Result<void> require_winner();
+  Error impossible() const;
 
-  const engine::LoadedModel& original_;
-  Executor& executor_;
-  measure::Evaluator& evaluator_;
-  ProgressSink& progress_;
-  model::ModelView view_;
-  SearchOptions options_;
-  Statistics statistics_;
-  measure::Windows probe_windows_;      // sensitivity
-  measure::Windows candidate_windows_;  // whole candidates
-  std::unique_ptr<measure::BaseRun> candidate_base_;
+  SearchContext context_;
+  SearchSetup setup_;
+  Sensitivity sensitivity_;
+  Candidates measured_;
   std::vector<MatrixPlan> plans_;
   std::vector<Candidate> candidates_;
   std::size_t winner_ = 0;
+  SearchTime time_;
+  double start_ = 0;
+  std::map<model::MatrixKind, double> corrections_;  // of the prices of a kind
+  double importance_share_ = 0;
+  double kl_factor_;           // held-out KL as served, for one of search KL in exact numerics
+  double speed_factor_ = 1.0;  // speed to aim at, for one of the speed asked for
 };
 
 }  // namespace paring::shrink

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shrink/sensitivity.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <numeric>
 
 #include "shrink/encode.h"
@@ -35,25 +39,6 @@ std::size_t first_layer_of(const model::MatrixId& id, std::size_t layers) {
     default:
       return id.layer;
   }
-}
-
-TypeOption* find_option(MatrixPlan& plan, DType type) {
-  for (TypeOption& option : plan.options) {
-    if (option.type == type) return &option;
-  }
-  return nullptr;
-}
-
-// The option whose measured loss the others are scaled from: the probe type or, where a matrix does
-// not have it, the smallest lossy one.
-TypeOption* probe_of(MatrixPlan& plan, DType probe) {
-  if (TypeOption* option = find_option(plan, probe); option != nullptr && option->error > 0) {
-    return option;
-  }
-  for (TypeOption& option : plan.options) {
-    if (option.error > 0) return &option;
-  }
-  return nullptr;
 }
 
 }  // namespace
@@ -93,56 +78,132 @@ Result<double> matrix_kl(measure::Evaluator& evaluator, const measure::BaseRun& 
          static_cast<double>(scores.kl.size());
 }
 
-Result<void> measure_sensitivity(measure::Evaluator& evaluator, const measure::BaseRun& base,
-                                 const engine::LoadedModel& model, const Statistics& statistics,
-                                 const SensitivityOptions& options, Executor& executor,
-                                 std::vector<MatrixPlan>& plans, ProgressSink& progress) {
-  PARING_TRY(const LayerInputs inputs, LayerInputs::create(evaluator, base));
-  const auto measure_option = [&](const MatrixPlan& plan, TypeOption& option) -> Result<void> {
-    PARING_TRY(const std::vector<std::byte> bytes,
-               encode_matrix(model.file, plan.name, option.type, statistics.importance(plan.index),
-                             executor));
-    PARING_TRY(const kernels::PackedMatrix matrix,
-               kernels::pack(option.type, bytes.data(), plan.rows, plan.cols));
-    PARING_TRY(option.predicted_kl, matrix_kl(evaluator, base, inputs, plan.index, matrix));
-    option.is_measured = true;
-    return {};
-  };
-  // Loss of unmeasured options: squared error times the loss per squared error of the nearest
-  // measured type (KL is quadratic in a small change of the weights).
-  const auto extrapolate = [](MatrixPlan& plan, const TypeOption& probe) {
-    for (TypeOption& option : plan.options) {
-      if (!option.is_measured) {
-        option.predicted_kl = probe.error > 0 ? probe.predicted_kl * option.error / probe.error : 0;
-      }
-    }
-  };
-
-  progress.begin("sensitivity", plans.size());
-  std::vector<std::pair<double, std::size_t>> order;
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    if (TypeOption* probe = probe_of(plans[i], options.probe)) {
-      PARING_TRY_VOID(measure_option(plans[i], *probe));
-      extrapolate(plans[i], *probe);
-      order.emplace_back(-probe->predicted_kl, i);
-    }
-    progress.advance(1);
-  }
-  progress.end();
-
-  std::sort(order.begin(), order.end());
-  order.resize(std::min(order.size(), options.measured_again));
-  progress.begin("most sensitive again", order.size());
-  for (const auto& [loss, i] : order) {
-    for (TypeOption& option : plans[i].options) {
-      if (!option.is_measured && option.error > 0) {
-        PARING_TRY_VOID(measure_option(plans[i], option));
-      }
-    }
-    progress.advance(1);
-  }
-  progress.end();
+Result<void> Sensitivity::prepare(const measure::Windows& windows) {
+  windows_ = windows;
   return {};
+}
+
+// KL with `plan` in `option`, each weight rounded to nearest; `error` of that encoding.
+Result<double> Sensitivity::probe(const MatrixPlan& plan, const TypeOption& option, double& error) {
+  if (base_ == nullptr) {
+    view_ = std::make_unique<model::ModelView>(*original_.model);
+    PARING_TRY(measure::BaseRun base,
+               measure::BaseRun::create(evaluator_, *view_, windows_, measure::kExactOptions,
+                                        silent_progress()));
+    base_ = std::make_unique<measure::BaseRun>(std::move(base));
+    PARING_TRY(inputs_, LayerInputs::create(evaluator_, *base_));
+  }
+  const Inputs known{statistics_.importance(plan.index), statistics_.factor(plan.index)};
+  PARING_TRY(const Encoding encoding, encode_matrix(original_.file, plan.name, option.type,
+                                                    Rounding::kNearest, known, executor_));
+  error = encoding.loss;
+  PARING_TRY(const kernels::PackedMatrix matrix,
+             kernels::pack(option.type, encoding.bytes.data(), plan.rows, plan.cols));
+  original_.file.release(*original_.file.find(plan.name));
+  return matrix_kl(evaluator_, *base_, inputs_, plan.index, matrix);
+}
+
+Result<void> Sensitivity::measure(MatrixPlan& plan) {
+  plan.is_probed = true;
+  const auto lossy = std::find_if(plan.options.begin(), plan.options.end(),
+                                  [](const TypeOption& option) { return option.error > 0; });
+  if (lossy == plan.options.end()) return {};
+  PARING_TRY(const std::vector<double> values,
+             journal_.recall_or(fmt::format("probe {} {}", plan.name, dtype_name(lossy->type)),
+                                [&]() -> Result<std::vector<double>> {
+                                  double error = 0;
+                                  PARING_TRY(const double kl, probe(plan, *lossy, error));
+                                  return std::vector<double>{kl, error};
+                                }));
+  if (values.size() == 2 && values[1] > 0) plan.kl_per_error = std::max(values[0], 0.0) / values[1];
+  lossy->is_measured = true;
+  return {};
+}
+
+std::vector<std::size_t> probe_order(const model::Model& model, std::span<const MatrixPlan> plans) {
+  const std::size_t layers = model.spec().layers;
+  std::vector<std::size_t> order_of_layer;
+  std::vector<bool> is_taken(layers);
+  const auto take = [&](std::size_t layer) {
+    if (layer < layers && !is_taken[layer]) {
+      is_taken[layer] = true;
+      order_of_layer.push_back(layer);
+    }
+  };
+  take(0);
+  take(layers - 1);
+  for (std::size_t gap = layers; gap > 0; gap /= 2) {
+    for (std::size_t layer = gap / 2; layer < layers; layer += std::max<std::size_t>(gap, 1)) {
+      take(layer);
+    }
+  }
+  for (std::size_t layer = 0; layer < layers; ++layer) take(layer);
+  std::vector<std::size_t> order;
+  const auto is_outside = [&](const MatrixPlan& plan) {
+    const model::MatrixKind kind = model.slot(plan.index).id.kind;
+    return kind == model::MatrixKind::kEmbedding || kind == model::MatrixKind::kHead;
+  };
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (is_outside(plans[i])) order.push_back(i);
+  }
+  for (const std::size_t layer : order_of_layer) {
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+      if (!is_outside(plans[i]) && model.slot(plans[i].index).id.layer == layer) {
+        order.push_back(i);
+      }
+    }
+  }
+  return order;
+}
+
+namespace {
+
+struct Price {
+  std::size_t layer;
+  double log_share;  // ln(kl_per_error * energy): KL for an error as large as the output
+};
+
+double interpolate(const std::vector<Price>& prices, std::size_t layer) {
+  const auto after = std::lower_bound(prices.begin(), prices.end(), layer,
+                                      [](const Price& p, std::size_t at) { return p.layer < at; });
+  if (after == prices.end()) return prices.back().log_share;
+  if (after == prices.begin()) return prices.front().log_share;
+  const auto before = after - 1;
+  const double share = static_cast<double>(layer - before->layer) /
+                       static_cast<double>(after->layer - before->layer);
+  return before->log_share * (1 - share) + after->log_share * share;
+}
+
+}  // namespace
+
+void price_options(const model::Model& model, std::vector<MatrixPlan>& plans) {
+  constexpr double kLeast = 1e-30;
+  std::map<model::MatrixKind, std::vector<Price>> prices;
+  std::vector<Price> all;
+  for (const MatrixPlan& plan : plans) {
+    if (!plan.is_probed || plan.kl_per_error <= 0) continue;
+    const model::MatrixId id = model.slot(plan.index).id;
+    const Price price{id.layer, std::log(std::max(plan.kl_per_error * plan.energy, kLeast))};
+    prices[id.kind].push_back(price);
+    all.push_back(price);
+  }
+  double mean = 0;
+  for (const Price& price : all) mean += price.log_share / static_cast<double>(all.size());
+  for (auto& [kind, list] : prices) {
+    std::stable_sort(list.begin(), list.end(),
+                     [](const Price& a, const Price& b) { return a.layer < b.layer; });
+  }
+  for (MatrixPlan& plan : plans) {
+    const model::MatrixId id = model.slot(plan.index).id;
+    if (!plan.is_probed) {
+      const auto found = prices.find(id.kind);
+      const double log_share = found == prices.end() ? mean : interpolate(found->second, id.layer);
+      plan.kl_per_error = std::exp(log_share) / std::max(plan.energy, kLeast);
+    }
+    for (TypeOption& option : plan.options) {
+      option.predicted_kl = plan.kl_per_error * option.error;
+    }
+  }
 }
 
 }  // namespace paring::shrink

@@ -4,8 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
-#include <utility>
+#include <memory>
 
 namespace paring::shrink {
 
@@ -15,54 +16,122 @@ using model::MatrixId;
 using model::MatrixKind;
 using model::TapSite;
 
-// Sums squares in double, per site, layer and column; several matrices share a site.
-class SquareTap : public model::Taps {
+constexpr std::size_t kNoSource = SIZE_MAX;
+
+// By slot, the first slot that reads the same inputs; kNoSource for an untied embedding, which
+// reads tokens.
+std::vector<std::size_t> source_slots(const model::Model& model) {
+  std::map<std::pair<TapSite, std::size_t>, std::size_t> first;
+  std::vector<std::size_t> sources(model.matrix_count(), kNoSource);
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const MatrixId id = model.slot(i).id;
+    if (id.kind == MatrixKind::kEmbedding && !model.spec().tied_head) continue;
+    const TapSite site = model::input_site(id.kind);
+    const std::size_t layer = site == TapSite::kHeadInput ? model.spec().layers : id.layer;
+    sources[i] = first.emplace(std::pair(site, layer), i).first->second;
+  }
+  return sources;
+}
+
+// Adds up second moments, or only squares, at every site that some matrix reads.
+class MomentTap : public model::Taps {
  public:
-  bool wants(TapSite site) const override { return site != TapSite::kLayerInput; }
-
-  void observe(TapSite site, std::size_t layer, const float* data, std::size_t rows,
-               std::size_t width) override {
-    std::vector<double>& sums = sums_[{site, layer}];
-    sums.resize(width);
-    for (std::size_t r = 0; r < rows; ++r) {
-      const float* row = data + r * width;
-      for (std::size_t c = 0; c < width; ++c) sums[c] += static_cast<double>(row[c]) * row[c];
+  static Result<std::unique_ptr<MomentTap>> create(const model::Model& model, std::size_t tokens,
+                                                   const StatisticsOptions& options) {
+    std::unique_ptr<MomentTap> tap(new MomentTap(model.matrix_count()));
+    const std::vector<std::size_t> sources = source_slots(model);
+    std::vector<std::size_t> widths;
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      if (sources[i] == i) widths.push_back(model.slot(i).cols);
     }
-  }
-
-  // Mean squares of the inputs of every slot; empty for an embedding that is only gathered from.
-  std::vector<std::vector<float>> means(const model::Model& model, std::size_t tokens) const {
-    std::vector<std::vector<float>> result(model.matrix_count());
-    for (std::size_t i = 0; i < result.size(); ++i) {
+    const std::size_t span =
+        options.moment_bytes_max == 0 ? 0 : span_within(widths, options.moment_bytes_max);
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      if (sources[i] != i) continue;
       const MatrixId id = model.slot(i).id;
-      if (id.kind == MatrixKind::kEmbedding && !model.spec().tied_head) continue;
       const TapSite site = model::input_site(id.kind);
-      const auto found =
-          sums_.find({site, site == TapSite::kHeadInput ? model.spec().layers : id.layer});
-      if (found == sums_.end()) continue;
-      for (const double sum : found->second) {
-        result[i].push_back(static_cast<float>(sum / static_cast<double>(tokens)));
-      }
+      tap->moments_[i] = std::make_unique<InputMoments>(model.slot(i).cols, span);
+      tap->sites_[{site, site == TapSite::kHeadInput ? model.spec().layers : id.layer}] =
+          tap->moments_[i].get();
     }
-    return result;
+    PARING_TRY(tap->scratch_, InputMoments::Scratch::create(widths, span, tokens));
+    // The head sees few rows at a time.
+    PARING_TRY(tap->head_scratch_,
+               InputMoments::Scratch::create({&model.spec().width, 1}, span, model::kLogitRowsMax));
+    return tap;
   }
+
+  bool wants(TapSite site) const override { return site != TapSite::kLayerInput; }
+  void observe(TapSite, std::size_t, const float*, std::size_t, std::size_t) override {}
+  void observe_together(Worker& worker, TapSite site, std::size_t layer, const float* data,
+                        std::size_t rows, std::size_t width) override {
+    const auto found = sites_.find({site, layer});
+    if (found == sites_.end()) return;  // nothing reads it
+    PARING_CHECK(found->second->cols() == width, "a tap has its matrix's width");
+    found->second->add(worker, data, rows, site == TapSite::kHeadInput ? head_scratch_ : scratch_);
+  }
+
+  std::vector<std::unique_ptr<InputMoments>>& moments() { return moments_; }
 
  private:
-  std::map<std::pair<TapSite, std::size_t>, std::vector<double>> sums_;
+  explicit MomentTap(std::size_t slots) : moments_(slots) {}
+  std::vector<std::unique_ptr<InputMoments>> moments_;  // [slot], null where none
+  std::map<std::pair<TapSite, std::size_t>, InputMoments*> sites_;
+  InputMoments::Scratch scratch_;
+  InputMoments::Scratch head_scratch_;
 };
+
+Result<void> check_not_zero(const Statistics& statistics, const model::Model& model) {
+  for (std::size_t i = 0; i < statistics.mean_squares.size(); ++i) {
+    const auto& row = statistics.mean_squares[i];
+    const bool is_zero = std::all_of(row.begin(), row.end(), [](float v) { return !(v > 0); });
+    if (!row.empty() && is_zero) {
+      return Error{
+          ErrorCode::kInternal,
+          fmt::format("calibration saw only zeros at the input of {}", model.slot(i).name)};
+    }
+  }
+  return {};
+}
+
+// Every factor is one worker's; the largest come first by turns.
+void factor_all(MomentTap& tap, const StatisticsOptions& options, Executor& executor,
+                ProgressSink& progress, Statistics& statistics) {
+  std::vector<std::size_t> work;
+  for (std::size_t i = 0; i < tap.moments().size(); ++i) {
+    if (tap.moments()[i] != nullptr) work.push_back(i);
+  }
+  std::stable_sort(work.begin(), work.end(), [&](std::size_t a, std::size_t b) {
+    return tap.moments()[a]->cols() > tap.moments()[b]->cols();
+  });
+  statistics.factors.resize(tap.moments().size());
+  progress.begin("factors", work.size());
+  // A job on the executor must not throw; running out of memory here ends the program in main.
+  std::atomic<std::size_t> next{0};
+  executor.run([&](Worker&) {
+    for (std::size_t at = next++; at < work.size(); at = next++) {
+      InputMoments& moments = *tap.moments()[work[at]];
+      statistics.factors[work[at]] = std::move(moments).factor(statistics.tokens, options.damping);
+      progress.advance(1);
+    }
+  });
+  progress.end();
+}
 
 }  // namespace
 
 Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model::ModelView& view,
-                                      const measure::Windows& windows, ProgressSink& progress) {
-  SquareTap tap;
-  model::ForwardOptions options;
-  options.taps = &tap;
+                                      const measure::Windows& windows,
+                                      const StatisticsOptions& options, ProgressSink& progress) {
+  const model::Model& model = view.model();
+  const std::size_t per_step = evaluator.windows_per_step(windows.context);
+  PARING_TRY(const auto tap, MomentTap::create(model, per_step * windows.context, options));
+  model::ForwardOptions forward;
+  forward.taps = tap.get();
   Statistics statistics;
   statistics.text_name = windows.name;
   statistics.text_sha256 = windows.sha256;
   progress.begin("statistics", windows.windows.size());
-  const std::size_t per_step = evaluator.windows_per_step(windows.context);
   for (std::size_t first = 0; first < windows.windows.size(); first += per_step) {
     std::vector<std::span<const std::int32_t>> inputs;
     for (std::size_t w = first; w < std::min(windows.windows.size(), first + per_step); ++w) {
@@ -70,19 +139,23 @@ Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model
       statistics.tokens += windows.context;
     }
     // Every row reaches the head's tap; no sink, so no logits are computed.
-    PARING_TRY_VOID(evaluator.run(view, inputs, windows.context, measure::kExactOptions, options));
+    PARING_TRY_VOID(evaluator.run(view, inputs, windows.context, measure::kExactOptions, forward));
     progress.advance(inputs.size());
   }
   progress.end();
-  statistics.mean_squares = tap.means(view.model(), statistics.tokens);
-  for (std::size_t i = 0; i < statistics.mean_squares.size(); ++i) {
-    const auto& row = statistics.mean_squares[i];
-    const bool is_zero = std::all_of(row.begin(), row.end(), [](float v) { return !(v > 0); });
-    if (!row.empty() && is_zero) {
-      return Error{
-          ErrorCode::kInternal,
-          fmt::format("calibration saw only zeros at the input of {}", view.model().slot(i).name)};
+  statistics.mean_squares.resize(model.matrix_count());
+  statistics.factor_of.resize(model.matrix_count());
+  const std::vector<std::size_t> sources = source_slots(model);
+  for (std::size_t i = 0; i < model.matrix_count(); ++i) {
+    const std::size_t source = sources[i];
+    statistics.factor_of[i] = source == kNoSource ? i : source;
+    if (source != kNoSource) {
+      statistics.mean_squares[i] = tap->moments()[source]->mean_squares(statistics.tokens);
     }
+  }
+  PARING_TRY_VOID(check_not_zero(statistics, model));
+  if (options.moment_bytes_max != 0) {
+    factor_all(*tap, options, evaluator.forward().executor(), progress, statistics);
   }
   return statistics;
 }

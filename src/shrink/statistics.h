@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statistics of a model's activations over calibration text, collected in one pass: for every
-// matrix the mean square of each input column (llama.cpp calls it the importance matrix).
+// matrix the mean square of each input column (llama.cpp calls it the importance matrix), and its
+// inputs' second moments, factored for error feedback.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "measure/compare.h"
 #include "measure/windows.h"
 #include "model/weights.h"
+#include "shrink/input_factor.h"
 
 namespace paring::shrink {
 
@@ -22,12 +25,28 @@ struct Statistics {
   std::size_t tokens = 0;
   // [slot][cols]; the embedding's row is that of the head when tied, and empty when it is not.
   std::vector<std::vector<float>> mean_squares;
+  // [slot] matrices that read the same inputs share a factor: that of slot factor_of[slot]. Empty
+  // when not collected, and for an untied embedding.
+  std::vector<InputFactor> factors;
+  std::vector<std::size_t> factor_of;
 
   std::span<const float> importance(std::size_t slot) const { return mean_squares[slot]; }
+  // Null when there is none.
+  const InputFactor* factor(std::size_t slot) const {
+    if (factors.empty() || factors[factor_of[slot]].empty()) return nullptr;
+    return &factors[factor_of[slot]];
+  }
+};
+
+struct StatisticsOptions {
+  // Most bytes of second moments; wide inputs are then cut into blocks. 0: none are collected.
+  std::uint64_t moment_bytes_max = 0;
+  double damping = 0.01;  // share of the mean square added to the diagonal
 };
 
 // Exact numerics. Internal when a matrix saw only zeros: calibration did not run.
 Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model::ModelView& view,
-                                      const measure::Windows& windows, ProgressSink& progress);
+                                      const measure::Windows& windows,
+                                      const StatisticsOptions& options, ProgressSink& progress);
 
 }  // namespace paring::shrink

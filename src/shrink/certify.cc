@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shrink/certify.h"
+
+#include <cmath>
+
+#include "base/clock.h"
+#include "base/version.h"
+#include "engine/identity.h"
+
+namespace paring::shrink {
+
+namespace {
+
+api::CertificateSpeed speed_of(const measure::BenchResult& speed) {
+  return {speed.prefill.tokens_per_second, speed.prefill.limit_share,
+          speed.decode.tokens_per_second, speed.decode.limit_share};
+}
+
+api::CertificateBytes bytes_of(const ModelFigures& figures) {
+  return {figures.file_bytes, figures.weight_bytes, figures.memory_bytes};
+}
+
+}  // namespace
+
+api::Certificate make_certificate(const engine::LoadedModel& original, const RunTexts& texts,
+                                  const OptimizeResult& result, const std::string& original_sha256,
+                                  const std::string& weights_sha256) {
+  api::Certificate certificate;
+  const io::Metadata& metadata = original.file.metadata();
+  if (const auto name = metadata.string_or("general.name", ""); name.has_value()) {
+    certificate.original_name = *name;
+  }
+  certificate.original_sha256 = original_sha256;
+  certificate.variant = {.weights_sha256 = weights_sha256,
+                         .tokenizer_sha256 = engine::tokenizer_sha256(metadata),
+                         .chat_template_sha256 = engine::chat_template_sha256(metadata),
+                         .numerics = "served",
+                         .kv_type = "q8",
+                         .isa_family = result.isa,
+                         .adapters = {},
+                         .prompt_version = {},
+                         .index_version = {}};
+  const measure::Windows& calibration = texts.calibration;
+  certificate.texts = {
+      {"calibration", calibration.name, calibration.sha256,
+       texts.statistics.windows.size() * kContext},
+      {"search", calibration.name, calibration.sha256, texts.candidates.scored_tokens()},
+      {"holdout", texts.holdout.name, texts.holdout.sha256, texts.holdout.scored_tokens()}};
+  certificate.served = result.served;
+  certificate.weights_only = result.weights;
+  certificate.perplexity = {result.served.base.value, result.served.model.value,
+                            std::exp(result.served.log_ratio),
+                            result.served.log_ratio_standard_error};
+  certificate.bytes_before = bytes_of(result.before);
+  certificate.bytes_after = bytes_of(result.after);
+  certificate.host = {result.cpu, result.isa, result.threads};
+  certificate.speed_before = speed_of(result.before.speed);
+  certificate.speed_after = speed_of(result.after.speed);
+  const Budget& budget = result.budget;
+  certificate.budget = {budget.file_bytes, budget.memory_bytes, budget.speedup, budget.kl_max,
+                        budget.context_tokens};
+  const SearchTime& time = result.time;
+  certificate.search = {time.limit_seconds,     time.search_seconds, result.candidates.size(),
+                        time.probes_measured,   time.probes_wanted,  time.refinements_measured,
+                        time.refinements_wanted};
+  for (const MatrixPlan& plan : result.plans) {
+    certificate.recipe.push_back({plan.name, dtype_name(plan.chosen)});
+  }
+  certificate.tool_version = version();
+  certificate.date = format_utc(system_clock().wall_seconds());
+  return certificate;
+}
+
+}  // namespace paring::shrink

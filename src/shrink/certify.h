@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The certificate of a result, from what was measured. Pure.
+#pragma once
+
+#include <string>
+
+#include "api/certificate.h"
+#include "engine/loaded_model.h"
+#include "shrink/optimize.h"
+#include "shrink/run_texts.h"
+
+namespace paring::shrink {
+
+// `original_sha256` and `weights_sha256`: identities of the original's and the result's weights.
+api::Certificate make_certificate(const engine::LoadedModel& original, const RunTexts& texts,
+                                  const OptimizeResult& result, const std::string& original_sha256,
+                                  const std::string& weights_sha256);
+
+}  // namespace paring::shrink
