@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sizes and durations as people write and read them, and text made safe to print. Sizes are decimal
-// (1 MB = 10^6 bytes) unless the unit says binary (1 MiB = 2^20). Thread-safe.
+// Sizes and durations as people write and read them, text made safe to print, letters in one case.
+// Sizes are decimal (1 MB = 10^6 bytes) unless the unit says binary (1 MiB = 2^20). Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -26,5 +26,9 @@ Result<double> parse_duration(std::string_view text);
 // `text` with control characters written as \n, \t, \x1b, so that what comes from a file or a
 // request can neither move a terminal's cursor nor forge a line of a log.
 std::string escape_control(std::string_view text);
+
+// ASCII letters in one case; every other byte as it is.
+std::string ascii_lower(std::string_view text);
+std::string ascii_upper(std::string_view text);
 
 }  // namespace paring

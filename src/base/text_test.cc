@@ -82,5 +82,10 @@ TEST(EscapeControl, LeavesTextAndStopsTerminalCodes) {
   EXPECT_EQ(escape_control(std::string_view("\0", 1)), "\\x00");
 }
 
+TEST(Text, CaseFoldingTouchesAsciiLettersAlone) {
+  EXPECT_EQ(ascii_lower("Q4_K_M \xc3\x84@[`{"), "q4_k_m \xc3\x84@[`{");
+  EXPECT_EQ(ascii_upper("q4_k_m \xc3\xa4@[`{"), "Q4_K_M \xc3\xa4@[`{");
+}
+
 }  // namespace
 }  // namespace paring

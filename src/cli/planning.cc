@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
 
 #include "base/text.h"
 #include "cli/context.h"
@@ -38,13 +40,20 @@ constexpr KnownGpu kGpus[] = {
 
 std::string plain(std::string text) {
   std::erase_if(text, [](char c) { return c == ' ' || c == '-' || c == '_'; });
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  return text;
+  return ascii_upper(text);
 }
 
-bool is_layer(const io::TensorInfo& tensor, std::size_t layer) {
-  return tensor.name.starts_with(fmt::format("blk.{}.", layer));
+// 7 of "blk.7.attn_q.weight"; nothing for a tensor outside the layers.
+std::optional<std::size_t> layer_of(std::string_view name) {
+  constexpr std::string_view kPrefix = "blk.";
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::size_t layer = 0;
+  const auto parsed =
+      std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
+  if (parsed.ec != std::errc() || parsed.ptr == name.data() + name.size() || *parsed.ptr != '.') {
+    return std::nullopt;
+  }
+  return layer;
 }
 
 // Bytes of each layer, and of everything else but an embedding that is only looked up.
@@ -56,13 +65,13 @@ struct Split {
 Split split_bytes(const io::ModelFile& file, const model::BlockSpec& spec) {
   Split split{std::vector<std::uint64_t>(spec.layers), 0};
   for (const io::TensorInfo& tensor : file.tensors()) {
-    bool is_found = false;
-    for (std::size_t layer = 0; layer < spec.layers && !is_found; ++layer) {
-      is_found = is_layer(tensor, layer);
-      if (is_found) split.layers[layer] += tensor.bytes;
-    }
+    const std::optional<std::size_t> layer = layer_of(tensor.name);
     const bool is_lookup = tensor.name == "token_embd.weight" && !spec.tied_head;
-    if (!is_found && !is_lookup) split.head += tensor.bytes;
+    if (layer && *layer < spec.layers) {
+      split.layers[*layer] += tensor.bytes;
+    } else if (!is_lookup) {
+      split.head += tensor.bytes;
+    }
   }
   return split;
 }

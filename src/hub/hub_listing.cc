@@ -7,8 +7,9 @@
 #include <cctype>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
+#include "base/text.h"
+#include "io/gguf_split.h"
 #include "io/printable.h"
 
 namespace paring::hub {
@@ -19,7 +20,6 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kChoicesMax = 12;  // that a message lists
 constexpr std::size_t kDepthMax = 16;
-constexpr std::uint64_t kSplitPartsMax = 4096;
 
 bool is_hex(std::string_view text, std::size_t digits) noexcept {
   return text.size() == digits && std::all_of(text.begin(), text.end(), [](char c) {
@@ -72,12 +72,6 @@ Result<HubFile> read_file(const Json& entry, const std::string& source) {
   return file;
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 bool is_in_root(const std::string& path) { return path.find('/') == std::string::npos; }
 
 // Files that a folder in Hugging Face layout may have beside its weights.
@@ -117,7 +111,7 @@ const HubFile* find(const HubListing& listing, const std::string& path) {
 std::vector<std::string> gguf_entries(const HubListing& listing) {
   std::vector<std::string> entries;
   for (const HubFile& file : listing.files) {
-    if (lower(file.path).ends_with(".gguf") && split_parts(file.path).front() == file.path) {
+    if (ascii_lower(file.path).ends_with(".gguf") && split_parts(file.path).front() == file.path) {
       entries.push_back(file.path);
     }
   }
@@ -127,8 +121,8 @@ std::vector<std::string> gguf_entries(const HubListing& listing) {
 // Whether the name carries the tag between characters that cannot continue it: Q4_K_M is in
 // model-Q4_K_M.gguf, Q4_K is not.
 bool has_tag(const std::string& path, const std::string& tag) {
-  const std::string name = lower(path);
-  const std::string wanted = lower(tag);
+  const std::string name = ascii_lower(path);
+  const std::string wanted = ascii_lower(tag);
   const auto is_word = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
   };
@@ -228,31 +222,21 @@ Result<HubListing> parse_hub_listing(std::string_view json, const std::string& s
 }
 
 std::vector<std::string> split_parts(const std::string& path) {
-  // ...-00001-of-00003.gguf
   constexpr std::size_t kDigits = 5;
-  constexpr std::string_view kOf = "-of-";
   constexpr std::string_view kEnd = ".gguf";
-  constexpr std::size_t kTail = 1 + kDigits + kOf.size() + kDigits + kEnd.size();
-  if (path.size() <= kTail || !path.ends_with(kEnd)) return {path};
-  const std::size_t at = path.size() - kTail;
-  const std::string number = path.substr(at + 1, kDigits);
-  const std::string count = path.substr(at + 1 + kDigits + kOf.size(), kDigits);
-  // 0 for anything but digits; an unsigned value takes no sign.
-  const auto number_of = [](const std::string& text) -> std::uint64_t {
-    std::uint64_t value = 0;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-    return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() ? value : 0;
-  };
-  const std::uint64_t parts = number_of(count);
-  const std::uint64_t own = number_of(number);
-  if (path[at] != '-' || path.compare(at + 1 + kDigits, kOf.size(), kOf) != 0 || own == 0 ||
-      own > parts || parts > kSplitPartsMax) {
-    return {path};
-  }
+  if (path.size() < kDigits + kEnd.size()) return {path};
+  const char* digits = path.data() + path.size() - kEnd.size() - kDigits;
+  std::uint64_t count = 0;  // stays 0 for anything but digits; an unsigned value takes no sign
+  const auto parsed = std::from_chars(digits, digits + kDigits, count);
+  if (parsed.ptr != digits + kDigits || count > io::kGgufSplitsMax) return {path};
+  const auto prefix = io::split_prefix(path, count);
+  if (!prefix) return {path};
   std::vector<std::string> names;
-  for (std::uint64_t part = 1; part <= parts; ++part) {
-    names.push_back(fmt::format("{}-{:05}-of-{:05}{}", path.substr(0, at), part, parts, kEnd));
+  for (std::uint64_t part = 1; part <= count; ++part) {
+    names.push_back(io::split_path(*prefix, part, count));
   }
+  // A number beyond the count, or 0, is of no split.
+  if (std::find(names.begin(), names.end(), path) == names.end()) return {path};
   return names;
 }
 

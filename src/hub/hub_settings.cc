@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <string_view>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "io/printable.h"
 #include "net/http_client.h"
 
@@ -27,9 +27,8 @@ std::string variable(const char* const* environment, std::string_view name) {
   return {};
 }
 
-bool is_on(std::string value) {
-  std::transform(value.begin(), value.end(), value.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+bool is_on(std::string_view text) {
+  const std::string value = ascii_upper(text);
   return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
 }
 

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstddef>
 #include <filesystem>
 #include <numeric>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "hub/hub_name.h"
 #include "hub/hub_settings.h"
 #include "hub/pull.h"
@@ -29,12 +29,6 @@ constexpr const char* kSupported =
     "a MODEL is a GGUF file, a folder in Hugging Face layout, or hf:OWNER/NAME[:FILE]";
 constexpr std::size_t kEntriesMax = 10'000;  // of a folder that are looked at for similar names
 constexpr std::size_t kMatchesMax = 5;
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 // Insertions, deletions and substitutions that turn `a` into `b` (Levenshtein). Names are short.
 std::size_t edit_distance(const std::string& a, const std::string& b) {
@@ -58,8 +52,8 @@ std::vector<std::string> gguf_files(const fs::path& folder, const std::string& w
   fs::directory_iterator entry(folder, fs::directory_options::skip_permission_denied, failed);
   for (std::size_t i = 0; !failed && entry != fs::directory_iterator() && i < kEntriesMax; ++i) {
     const std::string name = entry->path().filename().string();
-    if (lower(entry->path().extension().string()) == ".gguf") {
-      found.emplace_back(edit_distance(lower(name), lower(wanted)), name);
+    if (ascii_lower(entry->path().extension().string()) == ".gguf") {
+      found.emplace_back(edit_distance(ascii_lower(name), ascii_lower(wanted)), name);
     }
     entry.increment(failed);
   }

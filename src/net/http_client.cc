@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/text.h"
 #include "base/version.h"
 
 namespace paring::net {
@@ -27,13 +28,6 @@ struct Transfer {
   bool has_begun = false;      // on_headers was called
   std::optional<Error> error;  // of the sink, or of a limit
 };
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
 
 std::string_view trimmed(std::string_view text) {
   const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
@@ -59,7 +53,7 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   }
   const std::size_t colon = line.find(':');
   if (colon != std::string_view::npos) {
-    transfer.response.headers[lower(line.substr(0, colon))] =
+    transfer.response.headers[ascii_lower(line.substr(0, colon))] =
         std::string(trimmed(line.substr(colon + 1)));
   }
   return line.size();
@@ -151,7 +145,7 @@ Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink&
   curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
   // What began encrypted stays encrypted.
   curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR,
-                   lower(request.url.substr(0, 6)) == "https:" ? "https" : "http,https");
+                   ascii_lower(request.url.substr(0, 6)) == "https:" ? "https" : "http,https");
   curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
   curl_easy_setopt(handle, CURLOPT_MAXREDIRS, kRedirectsMax);
   curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
-#include <cctype>
+
+#include "base/text.h"
 
 namespace paring {
 
@@ -34,9 +34,7 @@ std::optional<DType> dtype_from_id(std::uint32_t id) noexcept {
 }
 
 Result<DType> dtype_from_name(std::string_view name) {
-  std::string upper(name);
-  std::transform(upper.begin(), upper.end(), upper.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  const std::string upper = ascii_upper(name);
   std::string names;
   for (const DTypeInfo& info : kInfos) {
     if (upper == info.name) return info.type;

@@ -2,6 +2,7 @@
 // Qwen2 and Qwen2.5 (arXiv:2407.10671): Llama's block with biases on queries, keys and values.
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
+#include "model/arch/qwen.h"
 #include "model/hf_mapping.h"
 
 namespace paring::model {
@@ -34,13 +35,6 @@ constexpr HfTensorRule kTensors[] = {
     {"model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight"},
     {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
 };
-
-// The published models have the window's size in config.json but do not use it.
-Result<void> refuse_window(const io::Metadata& config, io::Metadata&) {
-  PARING_TRY(const bool uses_window, config.bool_or("use_sliding_window", false));
-  if (!uses_window) return {};
-  return unsupported(config.source() + ": 'use_sliding_window' is true, which is not supported");
-}
 
 constexpr HfMapping kHf{.classes = kClasses,
                         .model_type = "qwen2",

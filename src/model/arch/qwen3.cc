@@ -2,6 +2,7 @@
 // Qwen3, dense (arXiv:2505.09388): Llama's block with a norm on each query and key head.
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
+#include "model/arch/qwen.h"
 #include "model/hf_mapping.h"
 
 namespace paring::model {
@@ -36,13 +37,6 @@ constexpr HfTensorRule kTensors[] = {
     {"model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight"},
     {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
 };
-
-// The published models have the window's size in config.json but do not use it.
-Result<void> refuse_window(const io::Metadata& config, io::Metadata&) {
-  PARING_TRY(const bool uses_window, config.bool_or("use_sliding_window", false));
-  if (!uses_window) return {};
-  return unsupported(config.source() + ": 'use_sliding_window' is true, which is not supported");
-}
 
 constexpr HfMapping kHf{.classes = kClasses,
                         .model_type = "qwen3",
