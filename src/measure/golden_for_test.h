@@ -24,6 +24,21 @@ inline std::string read(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// The golden positions of one window, and what the file says of each.
+struct GoldenRows {
+  std::vector<const Json*> rows;
+  std::vector<std::size_t> positions;
+};
+inline GoldenRows golden_rows(const Json& golden, std::size_t window) {
+  GoldenRows found;
+  for (const Json& row : golden["positions"]) {
+    if (row["window"].get<std::size_t>() != window) continue;
+    found.rows.push_back(&row);
+    found.positions.push_back(row["position"].get<std::size_t>());
+  }
+  return found;
+}
+
 // Keeps copies of the logits of some positions of one window.
 class CaptureSink : public model::LogitsSink {
  public:

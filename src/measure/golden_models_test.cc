@@ -116,13 +116,7 @@ TEST_P(GoldenModels, ExactNumericsAgree) {
   double worst = 0;
   std::size_t count = 0;
   for (std::size_t w = 0; w < windows_.windows.size(); ++w) {
-    std::vector<const Json*> rows;
-    std::vector<std::size_t> positions;
-    for (const Json& row : golden_["positions"]) {
-      if (row["window"].get<std::size_t>() != w) continue;
-      rows.push_back(&row);
-      positions.push_back(row["position"].get<std::size_t>());
-    }
+    const auto [rows, positions] = golden_rows(golden_, w);
     CaptureSink capture(windows_.first_scored(), positions);
     GoldenSink sink(windows_, w, capture);
     model::ForwardOptions options;

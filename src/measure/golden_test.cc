@@ -72,13 +72,7 @@ class Golden : public testing::Test {
   void diverge(const model::ModelView& view, Found* found) {
     std::size_t count = 0;
     for (std::size_t w = 0; w < kWindows; ++w) {
-      std::vector<const Json*> rows;
-      std::vector<std::size_t> positions;
-      for (const Json& row : golden_["positions"]) {
-        if (row["window"].get<std::size_t>() != w) continue;
-        rows.push_back(&row);
-        positions.push_back(row["position"].get<std::size_t>());
-      }
+      const auto [rows, positions] = golden_rows(golden_, w);
       CaptureSink sink(windows_.first_scored(), positions);
       model::ForwardOptions options;
       options.sink = &sink;

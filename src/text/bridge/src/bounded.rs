@@ -109,6 +109,31 @@ fn item_count(value: &Value, depth: usize, limit: usize) -> Result<usize, Error>
     Ok(count)
 }
 
+/// Refuses a value that holds a namespace. Namespaces alone can change, so one that is kept in
+/// itself, through however many lists, would be a cycle of counted references that is never freed.
+fn check_free_of_namespaces(value: &Value, depth: usize) -> Result<(), Error> {
+    let is_namespace = |value: &Value| {
+        value.as_object().is_some_and(|object| object.type_name().ends_with("::Namespace"))
+    };
+    if is_namespace(value) {
+        let message = "a namespace cannot be kept in a namespace";
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    if depth > DEPTH_MAX {
+        return Err(exceeded());
+    }
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
+        for item in value.try_iter()? {
+            charge(1)?;
+            check_free_of_namespaces(&item, depth + 1)?;
+            if value.kind() == ValueKind::Map {
+                check_free_of_namespaces(&value.get_item(&item)?, depth + 1)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What a value just made by a filter, function or method costs.
 pub fn charge_result(value: &Value) -> Result<(), Error> {
     if let Some(text) = value.as_str() {
@@ -350,6 +375,10 @@ pub fn add_functions(environment: &mut Environment) {
         charge_result(&value)?;
         Ok::<_, Error>(value)
     });
+    environment.add_function("|kept", |value: Value| {
+        check_free_of_namespaces(&value, 0)?;
+        Ok::<_, Error>(value)
+    });
     environment.add_function("|nested", |value: Value| {
         charge(product(item_count(&value, 0, LEFT.get() / ITEM_BYTES)?, ITEM_BYTES))?;
         Ok::<_, Error>(value)
@@ -373,6 +402,10 @@ fn bounded<'s>(instruction: &Instruction<'s>, out: &mut Vec<Instruction<'s>>) {
         I::EmitRaw(text) => out.extend([I::LoadConst(Value::from(*text)), I::Emit]),
         I::BuildList(_) | I::BuildTuple(_) | I::BuildMap(_) => {
             out.extend([instruction.clone(), I::CallFunction("|nested", Some(1))]);
+        }
+        // The value lies below the namespace that it is for.
+        I::SetAttr(_) => {
+            out.extend([I::Swap, I::CallFunction("|kept", Some(1)), I::Swap, instruction.clone()]);
         }
         I::ApplyFilter(..) | I::CallFunction(..) | I::CallMethod(..) | I::Slice => {
             out.extend([instruction.clone(), I::CallFunction("|result", Some(1))]);
