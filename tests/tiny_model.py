@@ -15,7 +15,7 @@ def byte_alphabet():
     return [table[b] for b in range(256)]
 
 
-def write(path, architecture="llama", seed=7, change=None):
+def write(path, architecture="llama", seed=7, change=None, chat_template=None):
     """`change` may edit the dictionary of tensors before they are written."""
     rng = np.random.default_rng(seed)
     tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + byte_alphabet()
@@ -60,6 +60,8 @@ def write(path, architecture="llama", seed=7, change=None):
     writer.add_token_merges([])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
     for name, values in tensors.items():
         kind = GGMLQuantizationType[{"f": "F", "i": "I"}[values.dtype.kind] + str(8 * values.dtype.itemsize)]
         writer.add_tensor(name, values, raw_dtype=kind)

@@ -141,7 +141,8 @@ void Executor::run(const std::function<void(Worker&)>& job) {
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();
   }
-  job(worker);
+  // A job must not throw: the other workers would wait at its barriers for ever.
+  [&]() noexcept { job(worker); }();
   wait_barrier();
   running = nullptr;
   job_ = nullptr;

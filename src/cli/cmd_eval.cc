@@ -79,6 +79,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("N");
   app.add_option("--windows", flags->windows, "Only the first N windows; 0: all")
       ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20))
       ->type_name("N");
   define_tasks(app, *flags);
   app.add_option("--journal", flags->journal_path,

@@ -206,8 +206,12 @@ std::string to_text(const shrink::OptimizeResult& result, const std::string& rep
                            format_duration(result.seconds), time_text(result.time));
 }
 
-Result<void> check_flags(const OptimizeFlags& flags) {
-  PARING_TRY_VOID(shrink::check_bounds(flags.options.budget));
+Result<void> check_flags(const OptimizeFlags& flags, const std::string& model) {
+  const shrink::OptimizeOptions& options = flags.options;
+  PARING_TRY_VOID(shrink::check_bounds(options.budget));
+  PARING_TRY_VOID(check_different("MODEL", model, "--out", options.out_path));
+  PARING_TRY_VOID(check_different("MODEL", model, "--report", options.report_path));
+  PARING_TRY_VOID(check_different("--out", options.out_path, "--report", options.report_path));
   PARING_TRY_VOID(check_can_write(flags.options.out_path, flags.overwrite));
   return check_can_write(flags.options.report_path, flags.overwrite);
 }
@@ -220,10 +224,11 @@ Result<void> run(Context& context, const OptimizeFlags& given) {
     PARING_TRY(const DType type, dtype_from_name(name));
     flags.options.types.push_back(type);
   }
+  flags.options.overwrite = flags.overwrite;
   flags.options.budget.context_tokens = context.settings().context_tokens;
   // What the user must mend is said first: the path of the model, then those of the output.
   PARING_TRY(const std::string path, context.resolve(flags.model));
-  PARING_TRY_VOID(check_flags(flags));
+  PARING_TRY_VOID(check_flags(flags, path));
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
   PARING_TRY_VOID(shrink::check_budget(model, flags.options, executor->threads()));

@@ -71,6 +71,8 @@ Result<void> run(Context& context, const QuantizeFlags& flags) {
   if (!flags.fallback.empty()) {
     PARING_TRY(fallback, dtype_from_name(flags.fallback));
   }
+  PARING_TRY(const std::string path, context.resolve(flags.model));
+  PARING_TRY_VOID(check_different("MODEL", path, "OUT", flags.out));
   PARING_TRY_VOID(check_can_write(flags.out, flags.overwrite));
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));

@@ -82,6 +82,11 @@ class Session {
     auto loaded = engine::LoadedModel::load(path, *executor, {.extra_bytes = extra});
     if (!loaded) return std::move(loaded.error());
     session->loaded_ = std::make_unique<engine::LoadedModel>(std::move(loaded).value());
+    if (!options.is_raw && session->loaded_->chat_template_error) {
+      Error error = *session->loaded_->chat_template_error;
+      if (error.hint.empty()) error.hint = "--raw runs the model without its template";
+      return error;
+    }
     PARING_TRY(session->generator_,
                engine::Generator::create(*session->loaded_, *executor, generator_options));
     if (session->uses_template()) {
@@ -299,6 +304,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("T");
   app.add_option("--top-k", options->sampling.top_k, "Draw from the K likeliest; 0: no limit")
       ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 24))
       ->type_name("K");
   app.add_option("--top-p", options->sampling.top_p,
                  "Draw from the fewest tokens that have this probability together")

@@ -53,6 +53,17 @@ void add_force_flag(CLI::App& app, io::Overwrite& overwrite) {
       "Replace existing output files");
 }
 
+Result<void> check_different(const std::string& a_name, const std::string& a,
+                             const std::string& b_name, const std::string& b) {
+  std::error_code failed;
+  const bool is_same =
+      std::filesystem::equivalent(a, b, failed) ||
+      std::filesystem::weakly_canonical(a, failed) == std::filesystem::weakly_canonical(b, failed);
+  if (!is_same) return {};
+  return invalid_argument(fmt::format("{} and {} are the same file '{}'", a_name, b_name, b),
+                          "give each a name of its own");
+}
+
 Result<void> check_can_write(const std::string& path, io::Overwrite overwrite) {
   std::error_code unknown;
   if (overwrite == io::Overwrite::kRefuse && std::filesystem::is_regular_file(path, unknown)) {

@@ -33,5 +33,10 @@ CLI::Option* add_bytes_option(CLI::App& app, const std::string& flag, std::uint6
 void add_force_flag(CLI::App& app, io::Overwrite& overwrite);
 // Whether `path` can be written, found out before the work that fills it.
 Result<void> check_can_write(const std::string& path, io::Overwrite overwrite);
+// InvalidArgument when two paths mean one file: an output must not replace the input or another
+// output, with --force neither. The names are those of the options. Missing files are compared by
+// path.
+Result<void> check_different(const std::string& a_name, const std::string& a,
+                             const std::string& b_name, const std::string& b);
 
 }  // namespace paring::cli

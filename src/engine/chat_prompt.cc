@@ -237,7 +237,11 @@ Result<std::vector<std::int32_t>> ChatPrompt::encode(
   // One time for every rendering of this prompt: templates may print the date.
   const auto now = static_cast<std::int64_t>(system_clock().wall_seconds());
   const RenderMessages render = [&](std::span<const text::ChatMessage> list) {
-    return chat_template_->render_at(list, /*add_generation_prompt=*/true, now);
+    Result<std::string> text = chat_template_->render_at(list, /*add_generation_prompt=*/true, now);
+    if (!text && text.error().hint.empty()) {
+      text.error().hint = "the template comes with the model; --raw runs the model without it";
+    }
+    return text;
   };
   PARING_TRY(const auto parts, split_prompt(render, messages, control_, random_nonce()));
   PARING_TRY(std::vector<std::int32_t> ids, encode_parts(parts, [&](std::string_view piece) {

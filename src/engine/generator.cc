@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstdint>
 #include <utility>
 
 #include "base/clock.h"
@@ -14,6 +17,17 @@ namespace paring::engine {
 
 namespace {
 
+// Whether every value is a number. Integer operations, which the compiler vectorizes.
+bool are_finite(std::span<const float> values) {
+  constexpr std::uint32_t kExponent = 0x7f800000U;  // all ones: infinity or NaN
+  std::uint32_t bad = 0;
+  for (const float value : values) {
+    bad |=
+        static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(value) & kExponent) == kExponent);
+  }
+  return bad == 0;
+}
+
 // Copies one row of logits out of the step buffers.
 class RowSink : public model::LogitsSink {
  public:
@@ -22,10 +36,13 @@ class RowSink : public model::LogitsSink {
     const Range part = worker.split(chunk.vocabulary, 64);
     std::copy(chunk.logits + part.begin, chunk.logits + part.end,
               target_.begin() + static_cast<std::ptrdiff_t>(part.begin));
+    if (!are_finite({chunk.logits + part.begin, part.end - part.begin})) is_finite_ = false;
   }
+  bool is_finite() const { return is_finite_; }
 
  private:
   std::vector<float>& target_;
+  std::atomic<bool> is_finite_ = true;
 };
 
 // Text that is sure not to be part of a stop string.
@@ -92,8 +109,8 @@ Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, 
   return generator;
 }
 
-void Generator::step(model::KvSequence& sequence, std::span<const std::int32_t> tokens,
-                     bool wants_logits) {
+Result<void> Generator::step(model::KvSequence& sequence, std::span<const std::int32_t> tokens,
+                             bool wants_logits) {
   const model::Segment segment{&sequence, tokens, wants_logits ? std::size_t{1} : 0};
   RowSink sink(logits_);
   model::ForwardOptions options;
@@ -102,6 +119,11 @@ void Generator::step(model::KvSequence& sequence, std::span<const std::int32_t> 
   const double start = system_clock().monotonic_seconds();
   forward_->run(view_, {&segment, 1}, options);
   metrics().step_seconds.observe(system_clock().monotonic_seconds() - start);
+  if (sink.is_finite()) return {};
+  return corrupt(fmt::format("{}: the model's output after {} tokens holds values that are not "
+                             "finite numbers",
+                             loaded_.path, sequence.length()),
+                 "its weights are damaged or out of range; get the file again");
 }
 
 Result<api::Completion> Generator::generate(const api::Request& request,
@@ -131,8 +153,8 @@ Result<api::Completion> Generator::generate(const api::Request& request,
     const std::size_t count = std::min(forward_->tokens_max(), request.prompt.size() - done);
     PARING_TRY_VOID(sequence.grow(count));
     done += count;
-    step(sequence, std::span(request.prompt).subspan(done - count, count),
-         done == request.prompt.size());
+    PARING_TRY_VOID(step(sequence, std::span(request.prompt).subspan(done - count, count),
+                         done == request.prompt.size()));
     metrics().prompt_tokens.add(count);
   }
   const double prefilled = system_clock().monotonic_seconds();
@@ -171,7 +193,7 @@ Result<api::Completion> Generator::generate(const api::Request& request,
       break;
     }
     PARING_TRY_VOID(sequence.grow(1));
-    step(sequence, {&token, 1}, true);
+    PARING_TRY_VOID(step(sequence, {&token, 1}, true));
   }
   if (!filter.is_stopped()) {
     PARING_TRY_VOID(emit(filter.push(decoder.finish())));

@@ -45,7 +45,9 @@ class Generator {
  private:
   Generator(const LoadedModel& loaded, const GeneratorOptions& options)
       : loaded_(loaded), view_(*loaded.model), options_(options) {}
-  void step(model::KvSequence& sequence, std::span<const std::int32_t> tokens, bool wants_logits);
+  // Corrupt when a logit is not a finite number.
+  Result<void> step(model::KvSequence& sequence, std::span<const std::int32_t> tokens,
+                    bool wants_logits);
   const LoadedModel& loaded_;
   model::ModelView view_;
   GeneratorOptions options_;

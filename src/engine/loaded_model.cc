@@ -122,7 +122,7 @@ Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executo
   PARING_TRY(io::ModelFile file, open_model(path));
   const std::uint64_t weights = packed_weight_bytes(file);
   PARING_TRY_VOID(cost::check_memory(weights + options.extra_bytes));
-  LoadedModel loaded{path, std::move(file), nullptr, nullptr, nullptr, false};
+  LoadedModel loaded{path, std::move(file), nullptr, nullptr, nullptr, false, {}};
   const io::Metadata& metadata = loaded.file.metadata();
   PARING_TRY(loaded.model, model::Model::load(loaded.file, executor));
 
@@ -144,8 +144,12 @@ Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executo
       return id ? spec->tokens[static_cast<std::size_t>(*id)] : std::string();
     };
     auto chat = text::ChatTemplate::create(source, name_of(spec->bos), name_of(spec->eos));
-    if (!chat) return std::move(chat.error()).with_context(path + ": tokenizer.chat_template");
-    loaded.chat_template = std::move(chat).value();
+    if (chat) {
+      loaded.chat_template = std::move(chat).value();
+    } else {
+      loaded.chat_template_error =
+          std::move(chat.error()).with_context(path + ": tokenizer.chat_template");
+    }
   }
   return loaded;
 }

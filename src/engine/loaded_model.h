@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/executor.h"
@@ -30,6 +31,8 @@ struct LoadedModel {
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::shared_ptr<const text::ChatTemplate> chat_template;  // null when the file has none
   bool add_bos = false;
+  // Why a template that the file has cannot be used; the model works without it.
+  std::optional<Error> chat_template_error = std::nullopt;
 
   // Reads hyper-parameters, checks that memory suffices, then packs the weights on `executor`.
   static Result<LoadedModel> load(const std::string& path, Executor& executor,

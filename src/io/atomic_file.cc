@@ -8,10 +8,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <utility>
@@ -28,6 +32,40 @@ std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// Names of temporary files where a signal handler can read them: it may neither allocate nor lock.
+struct Slot {
+  enum State : int { kFree, kChanging, kSet };
+  std::atomic<int> state{kFree};
+  std::array<char, PATH_MAX> path{};
+};
+constexpr std::size_t kSlots = 8;  // more files at once than any command writes
+std::array<Slot, kSlots> slots;
+static_assert(std::atomic<int>::is_always_lock_free, "signal handlers read the state");
+
+// -1 when there is no room: such a file is removed by its owner only.
+int remember_for_signals(const std::string& path) noexcept {
+  if (path.size() >= PATH_MAX) return -1;
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    int expected = Slot::kFree;
+    if (!slots[i].state.compare_exchange_strong(expected, Slot::kChanging)) continue;
+    std::memcpy(slots[i].path.data(), path.c_str(), path.size() + 1);
+    slots[i].state.store(Slot::kSet);
+    return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void forget_for_signals(int slot) noexcept {
+  if (slot >= 0) slots[static_cast<std::size_t>(slot)].state.store(Slot::kFree);
+}
+
+// Only calls that are safe in a signal handler. The handler was reset to the default when it was
+// entered (SA_RESETHAND), so raising the signal again ends the process once the handler returns.
+void remove_and_end(int signal_number) {
+  remove_temporaries();
+  ::raise(signal_number);
 }
 
 Error already_exists(const std::string& path) {
@@ -78,6 +116,25 @@ Error cannot_create(int error_number, const std::string& path) {
 
 }  // namespace
 
+// Called by signal handlers.
+void remove_temporaries() noexcept {
+  for (const Slot& slot : slots) {
+    if (slot.state.load() == Slot::kSet) ::unlink(slot.path.data());
+  }
+}
+
+void remove_temporaries_on_signals() noexcept {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action{};
+    // A shell starts background jobs with SIGINT ignored, nohup with SIGHUP.
+    if (::sigaction(number, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    action = {};
+    action.sa_handler = remove_and_end;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    ::sigaction(number, &action, nullptr);
+  }
+}
+
 Result<AtomicFile> AtomicFile::create(const std::string& path, Overwrite overwrite) {
   if (path.empty() || path.find('\0') != std::string::npos) {
     return invalid_argument("the output path is empty or holds a zero byte", "name a file");
@@ -95,12 +152,17 @@ Result<AtomicFile> AtomicFile::create(const std::string& path, Overwrite overwri
   constexpr int kTries = 16;  // names of 32 random bits: a second try is already unlikely
   for (int i = 0; i < kTries && file.descriptor_ < 0; ++i) {
     std::string temporary = fmt::format("{}.tmp-{}-{:08x}", file.target_, ::getpid(), random());
+    // Before there is a file: a signal in between removes nothing, one afterwards finds it.
+    const int slot = remember_for_signals(temporary);
     file.descriptor_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file.descriptor_ >= 0) {
       file.temporary_ = std::move(temporary);
-    } else if (errno != EEXIST) {
-      return cannot_create(errno, path);
+      file.slot_ = slot;
+      continue;
     }
+    const int reason = errno;
+    forget_for_signals(slot);
+    if (reason != EEXIST) return cannot_create(reason, path);
   }
   if (file.descriptor_ < 0) return cannot_create(EEXIST, path);
   // Best effort: on file systems without permissions there is nothing to keep.
@@ -123,12 +185,14 @@ AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
   temporary_ = std::exchange(other.temporary_, {});
   overwrite_ = other.overwrite_;
   failed_ = other.failed_;
+  slot_ = std::exchange(other.slot_, -1);
   return *this;
 }
 
 void AtomicFile::drop() noexcept {
   if (descriptor_ >= 0) ::close(descriptor_);
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  forget_for_signals(std::exchange(slot_, -1));
   descriptor_ = -1;
   temporary_.clear();
 }
@@ -199,6 +263,7 @@ Result<void> AtomicFile::commit() {
   if (outcome != 0) outcome = std::rename(temporary_.c_str(), target_.c_str());
   if (outcome != 0) return system_error(errno, "write", path_);
   temporary_.clear();
+  forget_for_signals(std::exchange(slot_, -1));
   // The new name is durable once its folder is. Some file systems cannot sync a folder; the file
   // is complete either way.
   const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // AtomicFile: writes a file that appears whole or not at all. Bytes go to PATH.tmp-<pid>-<random>
 // in the same folder; commit() syncs it and renames it over PATH. Without commit, the destructor
-// removes it and PATH is as it was. A symbolic link is followed, so that it stays a link. Movable;
-// one thread at a time.
+// removes it and PATH is as it was; remove_temporaries_on_signals() does so for Ctrl-C and the
+// like. Only a process that is killed (SIGKILL, power) leaves its temporary file behind. A symbolic
+// link is followed, so that it stays a link. Movable; one thread at a time.
 //
 //   PARING_TRY(io::AtomicFile file, io::AtomicFile::create(path, io::Overwrite::kReplace));
 //   PARING_TRY_VOID(file.write(text));
@@ -61,6 +62,13 @@ class AtomicFile {
   std::string temporary_;  // empty: nothing to remove
   Overwrite overwrite_ = Overwrite::kRefuse;
   bool failed_ = false;
+  int slot_ = -1;  // where signals find temporary_; -1: nowhere
 };
+
+// Removes the temporary files of this process, which is about to end without its destructors.
+void remove_temporaries() noexcept;
+// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files of this process before they end
+// it as usual. A signal that is ignored stays ignored. Called once, by main().
+void remove_temporaries_on_signals() noexcept;
 
 }  // namespace paring::io

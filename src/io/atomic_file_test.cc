@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -228,6 +229,35 @@ TEST_F(AtomicFileTest, MappedPagesComeBackAfterRelease) {
   const auto empty = MappedFile::open(path("empty"));
   ASSERT_TRUE(empty);
   EXPECT_TRUE(empty->bytes().empty());
+}
+
+// In a child: the signal ends it.
+TEST_F(AtomicFileTest, ASignalRemovesWhatIsNotCommitted) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      std::signal(number, SIG_DFL);
+      remove_temporaries_on_signals();
+      AtomicFile moved;
+      Result<AtomicFile> dropped = AtomicFile::create(path("dropped"), Overwrite::kRefuse);
+      {
+        const AtomicFile gone = std::move(dropped).value();
+      }
+      Result<AtomicFile> whole = AtomicFile::create(path("whole"), Overwrite::kReplace);
+      Result<AtomicFile> open = AtomicFile::create(path("open"), Overwrite::kRefuse);
+      if (!whole || !open || !whole->write("all") || !whole->commit()) ::_exit(1);
+      moved = std::move(open).value();
+      if (!moved.write("half")) ::_exit(2);
+      ::raise(number);
+      ::_exit(3);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == number) << status;
+    EXPECT_EQ(files(), 1u);
+    EXPECT_EQ(content(path("whole")), "all");
+  }
 }
 
 }  // namespace

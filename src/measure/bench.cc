@@ -218,6 +218,10 @@ Result<void> check_options(const BenchOptions& options) {
   if (options.repetitions == 0) {
     return invalid_argument("a benchmark of 0 repetitions measures nothing", "use at least 1");
   }
+  if (options.prefill_tokens == 0 && options.decode_tokens == 0) {
+    return invalid_argument("a benchmark of 0 tokens in both phases measures nothing",
+                            "use --prefill or --decode with at least 1");
+  }
   const std::size_t largest = std::max(
       {options.prefill_tokens, options.decode_tokens, options.depth_tokens, options.repetitions});
   if (largest > kBenchTokensMax) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "measure/compare.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -171,6 +173,17 @@ Result<void> for_steps(Evaluator& evaluator, const Windows& windows, ProgressSin
   return {};
 }
 
+// A model with damaged weights gives NaN, which no figure may hide and no sort may meet.
+Result<void> check_finite(std::span<const double> values, const Windows& windows) {
+  if (std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
+    return {};
+  }
+  return corrupt(fmt::format("the model's output in a window of '{}' holds values that are not "
+                             "finite numbers",
+                             windows.name),
+                 "its weights are damaged or out of range; get the file again");
+}
+
 }  // namespace
 
 Result<void> window_losses(Evaluator& evaluator, const ModelView& view, const Windows& windows,
@@ -183,7 +196,8 @@ Result<void> window_losses(Evaluator& evaluator, const ModelView& view, const Wi
   LossSink sink(part, 0, losses.data(), nullptr, nullptr);
   ForwardOptions options;
   options.sink = &sink;
-  return evaluator.run(view, inputs, part.scored_rows(), eval, options);
+  PARING_TRY_VOID(evaluator.run(view, inputs, part.scored_rows(), eval, options));
+  return check_finite(losses, windows);
 }
 
 Result<Perplexity> perplexity(Evaluator& evaluator, const ModelView& view, const Windows& windows,
@@ -219,6 +233,7 @@ Result<BaseRun> BaseRun::create(Evaluator& evaluator, const ModelView& view, Win
                               options.sink = &sink;
                               return evaluator.run(view, inputs, scored, eval, options);
                             }));
+  PARING_TRY_VOID(check_finite(run.losses_, run.windows_));
   return run;
 }
 
@@ -236,7 +251,9 @@ Result<void> compare_windows(Evaluator& evaluator, const BaseRun& base, std::siz
   CompareSink sink(base, first, evaluator.base_logits(), scores, offset);
   ForwardOptions with_sink = options;
   with_sink.sink = &sink;
-  return evaluator.run(view, inputs, scored, eval, with_sink);
+  PARING_TRY_VOID(evaluator.run(view, inputs, scored, eval, with_sink));
+  PARING_TRY_VOID(check_finite(std::span(scores.losses).subspan(offset), base.windows()));
+  return check_finite(std::span(scores.kl).subspan(offset), base.windows());
 }
 
 Result<Divergence> compare(Evaluator& evaluator, const BaseRun& base, const ModelView& view,

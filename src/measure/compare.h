@@ -74,7 +74,8 @@ Result<Perplexity> perplexity(Evaluator& evaluator, const model::ModelView& view
                               ProgressSink& progress);
 
 // Negative log-likelihoods of the scored tokens of windows [first, first + count), computed in one
-// step. REQUIRES: count <= evaluator.windows_per_step(context); losses: count * scored_rows().
+// step. Corrupt when one is not a finite number, as damaged weights give. REQUIRES: count <=
+// evaluator.windows_per_step(context); losses: count * scored_rows().
 Result<void> window_losses(Evaluator& evaluator, const model::ModelView& view,
                            const Windows& windows, std::size_t first, std::size_t count,
                            const EvalOptions& eval, std::span<double> losses);
@@ -112,7 +113,8 @@ struct RowScores {
 
 // Scores windows [first, first + count) of `base` with `view` in one step; appends to `scores`.
 // `options` may start at a later layer, with the residual stream of these windows' inputs.
-// REQUIRES: count <= evaluator.windows_per_step(context).
+// Corrupt when a score is not a finite number. REQUIRES: count <=
+// evaluator.windows_per_step(context).
 Result<void> compare_windows(Evaluator& evaluator, const BaseRun& base, std::size_t first,
                              std::size_t count, const model::ModelView& view,
                              const EvalOptions& eval, const model::ForwardOptions& options,

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/clock.h"
 #include "base/metrics.h"
@@ -47,6 +48,11 @@ std::size_t in_pages(std::size_t tokens) {
 
 std::size_t pool_tokens(std::size_t context_tokens) {
   return in_pages(std::max(context_tokens, 2 * kScoreTokensMax));
+}
+
+Error not_finite(const std::string& path) {
+  return corrupt(path + ": the model's output holds values that are not finite numbers",
+                 "its weights are damaged or out of range; get the file again");
 }
 
 }  // namespace
@@ -176,6 +182,7 @@ Result<void> Scorer::step(std::span<Part> parts) {
   std::size_t row = 0;
   for (const Part& part : parts) {
     for (std::size_t i = 0; i < part.wanted.size(); ++i, ++row) {
+      if (!std::isfinite(sink.log_probabilities[row])) return not_finite(loaded_.path);
       part.result->log_probability += sink.log_probabilities[row];
       part.result->is_greedy = part.result->is_greedy && sink.is_top[row] != 0;
     }

@@ -52,7 +52,7 @@ class Scorer {
                            std::span<const std::string> continuations) const;
   // Whether some sequence of `item` is longer than the model reads: its beginning is left out then.
   bool is_cut(const ScoreItem& item) const;
-  // One list an item, in order.
+  // One list an item, in order. Corrupt when a log-probability is not a finite number.
   Result<std::vector<std::vector<Likelihood>>> score(std::span<const ScoreItem> items);
 
  private:

@@ -48,6 +48,28 @@ Error not_finite(const std::string& name, std::size_t row) {
                  "the original model is damaged");
 }
 
+constexpr float kHalfMax = 65504.0F;
+
+float largest(const std::vector<float>& row) noexcept {
+  float most = 0;
+  for (const float value : row) most = std::max(most, std::abs(value));
+  return most;
+}
+
+// Whether `decoded` lost what `row` holds: F16 ends at 65504, and so do the scales of the block
+// types. Encoders end a scale at F16's largest value, so that what is too large shrinks.
+bool is_beyond(const std::vector<float>& row, const std::vector<float>& decoded) noexcept {
+  if (!is_finite(decoded)) return true;
+  const float before = largest(row);
+  return before > kHalfMax && largest(decoded) < before / 2;
+}
+
+Error too_large(const std::string& name, std::size_t row, DType type) {
+  return unsupported(fmt::format("tensor '{}' holds a value in row {} that is too large for {}",
+                                 name, row, dtype_name(type)),
+                     "choose a type with a larger range, such as BF16 or F32");
+}
+
 std::size_t differing(const std::byte* a, const std::byte* b, std::size_t count) {
   std::size_t sum = 0;
   for (std::size_t i = 0; i < count; ++i) sum += a[i] != b[i] ? 1 : 0;
@@ -61,7 +83,8 @@ struct TileOutcome {
   double feedback[kFeedbackRows] = {};
   std::size_t changed_by_feedback[kFeedbackRows] = {};
   std::size_t changed_by_importance[kFeedbackRows] = {};
-  std::size_t bad_row = SIZE_MAX;  // first row that is not finite
+  std::size_t bad_row = SIZE_MAX;    // first row that is not finite
+  std::size_t large_row = SIZE_MAX;  // first row with a value beyond the type's range
 };
 
 // Encodes up to kFeedbackRows rows at a time. One a worker; all buffers are made beforehand, since
@@ -105,6 +128,10 @@ class TileEncoder {
       }
       encode_row(pointers[lane], compares_plain, outcome.changed_by_importance[lane]);
       format_.decode(pointers[lane], decoded_.data(), source_.cols);
+      if (is_beyond(values_, decoded_)) {
+        outcome.large_row = row;
+        return;
+      }
       if (inputs_.factor != nullptr) {
         tile_.set_row(lane, values_.data(), decoded_.data());
       } else {
@@ -182,6 +209,7 @@ struct Totals {
   double feedback = 0;
   double changed_by_feedback = 0;
   double changed_by_importance = 0;
+  std::size_t large_row = SIZE_MAX;  // first row beyond the type's range; sums are without it
 };
 
 struct RowPlan {
@@ -219,6 +247,7 @@ Result<Totals> encode_rows(const Source& source, const std::string& name,
   Totals totals;
   for (const TileOutcome& outcome : outcomes) {
     if (outcome.bad_row != SIZE_MAX) return not_finite(name, outcome.bad_row);
+    totals.large_row = std::min(totals.large_row, outcome.large_row);
     for (std::size_t lane = 0; lane < kFeedbackRows; ++lane) {
       totals.energy += outcome.energy[lane];
       totals.nearest += outcome.nearest[lane];
@@ -228,6 +257,45 @@ Result<Totals> encode_rows(const Source& source, const std::string& name,
     }
   }
   return totals;
+}
+
+// Whether `format` cannot hold the row with the largest value of the matrix. Sampled rows may miss
+// it, so all are read.
+bool is_beyond_range(const Source& source, const quant::Format& format, std::size_t row_bytes,
+                     std::size_t largest_row) {
+  std::vector<float> values(source.cols);
+  source.format->decode(source.data + largest_row * source.row_bytes, values.data(), source.cols);
+  if (!(largest(values) > kHalfMax)) return false;
+  std::vector<std::byte> encoded(row_bytes);
+  std::vector<float> decoded(source.cols);
+  format.encode(values.data(), nullptr, encoded.data(), source.cols);
+  format.decode(encoded.data(), decoded.data(), source.cols);
+  return is_beyond(values, decoded);
+}
+
+std::size_t find_largest_row(const Source& source, Executor& executor) {
+  struct Found {
+    std::size_t row = 0;
+    float value = 0;
+    std::vector<float> buffer;
+  };
+  std::vector<Found> found(executor.threads());
+  for (Found& each : found) each.buffer.resize(source.cols);
+  executor.run([&](Worker& worker) {
+    Found& mine = found[worker.index()];
+    const Range rows = worker.split(source.rows);
+    for (std::size_t r = rows.begin; r < rows.end; ++r) {
+      source.format->decode(source.data + r * source.row_bytes, mine.buffer.data(), source.cols);
+      const float value = largest(mine.buffer);
+      if (value > mine.value) {
+        mine.row = r;
+        mine.value = value;
+      }
+    }
+  });
+  return std::max_element(found.begin(), found.end(),
+                          [](const Found& a, const Found& b) { return a.value < b.value; })
+      ->row;
 }
 
 }  // namespace
@@ -253,6 +321,7 @@ Result<Encoding> encode_matrix(const io::ModelFile& file, const std::string& nam
   PARING_TRY(const Totals totals, encode_rows(source, name, *format, *row_bytes, inputs,
                                               {1, source.rows, rounding, false, false},
                                               encoding.bytes.data(), executor));
+  if (totals.large_row != SIZE_MAX) return too_large(name, totals.large_row, type);
   encoding.loss = totals.feedback;
   encoding.changed_share = totals.changed_by_feedback / static_cast<double>(encoding.bytes.size());
   return encoding;
@@ -266,6 +335,7 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
   PARING_TRY(const Source source, open_source(file, name));
   const std::size_t step = std::max<std::size_t>(1, source.rows / rows_max);
   const std::size_t sampled = (source.rows + step - 1) / step;
+  const std::size_t largest_row = find_largest_row(source, executor);
   std::vector<EncodingLoss> losses(types.size());
   for (std::size_t i = 0; i < types.size(); ++i) {
     PARING_TRY(const quant::Format* format, quant::require_format(types[i]));
@@ -277,6 +347,7 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
     losses[i].energy = i == 0 ? totals.energy * scale : losses[0].energy;
     losses[i].nearest = totals.nearest * scale;
     losses[i].feedback = totals.feedback * scale;
+    losses[i].is_beyond_range = is_beyond_range(source, *format, row_bytes, largest_row);
     losses[i].changed_share =
         totals.changed_by_importance / static_cast<double>(sampled * row_bytes);
   }

@@ -38,7 +38,8 @@ struct Encoding {
 
 // A matrix's rows in `type`. A tensor already in that type is copied bit for bit; kFeedback for a
 // type without a grid, or without a factor, is kNearest. InvalidArgument when a row is not whole
-// blocks, Corrupt when the source holds a value that is not finite; both name the tensor.
+// blocks, Corrupt when the source holds a value that is not finite, Unsupported when it holds one
+// beyond the range of `type`; all name the tensor.
 Result<Encoding> encode_matrix(const io::ModelFile& file, const std::string& name, DType type,
                                Rounding rounding, const Inputs& inputs, Executor& executor);
 
@@ -47,6 +48,8 @@ struct EncodingLoss {
   double nearest = 0;        // loss of kNearest, as Encoding::loss
   double feedback = 0;       // of kFeedback; as `nearest` where there is no feedback
   double changed_share = 0;  // bytes that importance changed in the encoding of kNearest
+  // The matrix holds values that the type cannot: encode_matrix() would refuse it.
+  bool is_beyond_range = false;
 };
 
 // One entry a type, from at most about `rows_max` rows spread over the matrix, scaled to all rows.

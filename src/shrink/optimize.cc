@@ -260,6 +260,7 @@ class Run {
   Result<void> write_winner(Search& search) {
     PARING_TRY(const auto encoded, search.encode_winner());
     QuantizeOptions quantize;
+    quantize.overwrite = io::Overwrite::kReplace;  // an earlier candidate, in the run's own folder
     quantize.types.resize(original_.model->matrix_count());
     for (const MatrixPlan& plan : search.plans()) quantize.types[plan.index] = plan.chosen;
     quantize.prepared = [&](std::size_t slot) { return encoded->matrices[slot].get(); };
@@ -333,7 +334,7 @@ class Run {
   // The checked file, with its certificate, under its name.
   Result<void> publish() {
     PARING_TRY(const io::ModelFile winner, engine::open_model(journal_->file(Journal::kWinner)));
-    PARING_TRY_VOID(write_with_metadata(winner, extra_, options_.out_path));
+    PARING_TRY_VOID(write_with_metadata(winner, extra_, options_.out_path, options_.overwrite));
     PARING_TRY(const io::ModelFile written, engine::open_model(options_.out_path));
     if (engine::weights_sha256(written) != result_.certificate.variant.weights_sha256) {
       return Error{ErrorCode::kInternal,
@@ -345,7 +346,7 @@ class Run {
 
   Result<void> write_report() {
     PARING_TRY(io::AtomicFile file,
-               io::AtomicFile::create(options_.report_path, io::Overwrite::kReplace));
+               io::AtomicFile::create(options_.report_path, options_.overwrite));
     PARING_TRY_VOID(file.write(render_report(result_)));
     return file.commit();
   }

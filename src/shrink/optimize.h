@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "cost/probes.h"
 #include "engine/loaded_model.h"
+#include "io/atomic_file.h"
 #include "measure/bench.h"
 #include "measure/compare.h"
 #include "shrink/encode.h"
@@ -47,6 +48,8 @@ struct OptimizeOptions {
   // measure. A valid result may take longer on a slow machine.
   double time_limit_seconds = 15 * 60;
   bool with_ablation = false;  // also measures what each choice gained
+  // Of the model and the report; applies when they are committed.
+  io::Overwrite overwrite = io::Overwrite::kRefuse;
 };
 
 // A model on this machine, before or after.
@@ -70,7 +73,8 @@ struct TypeOption {
   double error_nearest = 0;        // the same with every weight rounded to nearest
   double predicted_kl = 0;         // of this matrix alone
   bool is_measured = false;
-  double seconds = 0;  // of the matrix-vector product on this machine; 0: not measured
+  bool is_beyond_range = false;  // the matrix holds values that the type cannot
+  double seconds = 0;            // of the matrix-vector product on this machine; 0: not measured
 };
 
 struct MatrixPlan {

@@ -167,8 +167,8 @@ Result<std::uint64_t> bytes_with_metadata(const io::ModelFile& source, const io:
 }
 
 Result<void> write_with_metadata(const io::ModelFile& source, const io::Metadata& extra,
-                                 const std::string& path) {
-  PARING_TRY(io::GgufWriter writer, io::GgufWriter::create(path, io::Overwrite::kReplace));
+                                 const std::string& path, io::Overwrite overwrite) {
+  PARING_TRY(io::GgufWriter writer, io::GgufWriter::create(path, overwrite));
   writer.set_metadata(with_extra(source, extra));
   for (auto& tensor : declarations_of(source)) PARING_TRY_VOID(writer.declare(std::move(tensor)));
   PARING_TRY_VOID(writer.begin());

@@ -27,7 +27,8 @@ struct QuantizeOptions {
   std::function<const kernels::PackedMatrix*(std::size_t slot)> prepared;
   io::Metadata extra;                 // added to the file's metadata, e.g. the certificate
   std::uint64_t split_bytes_max = 0;  // not 0: several files (io/gguf_split.h)
-  io::Overwrite overwrite = io::Overwrite::kReplace;
+  // Applies when the file is committed: it may have appeared since the command began.
+  io::Overwrite overwrite = io::Overwrite::kRefuse;
 };
 
 struct WrittenFiles {
@@ -48,7 +49,7 @@ Result<WrittenFiles> write_quantized(const engine::LoadedModel& model,
 
 // Copies `source` with `extra` added to its metadata, atomically.
 Result<void> write_with_metadata(const io::ModelFile& source, const io::Metadata& extra,
-                                 const std::string& path);
+                                 const std::string& path, io::Overwrite overwrite);
 // Exact bytes of that copy.
 Result<std::uint64_t> bytes_with_metadata(const io::ModelFile& source, const io::Metadata& extra);
 

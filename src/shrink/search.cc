@@ -77,12 +77,14 @@ Result<void> Search::plan() {
       options[t]->error = losses[t].feedback;
       options[t]->error_nearest = losses[t].nearest;
       plan.energy = losses[t].energy;
+      options[t]->is_beyond_range = losses[t].is_beyond_range;
       // 8 bits leave next to nothing to choose: no proof is asked of them.
       if (dtype_info(types[t]).bits_per_weight() < 8 && !inputs.importance.empty()) {
         changed += losses[t].changed_share;
         ++counted;
       }
     }
+    std::erase_if(plan.options, [](const TypeOption& option) { return option.is_beyond_range; });
     if (setup_.budget.speedup > 0) PARING_TRY_VOID(measure_kernel_times(plan));
     context_.original.file.release(*context_.original.file.find(plan.name));
     context_.progress.advance(1);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <map>
 #include <memory>
 
@@ -81,15 +82,17 @@ class MomentTap : public model::Taps {
   InputMoments::Scratch head_scratch_;
 };
 
-Result<void> check_not_zero(const Statistics& statistics, const model::Model& model) {
+Result<void> check_inputs(const Statistics& statistics, const model::Model& model) {
   for (std::size_t i = 0; i < statistics.mean_squares.size(); ++i) {
     const auto& row = statistics.mean_squares[i];
-    const bool is_zero = std::all_of(row.begin(), row.end(), [](float v) { return !(v > 0); });
-    if (!row.empty() && is_zero) {
-      return Error{
-          ErrorCode::kInternal,
-          fmt::format("calibration saw only zeros at the input of {}", model.slot(i).name)};
-    }
+    const bool is_finite =
+        std::all_of(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
+    const bool is_zero = std::all_of(row.begin(), row.end(), [](float v) { return v == 0; });
+    if (row.empty() || (is_finite && !is_zero)) continue;
+    return corrupt(fmt::format("calibration saw {} at the input of '{}'",
+                               is_zero ? "only zeros" : "values that are not finite numbers",
+                               model.slot(i).name),
+                   "the weights before it are damaged or out of range; get the file again");
   }
   return {};
 }
@@ -153,7 +156,7 @@ Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model
       statistics.mean_squares[i] = tap->moments()[source]->mean_squares(statistics.tokens);
     }
   }
-  PARING_TRY_VOID(check_not_zero(statistics, model));
+  PARING_TRY_VOID(check_inputs(statistics, model));
   if (options.moment_bytes_max != 0) {
     factor_all(*tap, options, evaluator.forward().executor(), progress, statistics);
   }

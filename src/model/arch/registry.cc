@@ -69,7 +69,13 @@ Result<BlockSpec> read_block_spec(const io::ModelFile& file) {
   for (const Architecture* architecture : kArchitectures) {
     if (name == architecture->name) {
       auto spec = architecture->read(file.metadata());
-      if (!spec) return std::move(spec.error()).with_context(file.path());
+      if (!spec) {
+        Error& error = spec.error();
+        if (error.hint.empty()) error.hint = "the file is damaged or was written by a faulty tool";
+        // Errors of the metadata name the file already.
+        if (error.message.starts_with(file.path() + ": ")) return std::move(error);
+        return std::move(error).with_context(file.path());
+      }
       PARING_TRY_VOID(read_vocabulary(file, *spec));
       PARING_TRY_VOID(read_rope_tensors(file, *spec));
       return spec;
