@@ -9,48 +9,40 @@
 namespace paring::kernels {
 namespace {
 
-// Groups of a pass over k; sums wait in y between passes. Bounds the factors on the stack, and
-// keeps an unpacked panel (640 to 768 bytes a group) in L1 or L2. Whole super-blocks.
+// Groups of a pass over k; sums wait in y between passes. Bounds what is on the stack, and keeps a
+// tile of tokens in L1. Whole super-blocks.
 constexpr std::size_t kStoredPassGroups = 256;
 constexpr std::size_t kUnpackedPassGroups = 64;
-// Tokens that an unpacked panel serves; their codes (2 KB a token and pass) stay in L2.
-constexpr std::size_t kBlockTiles = 72 / kQuantizedTileTokens;
+// Groups of unpacked panels (640 to 768 bytes each) that wait in L2 for all tiles of tokens.
+constexpr std::size_t kUnpackedGroups = 384;
 
-// What a tile of tokens contributes to a group, token by token, gathered once for many panels.
-template <std::size_t kTokensMax>
-struct GroupFactors {
-  float scales[kTokensMax];
+// Tokens of a tile: their codes, where quantize_rows left them, and what else they contribute to
+// each group, gathered once for many panels.
+template <std::size_t kTokensMax, std::size_t kGroupsMax>
+struct TokenTile {
+  const std::int8_t* codes;  // of the first token, first group
+  std::size_t stride;
+  alignas(64) float scales[kTokensMax][kGroupsMax];
   union {
     // Types without minima: -zero * (sum of the activation codes), of each half for halved types.
-    std::int32_t starts[2][kTokensMax];
+    alignas(64) std::int32_t starts[2][kTokensMax][kGroupsMax];
     // With minima: scale * (sum of the codes); halved types: the sum of the codes of each half.
-    float sums[2][kTokensMax];
+    alignas(64) float sums[2][kTokensMax][kGroupsMax];
   };
+  PARING_INLINE const std::int8_t* codes_at(std::size_t t, std::size_t i) const {
+    return codes + t * stride + i * kGroupValues;
+  }
 };
+using StoredTokens = TokenTile<kStoredTokens, kStoredPassGroups>;
+using TileTokens = TokenTile<kQuantizedTileTokens, kUnpackedPassGroups>;
 
-template <std::size_t kTokensMax>
+// A tile of tokens times panels, groups [first_group, first_group + groups).
 struct TileJob {
-  const std::int8_t* codes;  // of the first token, first group
-  std::size_t codes_stride;
-  const GroupFactors<kTokensMax>* factors;
   std::size_t first_group;
   std::size_t groups;
   float* y;  // of the first token, row 0 of the matrix
   std::size_t y_stride;
-  // Asked for while the tile computes, so many bytes a group: the codes that are unpacked next.
-  const std::uint8_t* next_codes = nullptr;
-  std::size_t next_codes_bytes = 0;
-  const std::uint8_t* next_high = nullptr;
-  std::size_t next_high_bytes = 0;
 };
-
-template <std::size_t kTokensMax>
-PARING_INLINE void prefetch_next(const TileJob<kTokensMax>& job, std::size_t i) {
-  const std::uint8_t* codes = job.next_codes + i * job.next_codes_bytes;
-  for (std::size_t b = 0; b < job.next_codes_bytes; b += 64) prefetch(codes + b);
-  const std::uint8_t* high = job.next_high + i * job.next_high_bytes;
-  for (std::size_t b = 0; b < job.next_high_bytes; b += 64) prefetch(high + b);
-}
 
 // What the inner loop has to know of a type: scales a group, minima, and how wide its codes are as
 // they are multiplied. Types that are equal in this share a loop over unpacked panels.
@@ -95,23 +87,33 @@ PARING_INLINE void prefetch_group(const PanelPlanes& panel, std::size_t g) {
   }
 }
 
-// Groups [first, first + kUnpackedPassGroups) of a panel, ready to multiply.
+// Groups of a pass of one panel, ready to multiply.
 struct UnpackedPanel {
-  alignas(64) std::uint8_t codes[kUnpackedPassGroups][8 * 64];
-  alignas(64) float scales[kUnpackedPassGroups][2 * kPanelRows];
-  alignas(64) float mins[kUnpackedPassGroups][2 * kPanelRows];
+  std::uint8_t (*codes)[8 * 64];
+  float (*scales)[2 * kPanelRows];
+  float (*mins)[2 * kPanelRows];
+};
+
+// Room for the panels that all tiles of tokens go over.
+struct UnpackedPanels {
+  alignas(64) std::uint8_t codes[kUnpackedGroups][8 * 64];
+  alignas(64) float scales[kUnpackedGroups][2 * kPanelRows];
+  alignas(64) float mins[kUnpackedGroups][2 * kPanelRows];
+  UnpackedPanel at(std::size_t group) { return {codes + group, scales + group, mins + group}; }
 };
 
 // kTokens tokens x one panel x the job's groups; continues the sums in y unless first_group is 0.
 template <class Type, int kTokens>
-void tile_stored(const TileJob<kStoredTokens>& job, const PackedMatrix& w, std::size_t panel_index);
-template <TileTraits kTraits, int kTokens>
-void tile_unpacked(const TileJob<kQuantizedTileTokens>& job, const UnpackedPanel& panel,
+void tile_stored(const TileJob& job, const StoredTokens& x, const PackedMatrix& w,
+                 std::size_t panel_index);
+// The same for kPanels panels that were unpacked one after the other.
+template <TileTraits kTraits, int kTokens, int kPanels>
+void tile_unpacked(const TileJob& job, const TileTokens& x, const UnpackedPanel& panel,
                    std::size_t matrix_rows, std::size_t panel_index);
 
 template <class Type>
 PARING_NOINLINE void unpack_panel(const PanelPlanes& panel, std::size_t first, std::size_t groups,
-                                  UnpackedPanel& target) {
+                                  const UnpackedPanel& target) {
   SubScales subs;
   for (std::size_t i = 0; i < groups; ++i) {
     const std::size_t g = first + i;
@@ -132,27 +134,28 @@ PARING_NOINLINE void unpack_panel(const PanelPlanes& panel, std::size_t first, s
   }
 }
 
-// Factors of tokens [t, t + tokens) for `groups` groups.
-template <class Type, std::size_t kTokensMax>
-inline void gather_factors(const QuantizedRows& x, std::size_t t, std::size_t tokens,
-                           std::size_t first_group, std::size_t groups,
-                           GroupFactors<kTokensMax>* factors) {
+// Tokens [t, t + tokens), `groups` groups.
+template <class Type, class Tile>
+inline void gather_tokens(const QuantizedRows& x, std::size_t t, std::size_t tokens,
+                          std::size_t first_group, std::size_t groups, Tile& tile) {
+  tile.codes = x.codes + t * x.cols + first_group * kGroupValues;
+  tile.stride = x.cols;
   const std::size_t row_groups = x.cols / kGroupValues;
   for (std::size_t r = 0; r < tokens; ++r) {
     const std::size_t base = (t + r) * row_groups + first_group;
+    const std::int32_t* halves = x.code_sums + 2 * base;
+    for (std::size_t i = 0; i < groups; ++i) tile.scales[r][i] = x.scales[base + i];
     for (std::size_t i = 0; i < groups; ++i) {
-      const std::int32_t* halves = x.code_sums + 2 * (base + i);
-      factors[i].scales[r] = x.scales[base + i];
       if constexpr (Type::kHasMins && Type::kHalves == 1) {
-        factors[i].sums[0][r] = x.value_sums[base + i];
+        tile.sums[0][r][i] = x.value_sums[base + i];
       } else if constexpr (Type::kHasMins) {
-        factors[i].sums[0][r] = static_cast<float>(halves[0]);
-        factors[i].sums[1][r] = static_cast<float>(halves[1]);
+        tile.sums[0][r][i] = static_cast<float>(halves[2 * i]);
+        tile.sums[1][r][i] = static_cast<float>(halves[2 * i + 1]);
       } else if constexpr (Type::kHalves == 1) {
-        factors[i].starts[0][r] = -zero_point<Type>() * (halves[0] + halves[1]);
+        tile.starts[0][r][i] = -zero_point<Type>() * (halves[2 * i] + halves[2 * i + 1]);
       } else {
-        factors[i].starts[0][r] = -zero_point<Type>() * halves[0];
-        factors[i].starts[1][r] = -zero_point<Type>() * halves[1];
+        tile.starts[0][r][i] = -zero_point<Type>() * halves[2 * i];
+        tile.starts[1][r][i] = -zero_point<Type>() * halves[2 * i + 1];
       }
     }
   }
@@ -163,55 +166,54 @@ template <class Type>
 inline void matmul_q_stored(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens,
                             float* y, std::size_t stride, PanelRange panels) {
   const std::size_t row_groups = w.cols / kGroupValues;
-  GroupFactors<kStoredTokens> factors[kStoredPassGroups];
+  StoredTokens tile;
   for (std::size_t first = 0; first < row_groups; first += kStoredPassGroups) {
     const std::size_t left = row_groups - first;
     const std::size_t groups = left < kStoredPassGroups ? left : kStoredPassGroups;
-    gather_factors<Type>(x, 0, tokens, first, groups, factors);
-    const TileJob<kStoredTokens> job{
-        x.codes + first * kGroupValues, x.cols, factors, first, groups, y, stride};
+    gather_tokens<Type>(x, 0, tokens, first, groups, tile);
+    const TileJob job{first, groups, y, stride};
     with_count<kStoredTokens>(tokens, [&]<int kTokens>() {
       for (std::size_t p = panels.begin; p < panels.end; ++p) {
-        tile_stored<Type, kTokens>(job, w, p);
+        tile_stored<Type, kTokens>(job, tile, w, p);
       }
     });
   }
 }
 
-// Panels [begin, end) with tokens [t, t + tokens), groups of one pass.
+// More tokens than that: panels are unpacked once, as many as stay in L2, and each tile of tokens,
+// which stays in L1, goes over them.
 template <class Type>
-inline void matmul_q_block(const PackedMatrix& w, const QuantizedRows& x, std::size_t t,
-                           std::size_t tokens, std::size_t first, std::size_t groups, float* y,
-                           std::size_t stride, PanelRange panels) {
-  GroupFactors<kQuantizedTileTokens> factors[kBlockTiles][kUnpackedPassGroups];
-  UnpackedPanel unpacked;
-  for (std::size_t done = 0, tile = 0; done < tokens; ++tile) {
-    const std::size_t rows = next_tile(tokens - done, kQuantizedTileTokens);
-    gather_factors<Type>(x, t + done, rows, first, groups, factors[tile]);
-    done += rows;
-  }
-  for (std::size_t p = panels.begin; p < panels.end; ++p) {
-    unpack_panel<Type>(panel_planes(w, p), first, groups, unpacked);
-    for (std::size_t done = 0, tile = 0; done < tokens; ++tile) {
-      const std::size_t rows = next_tile(tokens - done, kQuantizedTileTokens);
-      TileJob<kQuantizedTileTokens> job{x.codes + (t + done) * x.cols + first * kGroupValues,
-                                        x.cols,
-                                        factors[tile],
-                                        first,
-                                        groups,
-                                        y + (t + done) * stride,
-                                        stride};
-      if (tile == 0 && p + 1 < panels.end) {
-        const PanelPlanes next = panel_planes(w, p + 1);
-        job.next_codes = next.codes + first * Type::kGroupBytes;
-        job.next_codes_bytes = Type::kGroupBytes;
-        job.next_high = next.high + first * Type::kGroupHighBytes;
-        job.next_high_bytes = Type::kGroupHighBytes;
+inline void matmul_q_unpacked(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens,
+                              float* y, std::size_t stride, PanelRange panels) {
+  const std::size_t row_groups = w.cols / kGroupValues;
+  UnpackedPanels unpacked;
+  TileTokens tile;
+  for (std::size_t first = 0; first < row_groups; first += kUnpackedPassGroups) {
+    const std::size_t left = row_groups - first;
+    const std::size_t groups = left < kUnpackedPassGroups ? left : kUnpackedPassGroups;
+    const std::size_t batch = kUnpackedGroups / groups;
+    for (std::size_t begin = panels.begin; begin < panels.end; begin += batch) {
+      const std::size_t end = begin + batch < panels.end ? begin + batch : panels.end;
+      for (std::size_t p = begin; p < end; ++p) {
+        unpack_panel<Type>(panel_planes(w, p), first, groups, unpacked.at((p - begin) * groups));
       }
-      with_count<kQuantizedTileTokens>(rows, [&]<int kTokens>() {
-        tile_unpacked<tile_traits<Type>(), kTokens>(job, unpacked, w.rows, p);
-      });
-      done += rows;
+      for (std::size_t t = 0; t < tokens;) {
+        const std::size_t rows = next_tile(tokens - t, kQuantizedTileTokens);
+        gather_tokens<Type>(x, t, rows, first, groups, tile);
+        const TileJob job{first, groups, y + t * stride, stride};
+        with_count<kQuantizedTileTokens>(rows, [&]<int kTokens>() {
+          std::size_t p = begin;
+          for (; p + kTilePanels <= end; p += kTilePanels) {
+            tile_unpacked<tile_traits<Type>(), kTokens, kTilePanels>(
+                job, tile, unpacked.at((p - begin) * groups), w.rows, p);
+          }
+          for (; kTilePanels > 1 && p < end; ++p) {
+            tile_unpacked<tile_traits<Type>(), kTokens, 1>(
+                job, tile, unpacked.at((p - begin) * groups), w.rows, p);
+          }
+        });
+        t += rows;
+      }
     }
   }
 }
@@ -220,16 +222,7 @@ template <class Type>
 inline void matmul_q_type(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens,
                           float* y, std::size_t stride, PanelRange panels) {
   if (tokens <= kStoredTokens) return matmul_q_stored<Type>(w, x, tokens, y, stride, panels);
-  const std::size_t row_groups = w.cols / kGroupValues;
-  for (std::size_t first = 0; first < row_groups; first += kUnpackedPassGroups) {
-    const std::size_t left = row_groups - first;
-    const std::size_t groups = left < kUnpackedPassGroups ? left : kUnpackedPassGroups;
-    for (std::size_t t = 0; t < tokens;) {
-      const std::size_t rows = next_tile(tokens - t, kBlockTiles * kQuantizedTileTokens);
-      matmul_q_block<Type>(w, x, t, rows, first, groups, y, stride, panels);
-      t += rows;
-    }
-  }
+  matmul_q_unpacked<Type>(w, x, tokens, y, stride, panels);
 }
 
 inline void matmul_q(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens, float* y,

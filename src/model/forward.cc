@@ -26,6 +26,10 @@ Range outputs_of(const PackedMatrix& w, PanelRange panels) {
           std::min(panels.end * kernels::kPanelRows, w.rows)};
 }
 
+void multiply_values(float* target, const float* factors, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) target[i] *= factors[i];
+}
+
 // What follows a product: the bias is added to outputs `mine` of one row.
 void add_bias(const KernelTable& table, const std::vector<float>& bias, Range mine, float* row) {
   if (bias.empty() || mine.empty()) return;
@@ -258,10 +262,12 @@ class Forward::Step {
     const std::size_t d = spec_.head_width;
     const LayerNorms& norms = view_.model().norms(layer);
     const RopeTable& rope = forward_.ropes_[spec_.scope(layer).rope];
+    const KeyBalance& balance = view_.model().key_balance(layer);
     const Range rows = worker.split(tokens_.size());
     for (std::size_t t = rows.begin; t < rows.end; ++t) {
       const Token& token = tokens_[t];
-      float* query = buffers_.qkv + t * spec_.qkv_width();
+      float* query_start = buffers_.qkv + t * spec_.qkv_width();
+      float* query = query_start;
       float* key = query + spec_.query_width();
       const float* value = key + spec_.kv_width();
       for (std::size_t h = 0; h < spec_.heads; ++h, query += d) {
@@ -269,9 +275,13 @@ class Forward::Step {
         rope.apply(query, token.position);
       }
       KvSequence& sequence = *segments_[token.segment].sequence;
+      const bool is_balanced =
+          sequence.pool().type() == kernels::KvType::kQ8 && !balance.key.empty();
+      if (is_balanced) balance_queries(balance.query, query_start);
       for (std::size_t h = 0; h < spec_.kv_heads; ++h, key += d, value += d) {
         norm_head(norms.key_head, key);
         rope.apply(key, token.position);
+        if (is_balanced) multiply_values(key, balance.key.data() + h * d, d);
         kernels_.kv_write({.type = sequence.pool().type(),
                            .head_width = d,
                            .page = sequence.page_of(token.position, layer, h),
@@ -279,6 +289,14 @@ class Forward::Step {
                            .key = key,
                            .value = value});
       }
+    }
+  }
+
+  // Query heads of a group share a key head and its factors (key_balance.h).
+  void balance_queries(const std::vector<float>& factors, float* queries) const {
+    const std::size_t d = spec_.head_width;
+    for (std::size_t h = 0; h < spec_.heads; ++h) {
+      multiply_values(queries + h * d, factors.data() + h / spec_.group() * d, d);
     }
   }
 

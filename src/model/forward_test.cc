@@ -216,6 +216,27 @@ TEST(Forward, ServedNumericsStayNearTheOracle) {
   }
 }
 
+// One key channel far above the others, as Qwen2 has: key_balance.h keeps the others' bits.
+TEST(Forward, LargeKeyBiasesDoNotSpoilAnInt8Cache) {
+  BlockSpec spec = tiny_spec();
+  spec.has_qkv_biases = true;
+  const auto tokens = test_tokens(70, spec.vocabulary, 2);
+  const RandomModel random = random_model(spec, DType::kF32, 12, [&](ModelVectors& vectors) {
+    const auto slots = matrix_slots(spec);
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (slots[i].id.kind == MatrixKind::kKey) vectors.biases[i][5] = 20.0F;
+      if (slots[i].id.kind != MatrixKind::kQuery) continue;
+      for (std::size_t h = 0; h < spec.heads; ++h) vectors.biases[i][h * spec.head_width + 5] = 0;
+    }
+  });
+  const auto run = [&](kernels::KvType kv) {
+    return run_chunks(*random.model, tokens, {70}, 2, Numerics::kExact, kv);
+  };
+  const std::vector<float> exact = run(kernels::KvType::kF32);
+  const std::vector<double> want(exact.begin(), exact.end());
+  EXPECT_LT(relative_error(run(kernels::KvType::kQ8), want), 0.035);  // 0.056 without
+}
+
 struct Case {
   DType type;
   Numerics numerics;

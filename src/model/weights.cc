@@ -229,6 +229,7 @@ Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Exec
   PARING_TRY(model->vectors_, load_vectors(file, model->spec_, model->slots_));
   PARING_TRY_VOID(check_all_used(file, model->spec_, model->slots_, model->vectors_));
   PARING_TRY(model->matrices_, load_matrices(file, model->slots_, executor));
+  model->balance_keys();
   return std::shared_ptr<const Model>(std::move(model));
 }
 
@@ -248,6 +249,7 @@ Result<std::shared_ptr<const Model>> Model::from_parts(BlockSpec spec,
   }
   model->matrices_ = std::move(matrices);
   model->vectors_ = std::move(vectors);
+  model->balance_keys();
   return std::shared_ptr<const Model>(std::move(model));
 }
 
@@ -259,6 +261,12 @@ void Model::set_spec(BlockSpec spec) {
     offsets_[static_cast<std::size_t>(matrices[i].kind)] = i;
   }
   spec_ = std::move(spec);
+}
+
+void Model::balance_keys() {
+  for (std::size_t layer = 0; layer < spec_.layers; ++layer) {
+    key_balances_.push_back(model::key_balance(*this, layer));
+  }
 }
 
 std::size_t Model::index_of(MatrixId id) const noexcept {
@@ -276,6 +284,7 @@ std::size_t Model::weight_bytes() const noexcept {
               norms.post_ffn.size() + norms.query_head.size() + norms.key_head.size();
   }
   for (const std::vector<float>& bias : vectors_.biases) floats += bias.size();
+  for (const KeyBalance& each : key_balances_) floats += each.query.size() + each.key.size();
   return bytes + floats * sizeof(float);
 }
 

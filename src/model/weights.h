@@ -15,6 +15,7 @@
 #include "io/model_file.h"
 #include "kernels/packed_matrix.h"
 #include "model/block_spec.h"
+#include "model/key_balance.h"
 
 namespace paring::model {
 
@@ -82,17 +83,21 @@ class Model {
   const std::vector<float>& final_norm() const noexcept { return vectors_.final_norm; }
   // Added to the product with matrix `index`; empty when it has none.
   const std::vector<float>& bias(std::size_t index) const { return vectors_.biases[index]; }
+  // For int8 caches.
+  const KeyBalance& key_balance(std::size_t layer) const { return key_balances_[layer]; }
   // Position of a matrix in slot order. REQUIRES: the model has it.
   std::size_t index_of(MatrixId id) const noexcept;
   std::size_t weight_bytes() const noexcept;
 
  private:
   void set_spec(BlockSpec spec);
+  void balance_keys();
 
   BlockSpec spec_;
   std::vector<MatrixSlot> slots_;
   std::vector<kernels::PackedMatrix> matrices_;
   ModelVectors vectors_;
+  std::vector<KeyBalance> key_balances_;             // [layers]
   std::array<std::size_t, kMatrixKinds> offsets_{};  // of a kind, from the first of its layer
   std::size_t layer_matrices_ = 0;
 };

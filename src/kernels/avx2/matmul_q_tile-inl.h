@@ -68,11 +68,8 @@ struct StoredSource {
 // The same, unpacked before.
 struct UnpackedSource {
   const UnpackedPanel& panel;
-  const TileJob<kQuantizedTileTokens>& job;
 
-  PARING_INLINE void start_group(std::size_t g, std::size_t half) {
-    if (half == 0) prefetch_next(job, g - job.first_group);
-  }
+  PARING_INLINE void start_group(std::size_t, std::size_t) {}
   PARING_INLINE __m256i codes(std::size_t, std::size_t i, std::size_t j, std::size_t half) {
     return load_256(panel.codes[i] + 64 * j + 32 * half);
   }
@@ -92,11 +89,10 @@ constexpr std::size_t pairs_before_widening(TileTraits traits) {
 }
 
 // products[t] += sum over the pairs of quads [first_pair, first_pair + count) of code * activation.
-// `x` points at the group's activations of the first token.
-template <TileTraits kTraits, int kTokens, class Source>
+template <TileTraits kTraits, int kTokens, class Source, class Tokens>
 PARING_INLINE void multiply_pairs(Source& source, std::size_t first, std::size_t i,
-                                  std::size_t half, std::size_t first_pair, const std::int8_t* x,
-                                  std::size_t x_stride, __m256i (&products)[kTokens]) {
+                                  std::size_t half, std::size_t first_pair, const Tokens& x,
+                                  __m256i (&products)[kTokens]) {
   constexpr std::size_t kRun = pairs_before_widening(kTraits);
   __m256i pairs[kTokens];
 #pragma GCC unroll 4
@@ -108,7 +104,7 @@ PARING_INLINE void multiply_pairs(Source& source, std::size_t first, std::size_t
       const __m256i odd_size = _mm256_abs_epi8(odd);
 #pragma GCC unroll 8
       for (std::size_t t = 0; t < kTokens; ++t) {
-        const std::int8_t* codes = x + t * x_stride + 8 * j;
+        const std::int8_t* codes = x.codes_at(t, i) + 8 * j;
         const __m256i a = _mm256_sign_epi8(broadcast_4_bytes(codes), even);
         const __m256i b = _mm256_sign_epi8(broadcast_4_bytes(codes + 4), odd);
         products[t] = widen_add(products[t], _mm256_maddubs_epi16(even_size, a));
@@ -118,7 +114,7 @@ PARING_INLINE void multiply_pairs(Source& source, std::size_t first, std::size_t
     }
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
-      const std::int8_t* codes = x + t * x_stride + 8 * j;
+      const std::int8_t* codes = x.codes_at(t, i) + 8 * j;
       const __m256i a = _mm256_maddubs_epi16(even, broadcast_4_bytes(codes));
       const __m256i b = _mm256_maddubs_epi16(odd, broadcast_4_bytes(codes + 4));
       pairs[t] = j % kRun == 0 ? a : _mm256_add_epi16(pairs[t], a);
@@ -129,10 +125,9 @@ PARING_INLINE void multiply_pairs(Source& source, std::size_t first, std::size_t
 }
 
 // sums[t] with the products of a group added, in the order of ops.h.
-template <TileTraits kTraits, int kTokens, class Source, class Factors>
+template <TileTraits kTraits, int kTokens, class Source, class Tokens>
 PARING_INLINE void add_group(Source& source, std::size_t first, std::size_t i, std::size_t half,
-                             const std::int8_t* x, std::size_t x_stride, const Factors& factors,
-                             __m256 (&sums)[kTokens]) {
+                             const Tokens& x, __m256 (&sums)[kTokens]) {
   __m256 group[kTokens];
 #pragma GCC unroll 2
   for (std::size_t h = 0; h < kTraits.halves; ++h) {
@@ -140,15 +135,15 @@ PARING_INLINE void add_group(Source& source, std::size_t first, std::size_t i, s
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
       const bool has_start = !kTraits.has_mins && kTraits.bits != 8;
-      products[t] = has_start ? _mm256_set1_epi32(factors.starts[h][t]) : _mm256_setzero_si256();
+      products[t] = has_start ? _mm256_set1_epi32(x.starts[h][t][i]) : _mm256_setzero_si256();
     }
-    multiply_pairs<kTraits, kTokens>(source, first, i, half, h * 2, x, x_stride, products);
+    multiply_pairs<kTraits, kTokens>(source, first, i, half, h * 2, x, products);
     const __m256 scale = source.scale(first, i, h, half);
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
       const __m256 sum = _mm256_cvtepi32_ps(products[t]);
       if constexpr (kTraits.halves == 1) {
-        const __m256 factor = _mm256_mul_ps(_mm256_set1_ps(factors.scales[t]), scale);
+        const __m256 factor = _mm256_mul_ps(_mm256_set1_ps(x.scales[t][i]), scale);
         sums[t] = _mm256_fmadd_ps(factor, sum, sums[t]);
       } else {
         group[t] = h == 0 ? _mm256_mul_ps(scale, sum) : _mm256_fmadd_ps(scale, sum, group[t]);
@@ -162,20 +157,20 @@ PARING_INLINE void add_group(Source& source, std::size_t first, std::size_t i, s
 #pragma GCC unroll 8
       for (std::size_t t = 0; t < kTokens; ++t) {
         __m256& target = kTraits.halves == 1 ? sums[t] : group[t];
-        target = _mm256_fmadd_ps(min, _mm256_set1_ps(factors.sums[h][t]), target);
+        target = _mm256_fmadd_ps(min, _mm256_set1_ps(x.sums[h][t][i]), target);
       }
     }
   }
   if constexpr (kTraits.halves == 2) {
 #pragma GCC unroll 8
     for (std::size_t t = 0; t < kTokens; ++t) {
-      sums[t] = _mm256_fmadd_ps(_mm256_set1_ps(factors.scales[t]), group[t], sums[t]);
+      sums[t] = _mm256_fmadd_ps(_mm256_set1_ps(x.scales[t][i]), group[t], sums[t]);
     }
   }
 }
 
-template <TileTraits kTraits, int kTokens, class Source, std::size_t kTokensMax>
-PARING_INLINE void tile_half_panel(const TileJob<kTokensMax>& job, Source& source,
+template <TileTraits kTraits, int kTokens, class Tokens, class Source>
+PARING_INLINE void tile_half_panel(const TileJob& job, const Tokens& x, Source& source,
                                    std::size_t matrix_rows, std::size_t panel_index,
                                    std::size_t half) {
   const std::size_t first_row = panel_index * kPanelRows + 8 * half;
@@ -190,8 +185,7 @@ PARING_INLINE void tile_half_panel(const TileJob<kTokensMax>& job, Source& sourc
   }
   for (std::size_t i = 0; i < job.groups; ++i) {
     source.start_group(job.first_group + i, half);
-    add_group<kTraits, kTokens>(source, job.first_group, i, half, job.codes + i * kGroupValues,
-                                job.codes_stride, job.factors[i], sums);
+    add_group<kTraits, kTokens>(source, job.first_group, i, half, x, sums);
   }
 #pragma GCC unroll 8
   for (std::size_t t = 0; t < kTokens; ++t) {
@@ -200,22 +194,22 @@ PARING_INLINE void tile_half_panel(const TileJob<kTokensMax>& job, Source& sourc
 }
 
 template <class Type, int kTokens>
-PARING_NOINLINE void tile_stored(const TileJob<kStoredTokens>& job, const PackedMatrix& w,
+PARING_NOINLINE void tile_stored(const TileJob& job, const StoredTokens& x, const PackedMatrix& w,
                                  std::size_t panel_index) {
   StoredSource<Type> source;
   source.panel = panel_planes(w, panel_index);
   for (std::size_t half = 0; half < 2; ++half) {
-    tile_half_panel<tile_traits<Type>(), kTokens>(job, source, w.rows, panel_index, half);
+    tile_half_panel<tile_traits<Type>(), kTokens>(job, x, source, w.rows, panel_index, half);
   }
 }
 
-template <TileTraits kTraits, int kTokens>
-PARING_NOINLINE void tile_unpacked(const TileJob<kQuantizedTileTokens>& job,
+template <TileTraits kTraits, int kTokens, int kPanels>
+PARING_NOINLINE void tile_unpacked(const TileJob& job, const TileTokens& x,
                                    const UnpackedPanel& panel, std::size_t matrix_rows,
                                    std::size_t panel_index) {
-  UnpackedSource source{panel, job};
+  UnpackedSource source{panel};
   for (std::size_t half = 0; half < 2; ++half) {
-    tile_half_panel<kTraits, kTokens>(job, source, matrix_rows, panel_index, half);
+    tile_half_panel<kTraits, kTokens>(job, x, source, matrix_rows, panel_index, half);
   }
 }
 

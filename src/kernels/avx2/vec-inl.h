@@ -311,6 +311,7 @@ inline constexpr int kFloatTileColumnsMax = 4;
 
 // Tokens of a tile of matmul_q: 6 int16 sums, two weight vectors, constants and what is in flight.
 inline constexpr std::size_t kQuantizedTileTokens = 6;
+inline constexpr std::size_t kTilePanels = 1;
 // Up to this many tokens read the weights as stored, each of them once.
 inline constexpr std::size_t kStoredTokens = 6;
 // vpmaddubsw adds pairs of products in int16; it takes the magnitude of a signed weight and gives

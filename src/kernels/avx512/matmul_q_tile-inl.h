@@ -50,11 +50,9 @@ struct StoredSource {
 // The same, unpacked before.
 template <TileTraits kTraits>
 struct UnpackedSource {
-  const UnpackedPanel& panel;
-  const TileJob<kQuantizedTileTokens>& job;
+  UnpackedPanel panel;
 
   PARING_INLINE void load_weights(std::size_t, std::size_t i, GroupWeights<kTraits>& weights) {
-    prefetch_next(job, i);
 #pragma GCC unroll 8
     for (std::size_t j = 0; j < 8; ++j) {
       weights.quads[j] = load_vector<Quad>(panel.codes[i] + 64 * j);
@@ -67,88 +65,115 @@ struct UnpackedSource {
   }
 };
 
-// sum over quads [4 * half, 4 * half + count) of code * activation, from `products` on.
-template <std::size_t kCount>
-PARING_INLINE __m512i dot(const Quad (&quads)[8], std::size_t first, const std::int8_t* codes,
-                          __m512i products) {
+// products += sum over quads [first, first + kCount) of code * activation, for each panel.
+template <std::size_t kCount, TileTraits kTraits, int kPanels>
+PARING_INLINE void dot(const GroupWeights<kTraits> (&weights)[kPanels], std::size_t first,
+                       const std::int8_t* codes, __m512i (&products)[kPanels]) {
 #pragma GCC unroll 8
   for (std::size_t j = first; j < first + kCount; ++j) {
-    products = _mm512_dpbusd_epi32(products, quads[j].v, broadcast_4_bytes(codes + 4 * j));
+    const __m512i four = broadcast_4_bytes(codes + 4 * j);
+#pragma GCC unroll 2
+    for (std::size_t p = 0; p < kPanels; ++p) {
+      products[p] = _mm512_dpbusd_epi32(products[p], weights[p].quads[j].v, four);
+    }
   }
-  return products;
 }
 
-// `sum` with one token's products of a group added, in the order of ops.h.
-template <TileTraits kTraits, class Factors>
-PARING_INLINE F32x16 add_group(const GroupWeights<kTraits>& weights, const std::int8_t* codes,
-                               const Factors& factors, std::size_t t, F32x16 sum) {
-  const F32x16 x_scale = broadcast(factors.scales[t]);
-  __m512i products[kTraits.halves];
+// `sums` with one token's products of a group added, in the order of ops.h.
+template <TileTraits kTraits, int kPanels, class Tokens>
+PARING_INLINE void add_group(const GroupWeights<kTraits> (&weights)[kPanels], const Tokens& x,
+                             std::size_t t, std::size_t i, F32x16 (&sums)[kPanels]) {
+  const std::int8_t* codes = x.codes_at(t, i);
+  const F32x16 x_scale = broadcast(x.scales[t][i]);
+  F32x16 group[kPanels];
 #pragma GCC unroll 2
   for (std::size_t h = 0; h < kTraits.halves; ++h) {
-    products[h] =
-        kTraits.has_mins ? _mm512_setzero_si512() : _mm512_set1_epi32(factors.starts[h][t]);
-    products[h] = dot<8 / kTraits.halves>(weights.quads, 4 * h, codes, products[h]);
+    const __m512i start =
+        kTraits.has_mins ? _mm512_setzero_si512() : _mm512_set1_epi32(x.starts[h][t][i]);
+    __m512i products[kPanels];
+#pragma GCC unroll 2
+    for (__m512i& each : products) each = start;
+    dot<8 / kTraits.halves>(weights, 4 * h, codes, products);
+#pragma GCC unroll 2
+    for (std::size_t p = 0; p < kPanels; ++p) {
+      const F32x16 product = to_f32(I32x16{products[p]});
+      if constexpr (kTraits.halves == 1) {
+        sums[p] = fma(mul(x_scale, weights[p].scales[0]), product, sums[p]);
+      } else {
+        group[p] = h == 0 ? mul(weights[p].scales[0], product)
+                          : fma(weights[p].scales[h], product, group[p]);
+      }
+    }
   }
-  const F32x16 first = to_f32(I32x16{products[0]});
-  if constexpr (kTraits.halves == 1) {
-    sum = fma(mul(x_scale, weights.scales[0]), first, sum);
-    if constexpr (kTraits.has_mins) {
-      sum = fma(weights.mins[0], broadcast(factors.sums[0][t]), sum);
+#pragma GCC unroll 2
+  for (std::size_t p = 0; p < kPanels; ++p) {
+    if constexpr (kTraits.halves == 1) {
+      if constexpr (kTraits.has_mins) {
+        sums[p] = fma(weights[p].mins[0], broadcast(x.sums[0][t][i]), sums[p]);
+      }
+    } else {
+      if constexpr (kTraits.has_mins) {
+        group[p] = fma(weights[p].mins[0], broadcast(x.sums[0][t][i]), group[p]);
+        group[p] = fma(weights[p].mins[1], broadcast(x.sums[1][t][i]), group[p]);
+      }
+      sums[p] = fma(x_scale, group[p], sums[p]);
     }
-    return sum;
-  } else {
-    F32x16 group = mul(weights.scales[0], first);
-    group = fma(weights.scales[1], to_f32(I32x16{products[1]}), group);
-    if constexpr (kTraits.has_mins) {
-      group = fma(weights.mins[0], broadcast(factors.sums[0][t]), group);
-      group = fma(weights.mins[1], broadcast(factors.sums[1][t]), group);
-    }
-    return fma(x_scale, group, sum);
   }
 }
 
-template <TileTraits kTraits, int kTokens, class Source, std::size_t kTokensMax>
-PARING_INLINE void tile(const TileJob<kTokensMax>& job, Source& source, std::size_t matrix_rows,
-                        std::size_t panel_index) {
-  const std::size_t first_row = panel_index * kPanelRows;
-  const std::size_t rows_left = matrix_rows - first_row;
-  const std::size_t rows = rows_left < kPanelRows ? rows_left : kPanelRows;
-  F32x16 sums[kTokens];
-#pragma GCC unroll 16
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    const float* y = job.y + t * job.y_stride + first_row;
-    sums[t] = job.first_group == 0 ? zero() : load_first(y, rows);
-  }
-  for (std::size_t i = 0; i < job.groups; ++i) {
-    GroupWeights<kTraits> weights;
-    source.load_weights(job.first_group, i, weights);
+// `sources` of kPanels panels, the first of them panel_index.
+template <TileTraits kTraits, int kTokens, int kPanels, class Tokens, class Source>
+PARING_INLINE void tile(const TileJob& job, const Tokens& x, Source (&sources)[kPanels],
+                        std::size_t matrix_rows, std::size_t panel_index) {
+  std::size_t rows[kPanels];
+  F32x16 sums[kTokens][kPanels];
+  float* y = job.y + panel_index * kPanelRows;
+#pragma GCC unroll 2
+  for (std::size_t p = 0; p < kPanels; ++p) {
+    const std::size_t left = matrix_rows - (panel_index + p) * kPanelRows;
+    rows[p] = left < kPanelRows ? left : kPanelRows;
 #pragma GCC unroll 16
     for (std::size_t t = 0; t < kTokens; ++t) {
-      const std::int8_t* codes = job.codes + t * job.codes_stride + i * kGroupValues;
-      sums[t] = add_group<kTraits>(weights, codes, job.factors[i], t, sums[t]);
+      const float* from = y + t * job.y_stride + p * kPanelRows;
+      sums[t][p] = job.first_group == 0 ? zero() : load_first(from, rows[p]);
     }
   }
+  for (std::size_t i = 0; i < job.groups; ++i) {
+    GroupWeights<kTraits> weights[kPanels];
+#pragma GCC unroll 2
+    for (std::size_t p = 0; p < kPanels; ++p) {
+      sources[p].load_weights(job.first_group, i, weights[p]);
+    }
 #pragma GCC unroll 16
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    store_first(job.y + t * job.y_stride + first_row, sums[t], rows);
+    for (std::size_t t = 0; t < kTokens; ++t) add_group(weights, x, t, i, sums[t]);
+  }
+#pragma GCC unroll 2
+  for (std::size_t p = 0; p < kPanels; ++p) {
+#pragma GCC unroll 16
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      store_first(y + t * job.y_stride + p * kPanelRows, sums[t][p], rows[p]);
+    }
   }
 }
 
 template <class Type, int kTokens>
-PARING_NOINLINE void tile_stored(const TileJob<kStoredTokens>& job, const PackedMatrix& w,
+PARING_NOINLINE void tile_stored(const TileJob& job, const StoredTokens& x, const PackedMatrix& w,
                                  std::size_t panel_index) {
-  StoredSource<Type> source;
-  source.panel = panel_planes(w, panel_index);
-  tile<tile_traits<Type>(), kTokens>(job, source, w.rows, panel_index);
+  StoredSource<Type> sources[1];
+  sources[0].panel = panel_planes(w, panel_index);
+  tile<tile_traits<Type>(), kTokens>(job, x, sources, w.rows, panel_index);
 }
 
-template <TileTraits kTraits, int kTokens>
-PARING_NOINLINE void tile_unpacked(const TileJob<kQuantizedTileTokens>& job,
+template <TileTraits kTraits, int kTokens, int kPanels>
+PARING_NOINLINE void tile_unpacked(const TileJob& job, const TileTokens& x,
                                    const UnpackedPanel& panel, std::size_t matrix_rows,
                                    std::size_t panel_index) {
-  UnpackedSource<kTraits> source{panel, job};
-  tile<kTraits, kTokens>(job, source, matrix_rows, panel_index);
+  UnpackedSource<kTraits> sources[kPanels];
+  for (std::size_t p = 0; p < kPanels; ++p) {
+    const std::size_t group = p * job.groups;
+    sources[p].panel = {panel.codes + group, panel.scales + group, panel.mins + group};
+  }
+  tile<kTraits, kTokens>(job, x, sources, matrix_rows, panel_index);
 }
 
 }  // namespace

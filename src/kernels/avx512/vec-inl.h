@@ -209,8 +209,11 @@ inline constexpr int kFloatTileVectors = 24;
 inline constexpr int kFloatTileRows = 12;
 inline constexpr int kFloatTileColumnsMax = 4;
 
-// Tokens of a tile of matmul_q: 12 sums and 8 weight vectors leave registers for what is in flight.
-inline constexpr std::size_t kQuantizedTileTokens = 12;
+// Tokens and panels of a tile of matmul_q: 12 sums and 16 weight vectors leave registers for what
+// is in flight. Every activation that is broadcast serves two panels; with 12 tokens and one panel
+// the loads, not the products, are what limits.
+inline constexpr std::size_t kQuantizedTileTokens = 6;
+inline constexpr std::size_t kTilePanels = 2;
 // Up to this many tokens read the weights as stored, each of them once.
 inline constexpr std::size_t kStoredTokens = 8;
 // vpdpbusd multiplies unsigned bytes (weights) by signed ones, in int32.

@@ -2,6 +2,8 @@
 // Small random models for tests. Header only, so that it is built into tests alone.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/random.h"
@@ -74,7 +76,10 @@ struct RandomModel {
   std::vector<std::vector<float>> decoded;  // by slot: what the packed weights stand for
 };
 
-inline RandomModel random_model(const BlockSpec& spec, DType type, std::uint64_t seed) {
+// `change` may alter norms and biases, which are by slot.
+inline RandomModel random_model(
+    const BlockSpec& spec, DType type, std::uint64_t seed,
+    const std::function<void(ModelVectors&)>& change = [](ModelVectors&) {}) {
   RandomModel result;
   std::vector<kernels::PackedMatrix> matrices;
   const quant::Format& format = *quant::find_format(type);
@@ -114,6 +119,7 @@ inline RandomModel random_model(const BlockSpec& spec, DType type, std::uint64_t
     vectors.biases.push_back(has_bias ? random_values(slot.rows, ++seed, 0.3)
                                       : std::vector<float>());
   }
+  change(vectors);
   result.model = Model::from_parts(spec, std::move(matrices), std::move(vectors)).value();
   return result;
 }
