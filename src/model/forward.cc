@@ -8,11 +8,13 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "model/detail/forward_buffers.h"
+#include "model/detail/head_terms.h"
 
 namespace paring::model {
 
 namespace {
 
+using detail::kHeadTerms;
 using kernels::KernelTable;
 using kernels::PackedMatrix;
 using kernels::PanelRange;
@@ -24,10 +26,6 @@ bool is_block_type(DType type) { return dtype_info(type).block_values > 1; }
 Range outputs_of(const PackedMatrix& w, PanelRange panels) {
   return {std::min(panels.begin * kernels::kPanelRows, w.rows),
           std::min(panels.end * kernels::kPanelRows, w.rows)};
-}
-
-void multiply_values(float* target, const float* factors, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) target[i] *= factors[i];
 }
 
 // What follows a product: the bias is added to outputs `mine` of one row.
@@ -266,8 +264,7 @@ class Forward::Step {
     const Range rows = worker.split(tokens_.size());
     for (std::size_t t = rows.begin; t < rows.end; ++t) {
       const Token& token = tokens_[t];
-      float* query_start = buffers_.qkv + t * spec_.qkv_width();
-      float* query = query_start;
+      float* query = buffers_.qkv + t * spec_.qkv_width();
       float* key = query + spec_.query_width();
       const float* value = key + spec_.kv_width();
       for (std::size_t h = 0; h < spec_.heads; ++h, query += d) {
@@ -275,13 +272,12 @@ class Forward::Step {
         rope.apply(query, token.position);
       }
       KvSequence& sequence = *segments_[token.segment].sequence;
-      const bool is_balanced =
-          sequence.pool().type() == kernels::KvType::kQ8 && !balance.key.empty();
-      if (is_balanced) balance_queries(balance.query, query_start);
+      const bool is_balanced = sequence.pool().type() == kernels::KvType::kQ8;
+      if (is_balanced) balance.apply_to_queries(query - spec_.query_width(), spec_.group(), d);
       for (std::size_t h = 0; h < spec_.kv_heads; ++h, key += d, value += d) {
         norm_head(norms.key_head, key);
         rope.apply(key, token.position);
-        if (is_balanced) multiply_values(key, balance.key.data() + h * d, d);
+        if (is_balanced) balance.apply_to_key(key, h, d);
         kernels_.kv_write({.type = sequence.pool().type(),
                            .head_width = d,
                            .page = sequence.page_of(token.position, layer, h),
@@ -289,14 +285,6 @@ class Forward::Step {
                            .key = key,
                            .value = value});
       }
-    }
-  }
-
-  // Query heads of a group share a key head and its factors (key_balance.h).
-  void balance_queries(const std::vector<float>& factors, float* queries) const {
-    const std::size_t d = spec_.head_width;
-    for (std::size_t h = 0; h < spec_.heads; ++h) {
-      multiply_values(queries + h * d, factors.data() + h / spec_.group() * d, d);
     }
   }
 
@@ -445,16 +433,10 @@ class Forward::Step {
 
   // Rows kHeadTerms * r and the next of `narrow` become the codes of head input r and of the rest.
   void quantize_in_terms(std::size_t r) {
-    const std::size_t width = spec_.width;
-    const float* x = buffers_.head_in + r * width;
-    const QuantizedRows coarse = buffers_.narrow.from_row(kHeadTerms * r);
-    kernels_.quantize_rows(x, 1, width, width, coarse);
-    float* rest = buffers_.normed + r * width;  // free once the last layer is done
-    for (std::size_t c = 0; c < width; ++c) {
-      rest[c] =
-          x[c] - coarse.scales[c / kernels::kGroupValues] * static_cast<float>(coarse.codes[c]);
-    }
-    kernels_.quantize_rows(rest, 1, width, width, buffers_.narrow.from_row(kHeadTerms * r + 1));
+    float* rest = buffers_.normed + r * spec_.width;  // free once the last layer is done
+    detail::quantize_in_terms(kernels_, buffers_.head_in + r * spec_.width, spec_.width, rest,
+                              buffers_.narrow.from_row(kHeadTerms * r),
+                              buffers_.narrow.from_row(kHeadTerms * r + 1));
   }
 
   // Logits of head inputs [0, rows): this worker's columns of buffers_.logits.

@@ -69,6 +69,21 @@ void take_logs(std::span<double> head) {
 
 }  // namespace
 
+void KeyBalance::apply_to_queries(float* queries, std::size_t group,
+                                  std::size_t head_width) const noexcept {
+  for (std::size_t c = 0; c < query.size(); ++c) {
+    float* value = queries + c / head_width * group * head_width + c % head_width;
+    for (std::size_t g = 0; g < group; ++g) value[g * head_width] *= query[c];
+  }
+}
+
+void KeyBalance::apply_to_key(float* values, std::size_t kv_head,
+                              std::size_t head_width) const noexcept {
+  if (key.empty()) return;
+  const float* factors = key.data() + kv_head * head_width;
+  for (std::size_t c = 0; c < head_width; ++c) values[c] *= factors[c];
+}
+
 KeyBalance key_balance(const Model& model, std::size_t layer) {
   const BlockSpec& spec = model.spec();
   const auto [index, first] = key_rows(model, layer);

@@ -18,6 +18,10 @@ class Model;
 struct KeyBalance {
   std::vector<float> query;  // [kv_heads * head_width] factors s, powers of two
   std::vector<float> key;    // 1 / s
+  // All query heads of a token; `group` of them share a key head. Nothing when empty.
+  void apply_to_queries(float* queries, std::size_t group, std::size_t head_width) const noexcept;
+  // One key head.
+  void apply_to_key(float* values, std::size_t kv_head, std::size_t head_width) const noexcept;
 };
 
 // Of one layer, from what the file says about sizes: key biases and the weights of a norm on key

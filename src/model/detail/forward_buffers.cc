@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/detail/head_terms.h"
 #include "model/forward.h"
 
 namespace paring::model {
@@ -54,8 +55,8 @@ std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, std::size_t tokens, s
   product = arena.take<float>(tokens * spec.ffn_width);
   delta = arena.take<float>(tokens * spec.width);
   head_in = arena.take<float>(rows * spec.width);
-  logits = arena.take<float>(kHeadTerms * rows * spec.vocabulary);
-  narrow = take_quantized(arena, std::max(tokens, kHeadTerms * rows), spec.width);
+  logits = arena.take<float>(detail::kHeadTerms * rows * spec.vocabulary);
+  narrow = take_quantized(arena, std::max(tokens, detail::kHeadTerms * rows), spec.width);
   heads = take_quantized(arena, tokens, spec.query_width());
   wide = take_quantized(arena, tokens, spec.ffn_width);
   scratch_stride = round_up(

@@ -10,11 +10,6 @@
 
 namespace paring::model {
 
-// The head's inputs are rounded to int8 twice: the value, and what that left. Measured on SmolLM2,
-// a quarter of all activation rounding loss was the head's, and only rows that sample pay for it
-// (docs/adr/0008).
-inline constexpr std::size_t kHeadTerms = 2;
-
 // Tokens of one segment whose queries attend together: a page is decoded once for all of them.
 inline constexpr std::size_t kAttentionTileTokens = 16;
 
