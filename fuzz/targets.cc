@@ -17,6 +17,7 @@
 #include "io/json_object.h"
 #include "io/safetensors.h"
 #include "model/architecture.h"
+#include "model/hf_outline.h"
 #include "model/hf_translation.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -116,6 +117,12 @@ void run_hf_config(Input input) {
   folder.config = std::move(*config);
   const auto parts = model::translate_hf(folder);
   if (!parts) return check_error(parts);
+  folder.has_values = false;
+  if (const auto implied = model::imply_hf_tensors(folder); !implied) {
+    check_error(implied);
+  } else {
+    PARING_CHECK(model::translate_hf(folder).has_value(), "implied tensors are not understood");
+  }
   for (const model::Architecture* architecture : model::architectures()) {
     const auto spec = architecture->read(parts->metadata);
     if (!spec) check_error(spec);

@@ -201,8 +201,10 @@ def test_a_body_longer_than_announced_is_refused(pull, hub, tiny):
 
 
 def test_models_are_fetched_by_name_and_then_found_offline(pull, hub):
-    first = pull("inspect", "hf:owner/tiny:Q8_0", "--json").json()
+    assert pull("run", "hf:owner/tiny:Q8_0", "hello", "--max-tokens", "2").code == 0
     requests = len(hub.seen)
+    first = pull("inspect", "hf:owner/tiny:Q8_0", "--json").json()
+    assert first["origin"] == "file"
     assert pull("inspect", "hf:owner/tiny:Q8_0", "--json").json() == first
     assert len(hub.seen) == requests  # the cache holds it, nobody was asked
     assert pull("run", "hf:owner/tiny:Q8_0", "hello", "--max-tokens", "2", HF_HUB_OFFLINE="1").code == 0

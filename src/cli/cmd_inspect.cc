@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // paring inspect: what a model file holds and what it would need.
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "cli/commands.h"
 #include "cli/inspection.h"
 #include "cli/planning.h"
 #include "engine/open_model.h"
+#include "hub/pull.h"
+#include "hub/remote_files.h"
 
 namespace paring::cli {
 
@@ -55,6 +60,40 @@ Result<void> run_parameters(Context& context, const InspectFlags& flags,
   return {};
 }
 
+struct Opened {
+  io::ModelFile file;
+  std::string origin;
+  std::uint64_t fetched_bytes = 0;
+};
+
+// A name on the hub that the cache does not hold: its headers are enough.
+Result<Opened> open_remote(const std::string& text) {
+  PARING_TRY(const hub::HubName name, hub::parse_hub_name(text));
+  PARING_TRY(const hub::HubSettings settings, hub::read_hub_settings(environ));
+  if (const auto path = hub::find_in_cache(name, settings)) {
+    PARING_TRY(io::ModelFile file, engine::open_model(*path));
+    return Opened{std::move(file), "file"};
+  }
+  PARING_TRY(hub::RemoteFiles files, hub::RemoteFiles::open(name, settings));
+  PARING_TRY(const hub::HubSelection chosen, hub::select_outline(files.listing(), name));
+  PARING_TRY(io::ModelFile file, engine::outline_model(files, chosen.entry, name.text()));
+  const bool has_tensors = !chosen.files.empty();
+  return Opened{std::move(file), has_tensors ? "headers" : "config", files.fetched_bytes()};
+}
+
+Result<Opened> open_any(Context& context, const std::string& text) {
+  std::error_code unknown;
+  const bool is_here = std::filesystem::exists(text, unknown);
+  if (hub::is_hub_name(text) && !is_here) return open_remote(text);
+  if (is_here && std::filesystem::path(text).extension() == ".json") {
+    PARING_TRY(io::ModelFile file, engine::outline_config(text));
+    return Opened{std::move(file), "config"};
+  }
+  PARING_TRY(const std::string path, context.resolve(text));
+  PARING_TRY(io::ModelFile file, engine::open_model(path));
+  return Opened{std::move(file), "file"};
+}
+
 Result<void> run(Context& context, const InspectFlags& flags) {
   if (flags.model.empty() == (flags.parameters == 0)) {
     return invalid_argument(
@@ -64,13 +103,15 @@ Result<void> run(Context& context, const InspectFlags& flags) {
   }
   PARING_TRY(const PlanQuestions questions, questions_of(context, flags));
   if (flags.model.empty()) return run_parameters(context, flags, questions);
-  PARING_TRY(const std::string path, context.resolve(flags.model));
-  PARING_TRY(const io::ModelFile file, engine::open_model(path));
+  PARING_TRY(const Opened opened, open_any(context, flags.model));
+  const io::ModelFile& file = opened.file;
   const auto threads = static_cast<std::size_t>(context.settings().threads);
-  PARING_TRY(const Inspection found,
+  PARING_TRY(Inspection found,
              inspect_file(file, {.kv_type = context.kv_type(),
                                  .context_tokens = context.settings().context_tokens,
                                  .threads = threads == 0 ? usable_cores() : threads}));
+  found.origin = opened.origin;
+  found.fetched_bytes = opened.fetched_bytes;
   const bool is_asked = questions.memory_bytes != 0 || questions.gpu || questions.machine;
   if (is_asked && !found.spec) return unsupported(found.unsupported);
   const Plan plan = is_asked ? make_plan(file, found, questions) : Plan{};
@@ -89,7 +130,10 @@ Result<void> run(Context& context, const InspectFlags& flags) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
-  app.add_option("MODEL", flags->model, "GGUF file, Hugging Face folder, or a name on the hub")
+  app.add_option(
+         "MODEL", flags->model,
+         "GGUF file, Hugging Face folder, config.json, or a name on the hub, of which the headers "
+         "are enough")
       ->type_name("");
   app.add_option("--params", flags->parameters,
                  "Instead of MODEL: so many parameters, such as 175e9")
@@ -108,6 +152,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
 extern const Command kInspect;
 const Command kInspect{"inspect", "What a model file holds and what it needs to run",
                        "  paring inspect model.gguf\n"
+                       "  paring inspect hf:Qwen/Qwen2.5-7B-Instruct --memory 16GB\n"
                        "  paring inspect model.gguf --tensors --context 8192\n"
                        "  paring inspect model.gguf --memory 8GB --gpu RTX4090 --predict\n"
                        "  paring inspect --params 175e9 --gpu 80GB\n",

@@ -20,6 +20,7 @@ namespace paring::cli {
 
 namespace {
 
+constexpr const char* kNoTokenizer = "none";
 constexpr DType kNeedTypes[] = {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
 
 void add_tensors(const io::ModelFile& file, Inspection& found) {
@@ -43,7 +44,7 @@ void add_tensors(const io::ModelFile& file, Inspection& found) {
 }
 
 Result<void> add_tokenizer(const io::Metadata& metadata, Inspection& found) {
-  PARING_TRY(const std::string model, metadata.string_or("tokenizer.ggml.model", "none"));
+  PARING_TRY(const std::string model, metadata.string_or("tokenizer.ggml.model", kNoTokenizer));
   PARING_TRY(const std::string pre, metadata.string_or("tokenizer.ggml.pre", ""));
   found.tokenizer = pre.empty() ? model : fmt::format("{} (pre-tokenizer {})", model, pre);
   if (metadata.has("tokenizer.ggml.tokens")) {
@@ -191,6 +192,8 @@ Result<Inspection> inspect_file(const io::ModelFile& file, const measure::RunSha
 Json inspection_json(const Inspection& found) {
   Json json;
   json["file"] = found.path;
+  json["origin"] = found.origin;
+  if (found.origin != "file") json["fetched_bytes"] = found.fetched_bytes;
   json["name"] = found.name;
   json["architecture"] = found.architecture;
   json["file_bytes"] = found.file_bytes;
@@ -237,11 +240,20 @@ std::string inspection_text(const Inspection& found) {
   facts.add("model", found.name.empty() ? "unnamed" : found.name);
   facts.add("architecture", found.architecture);
   facts.add("parameters", group_digits(found.parameters));
-  facts.add("file", fmt::format("{}, {:.3f} bits a weight", format_bytes(found.file_bytes),
-                                found.bits_per_weight()));
-  facts.add("tokenizer",
-            fmt::format("{}, {} tokens", found.tokenizer, group_digits(found.vocabulary)));
-  facts.add("chat template", found.has_chat_template ? "yes" : "no");
+  facts.add(found.origin == "config" ? "tensors as config.json implies" : "file",
+            fmt::format("{}, {:.3f} bits a weight", format_bytes(found.file_bytes),
+                        found.bits_per_weight()));
+  if (found.origin == "headers") {
+    facts.add("looked at", fmt::format("headers alone, {} fetched; the weights are not here",
+                                       format_bytes(found.fetched_bytes)));
+  }
+  if (found.tokenizer == kNoTokenizer) {
+    facts.add("tokenizer", "not looked at");
+  } else {
+    facts.add("tokenizer",
+              fmt::format("{}, {} tokens", found.tokenizer, group_digits(found.vocabulary)));
+    facts.add("chat template", found.has_chat_template ? "yes" : "no");
+  }
   if (found.spec) {
     add_spec_facts(found, facts);
   } else {

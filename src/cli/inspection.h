@@ -32,8 +32,10 @@ struct TypeNeed {
 
 struct Inspection {
   std::string path;
-  std::string name;          // general.name, may be empty
-  std::string architecture;  // general.architecture
+  std::string origin;               // "file", "headers" or "config": what was looked at
+  std::uint64_t fetched_bytes = 0;  // over the network, to look at a model that is not here
+  std::string name;                 // general.name, may be empty
+  std::string architecture;         // general.architecture
   std::uint64_t file_bytes = 0;
   std::uint64_t tensor_bytes = 0;
   std::uint64_t parameters = 0;

@@ -8,8 +8,12 @@
 
 #include "engine/tokenizer_metadata.h"
 #include "io/hf_folder.h"
+#include "io/json_object.h"
+#include "io/outline.h"
 #include "io/printable.h"
+#include "model/hf_outline.h"
 #include "model/hf_translation.h"
+#include "model/vectors.h"
 #include "text/tokenizer_json.h"
 
 namespace paring::engine {
@@ -54,7 +58,34 @@ Result<io::ModelFile> open_hf(const std::string& path) {
   return io::ModelFile(std::move(parts));
 }
 
+// What a BlockSpec needs to know of values.
+constexpr const char* kValuedTensors[] = {model::kRopeFreqsName, model::kRopeLongName,
+                                          model::kRopeShortName};
+
+Result<io::ModelFile> outline_hf(io::HfFolder folder) {
+  if (folder.tensors.empty()) PARING_TRY_VOID(model::imply_hf_tensors(folder));
+  PARING_TRY(io::ModelParts parts, model::translate_hf(folder));
+  return io::ModelFile(std::move(parts));
+}
+
 }  // namespace
+
+Result<io::ModelFile> outline_model(io::FileSource& source, const std::string& file,
+                                    const std::string& path) {
+  if (file.empty()) {
+    PARING_TRY(io::HfFolder folder, io::outline_hf_folder(source, path));
+    return outline_hf(std::move(folder));
+  }
+  PARING_TRY(io::ModelParts parts, io::outline_gguf(source, file, kValuedTensors));
+  parts.path = path;
+  return io::ModelFile(std::move(parts));
+}
+
+Result<io::ModelFile> outline_config(const std::string& path) {
+  PARING_TRY(const io::MappedFile map, io::MappedFile::open(path));
+  PARING_TRY(io::HfFolder folder, io::outline_hf_config(map.text(), path));
+  return outline_hf(std::move(folder));
+}
 
 Result<io::ModelFile> open_model(const std::string& path) {
   return io::is_hf_folder(path) ? open_hf(path) : io::ModelFile::open_gguf(path);

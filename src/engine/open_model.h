@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "io/file_source.h"
 #include "io/model_file.h"
 
 namespace paring::engine {
@@ -12,5 +13,13 @@ namespace paring::engine {
 // Checks the whole structure and maps the tensors; reads none of them. Errors as
 // io::ModelFile::open_gguf(). `path` comes from hub::resolve_model().
 Result<io::ModelFile> open_model(const std::string& path);
+
+// The same by headers alone (io/outline.h), of a model that is not here: a GGUF file of `source`,
+// or, with an empty `file`, the folder itself, whose tensors follow from its config.json when it
+// has no safetensors. Of a folder no tokenizer is read. `path`: what messages call it.
+Result<io::ModelFile> outline_model(io::FileSource& source, const std::string& file,
+                                    const std::string& path);
+// The model that a config.json describes. Errors as model::imply_hf_tensors().
+Result<io::ModelFile> outline_config(const std::string& path);
 
 }  // namespace paring::engine

@@ -182,7 +182,8 @@ Error status_error(const net::HttpResponse& response, const std::string& what, b
   }
   if (status == 404) return not_found(message, "check owner, name, revision and file");
   if (is_passing(status)) return Error{ErrorCode::kUnavailable, message, "try again later"};
-  return Error{ErrorCode::kUnavailable, message, "is HF_ENDPOINT the address of a hub?"};
+  // The same again will get the same answer.
+  return not_found(message, "is HF_ENDPOINT the address of a hub?");
 }
 
 Result<void> download_blob(net::HttpClient& client, const net::HttpRequest& request,

@@ -260,4 +260,15 @@ Result<HubSelection> select_files(const HubListing& listing, const HubName& name
                           fmt::format("name one: {}:FILE, of {}", name.text(), choices(entries)));
 }
 
+Result<HubSelection> select_outline(const HubListing& listing, const HubName& name) {
+  constexpr const char* kConfig = "config.json";
+  const bool has_config = find(listing, kConfig) != nullptr;
+  if (has_config && name.file == kConfig) return HubSelection{};
+  auto selection = select_files(listing, name);
+  const bool has_nothing_else =
+      !selection && name.file.empty() && selection.error().code == ErrorCode::kNotFound;
+  if (has_config && has_nothing_else) return HubSelection{};
+  return selection;
+}
+
 }  // namespace paring::hub

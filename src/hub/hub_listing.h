@@ -44,6 +44,10 @@ struct HubSelection {
 // else its one GGUF file. NotFound and InvalidArgument list what there is to choose.
 Result<HubSelection> select_files(const HubListing& listing, const HubName& name);
 
+// The same for looking at a model by its headers (hub/remote_files.h), for which a config.json
+// alone will do: then there are no files, and `entry` is empty.
+Result<HubSelection> select_outline(const HubListing& listing, const HubName& name);
+
 // Of MODEL-00001-of-00003.gguf: the parts' names; just the name itself when it is not of a split.
 std::vector<std::string> split_parts(const std::string& path);
 

@@ -6,15 +6,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <thread>
 #include <utility>
 
 #include "base/log.h"
 #include "hub/download.h"
 #include "hub/hub_cache.h"
+#include "hub/retry.h"
 #include "io/printable.h"
 #include "io/system_error.h"
 #include "net/http_client.h"
@@ -22,9 +20,6 @@
 namespace paring::hub {
 
 namespace {
-
-constexpr double kWaitSecondsFirst = 0.5;
-constexpr double kWaitSecondsMax = 20;
 
 // Held while this process writes a blob; others wait.
 class BlobLock {
@@ -51,63 +46,6 @@ class BlobLock {
   int descriptor_;
 };
 
-void wait_before(int attempt, const Error& error) {
-  const double seconds =
-      std::min(kWaitSecondsFirst * static_cast<double>(1 << attempt), kWaitSecondsMax);
-  log_warning(fmt::format("{}; trying again in {} s", error.message, seconds));
-  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-}
-
-// Repeats what fails for the moment, until `attempts_max` attempts in a row brought nothing.
-// `progress_of`: a figure that grows while attempts get somewhere.
-template <typename Attempt, typename ProgressOf>
-auto with_retries(int attempts_max, const Attempt& attempt, const ProgressOf& progress_of)
-    -> decltype(attempt()) {
-  for (int failures = 0;; ++failures) {
-    const std::uint64_t before = progress_of();
-    auto result = attempt();
-    if (result || result.error().code != ErrorCode::kUnavailable) return result;
-    if (progress_of() > before) failures = 0;
-    if (failures + 1 >= attempts_max) return result;
-    wait_before(failures, result.error());
-  }
-}
-
-std::string file_url(const HubName& name, const HubSettings& settings, const std::string& commit,
-                     const std::string& path) {
-  return fmt::format("{}/{}/resolve/{}/{}", settings.endpoint, name.repository(), commit,
-                     net::encode_path(path));
-}
-
-Result<void> check_online(const HubName& name, const HubSettings& settings) {
-  if (!settings.is_offline) return {};
-  return Error{
-      ErrorCode::kUnavailable,
-      fmt::format("{} is not in {}, and HF_HUB_OFFLINE is set", name.text(), settings.cache),
-      "unset HF_HUB_OFFLINE, or fetch the model where there is a network"};
-}
-
-Result<HubListing> list(net::HttpClient& client, const HubName& name, const HubSettings& settings) {
-  const net::HttpRequest request{
-      .url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", settings.endpoint,
-                         name.repository(), net::encode_path(name.revision)),
-      .token = settings.token};
-  std::string body;
-  const auto attempt = [&]() -> Result<net::HttpResponse> {
-    PARING_TRY(net::HttpResponse response, client.get_text(request, kListingBytesMax, &body));
-    if (response.status == 200) return response;
-    Error error = status_error(response, name.text(), !settings.token.empty());
-    // Only what may pass is worth another attempt.
-    if (!is_passing(response.status) && error.code == ErrorCode::kUnavailable) {
-      error.code = ErrorCode::kNotFound;
-    }
-    return error;
-  };
-  PARING_TRY(const net::HttpResponse response,
-             with_retries(kListingAttemptsMax, attempt, [] { return std::uint64_t{0}; }));
-  return parse_hub_listing(body, io::printable(response.url));
-}
-
 Result<void> fetch(net::HttpClient& client, const net::HttpRequest& request, const HubCache& cache,
                    const HubFile& file, ProgressSink& progress, std::uint64_t* downloaded) {
   if (cache.has_blob(file)) return {};
@@ -122,16 +60,48 @@ Result<void> fetch(net::HttpClient& client, const net::HttpRequest& request, con
 
 }  // namespace
 
+Result<void> check_online(const HubName& name, const HubSettings& settings) {
+  if (!settings.is_offline) return {};
+  return Error{
+      ErrorCode::kUnavailable,
+      fmt::format("{} is not in {}, and HF_HUB_OFFLINE is set", name.text(), settings.cache),
+      "unset HF_HUB_OFFLINE, or fetch the model where there is a network"};
+}
+
+std::string file_url(const HubName& name, const HubSettings& settings, const std::string& commit,
+                     const std::string& path) {
+  return fmt::format("{}/{}/resolve/{}/{}", settings.endpoint, name.repository(), commit,
+                     net::encode_path(path));
+}
+
+Result<HubListing> list_files(net::HttpClient& client, const HubName& name,
+                              const HubSettings& settings) {
+  const net::HttpRequest request{
+      .url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", settings.endpoint,
+                         name.repository(), net::encode_path(name.revision)),
+      .token = settings.token,
+      .seconds_max = kSmallAnswerSeconds};
+  std::string body;
+  const auto attempt = [&]() -> Result<net::HttpResponse> {
+    PARING_TRY(net::HttpResponse response, client.get_text(request, kListingBytesMax, &body));
+    if (response.status == 200) return response;
+    return status_error(response, name.text(), !settings.token.empty());
+  };
+  PARING_TRY(const net::HttpResponse response,
+             with_retries(kListingAttemptsMax, attempt, [] { return std::uint64_t{0}; }));
+  return parse_hub_listing(body, io::printable(response.url));
+}
+
 Result<HubListing> list_files(const HubName& name, const HubSettings& settings) {
   PARING_TRY_VOID(check_online(name, settings));
   PARING_TRY(net::HttpClient client, net::HttpClient::create());
-  return list(client, name, settings);
+  return list_files(client, name, settings);
 }
 
 Result<PulledModel> pull(const HubName& name, const HubSettings& settings, ProgressSink& progress) {
   PARING_TRY_VOID(check_online(name, settings));
   PARING_TRY(net::HttpClient client, net::HttpClient::create());
-  PARING_TRY(const HubListing listing, list(client, name, settings));
+  PARING_TRY(const HubListing listing, list_files(client, name, settings));
   PARING_TRY(HubSelection selection, select_files(listing, name));
   const HubCache cache(settings, name);
   PulledModel model;
@@ -150,9 +120,13 @@ Result<PulledModel> pull(const HubName& name, const HubSettings& settings, Progr
   return model;
 }
 
+std::optional<std::string> find_in_cache(const HubName& name, const HubSettings& settings) {
+  return HubCache(settings, name).find();
+}
+
 Result<std::string> find_or_pull(const HubName& name, const HubSettings& settings,
                                  ProgressSink& progress) {
-  if (auto path = HubCache(settings, name).find()) return std::move(*path);
+  if (auto path = find_in_cache(name, settings)) return std::move(*path);
   PARING_TRY(PulledModel model, pull(name, settings, progress));
   return std::move(model.path);
 }

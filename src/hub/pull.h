@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "hub/hub_listing.h"
 #include "hub/hub_name.h"
 #include "hub/hub_settings.h"
+#include "net/http_client.h"
 
 namespace paring::hub {
 
@@ -23,6 +25,8 @@ namespace paring::hub {
 // contact, where someone without a network should not wait for long.
 inline constexpr int kAttemptsMax = 6;
 inline constexpr int kListingAttemptsMax = 3;
+// A listing or a header that takes longer is given up, however slowly it goes on.
+inline constexpr long kSmallAnswerSeconds = 300;
 
 struct PulledModel {
   std::string path;  // of the GGUF file, or of the folder
@@ -39,6 +43,17 @@ Result<PulledModel> pull(const HubName& name, const HubSettings& settings, Progr
 
 // What the repository holds at this revision.
 Result<HubListing> list_files(const HubName& name, const HubSettings& settings);
+// The same over a client of the caller's.
+Result<HubListing> list_files(net::HttpClient& client, const HubName& name,
+                              const HubSettings& settings);
+// The address of a file at a commit.
+std::string file_url(const HubName& name, const HubSettings& settings, const std::string& commit,
+                     const std::string& path);
+// Unavailable when HF_HUB_OFFLINE is set.
+Result<void> check_online(const HubName& name, const HubSettings& settings);
+
+// The path that `name` has in the cache, nullopt when it is not there whole.
+std::optional<std::string> find_in_cache(const HubName& name, const HubSettings& settings);
 
 // The path that `name` has in the cache, fetched only if it is not there whole.
 Result<std::string> find_or_pull(const HubName& name, const HubSettings& settings,

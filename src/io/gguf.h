@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -62,6 +63,11 @@ struct GgufHeader {
 
 // Parses and checks the header of a whole file in memory. `source` is the name used in messages.
 Result<GgufHeader> parse_gguf(std::span<const std::byte> file, const std::string& source);
+// The same of a file of `file_bytes` bytes of which only the beginning is in memory; nothing when
+// the header goes on behind `beginning`. REQUIRES: beginning.size() <= file_bytes.
+Result<std::optional<GgufHeader>> parse_gguf_beginning(std::span<const std::byte> beginning,
+                                                       std::uint64_t file_bytes,
+                                                       const std::string& source);
 
 class GgufFile {
  public:

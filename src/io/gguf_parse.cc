@@ -34,14 +34,18 @@ constexpr std::uint64_t kTensorEntryBytesMin = 8 + 1 + 4 + 8 + 4 + 8;
 // Reads little-endian fields; `field` in errors says what was being read.
 class Cursor {
  public:
-  Cursor(std::span<const std::byte> file, const std::string& source)
-      : file_(file.first(std::min<std::size_t>(file.size(), kGgufHeaderBytesMax))),
-        file_bytes_(file.size()),
+  // `beginning` of a file of `file_bytes` bytes.
+  Cursor(std::span<const std::byte> beginning, std::uint64_t file_bytes, const std::string& source)
+      : file_(beginning.first(std::min<std::size_t>(beginning.size(), kGgufHeaderBytesMax))),
+        beginning_bytes_(beginning.size()),
+        file_bytes_(file_bytes),
         source_(source) {}
 
   std::uint64_t position() const { return position_; }
   std::uint64_t left() const { return file_.size() - position_; }
   const std::string& source() const { return source_; }
+  // Whether the file may hold what the beginning of it lacked.
+  bool wants_more() const { return wants_more_; }
 
   // False when fewer than `bytes` are left.
   bool take(void* target, std::uint64_t bytes) {
@@ -74,8 +78,11 @@ class Cursor {
     return text;
   }
 
-  Error end_of_file(std::string_view field, std::uint64_t bytes) const {
-    if (file_bytes_ > file_.size()) {
+  Error end_of_file(std::string_view field, std::uint64_t bytes) {
+    // Behind a limit there is nothing to be wanted.
+    const bool is_in_file = bytes <= file_bytes_ - position_;
+    wants_more_ = is_in_file && file_.size() == beginning_bytes_;
+    if (is_in_file) {
       return corrupt(fmt::format("{}: the header does not end within the limit of {} bytes (at {})",
                                  source_, kGgufHeaderBytesMax, field),
                      kDamagedHint);
@@ -88,9 +95,11 @@ class Cursor {
 
  private:
   std::span<const std::byte> file_;
+  std::uint64_t beginning_bytes_;
   std::uint64_t file_bytes_;
   const std::string& source_;
   std::uint64_t position_ = 0;
+  bool wants_more_ = false;
 };
 
 std::uint64_t scalar_bytes(GgufValueType type) {
@@ -423,11 +432,12 @@ Result<std::uint64_t> read_count(Cursor& cursor, std::string_view field, std::ui
   return count;
 }
 
-Result<GgufHeader> parse_header(std::span<const std::byte> file, const std::string& source) {
-  Cursor cursor(file, source);
+Result<GgufHeader> parse_header(Cursor& cursor, std::span<const std::byte> beginning,
+                                std::uint64_t file_bytes) {
+  const std::string& source = cursor.source();
   char magic[4] = {};
   if (!cursor.take(magic, sizeof(magic)) || std::memcmp(magic, "GGUF", sizeof(magic)) != 0) {
-    FileKind kind = recognise_file(file);
+    FileKind kind = recognise_file(beginning);
     return corrupt(fmt::format("{} is no GGUF file: it is {}", source, kind.name),
                    std::move(kind.hint));
   }
@@ -456,19 +466,31 @@ Result<GgufHeader> parse_header(std::span<const std::byte> file, const std::stri
     header.tensors.push_back(std::move(tensor));
   }
   header.data_offset = (cursor.position() + header.alignment - 1) & ~(header.alignment - 1);
-  PARING_TRY_VOID(place_tensors(header, file.size(), source));
+  PARING_TRY_VOID(place_tensors(header, file_bytes, source));
   return header;
 }
 
 }  // namespace
 
-Result<GgufHeader> parse_gguf(std::span<const std::byte> file, const std::string& source) {
+Result<std::optional<GgufHeader>> parse_gguf_beginning(std::span<const std::byte> beginning,
+                                                       std::uint64_t file_bytes,
+                                                       const std::string& source) {
   try {
-    return parse_header(file, source);
+    Cursor cursor(beginning, file_bytes, source);
+    Result<GgufHeader> header = parse_header(cursor, beginning, file_bytes);
+    if (header) return std::optional(std::move(*header));
+    if (cursor.wants_more()) return std::optional<GgufHeader>();
+    return std::move(header.error());
   } catch (const std::bad_alloc&) {
     return exhausted(fmt::format("{}: not enough memory for the header of this file", source),
                      "free memory, or raise the process's limit");
   }
+}
+
+Result<GgufHeader> parse_gguf(std::span<const std::byte> file, const std::string& source) {
+  PARING_TRY(std::optional<GgufHeader> header, parse_gguf_beginning(file, file.size(), source));
+  PARING_CHECK(header.has_value(), "a whole file has no more");
+  return std::move(*header);
 }
 
 }  // namespace paring::io

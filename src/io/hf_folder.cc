@@ -19,8 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr std::string_view kWeightMap = "weight_map.";
 
 // Opens files of one folder, and only of it.
@@ -93,72 +91,84 @@ Result<void> check_shard_name(const std::string& index, const std::string& name)
                  "the index is damaged or hostile; fetch it again");
 }
 
-// Tensor names by shard.
-using ShardMap = std::map<std::string, std::set<std::string>>;
+}  // namespace
 
-Result<ShardMap> read_index(const Folder& folder) {
-  PARING_TRY(const Metadata index, read_json(folder, kIndex));
-  ShardMap shards;
+Result<HfShards> read_hf_index(const Metadata& index) {
+  HfShards shards;
   for (const auto& [key, value] : index.entries()) {
     if (!key.starts_with(kWeightMap)) continue;
     PARING_TRY(const std::string shard, index.get_string(key));
-    PARING_TRY_VOID(check_shard_name(folder.name(kIndex), shard));
+    PARING_TRY_VOID(check_shard_name(index.source(), shard));
     shards[shard].insert(key.substr(kWeightMap.size()));
     if (shards.size() > kHfShardsMax) {
-      return exhausted(
-          fmt::format("{} names more than {} files", folder.name(kIndex), kHfShardsMax));
+      return exhausted(fmt::format("{} names more than {} files", index.source(), kHfShardsMax));
     }
   }
   if (shards.empty()) {
-    return corrupt(fmt::format("{}: 'weight_map' is missing or empty", folder.name(kIndex)),
+    return corrupt(fmt::format("{}: 'weight_map' is missing or empty", index.source()),
                    "the folder is incomplete; fetch it again");
   }
   return shards;
 }
 
-Error no_safetensors(const Folder& folder) {
-  const bool has_pickle =
-      folder.has("pytorch_model.bin") || folder.has("pytorch_model.bin.index.json");
-  return not_found(
-      fmt::format("'{}' holds no '{}' and no '{}'", printable(folder.name("")), kSingle, kIndex),
-      has_pickle ? "pytorch_model.bin can run any program when it is read; get the "
-                   "model as safetensors"
-                 : "the folder is incomplete; fetch it again");
-}
-
-Result<void> add_shard(const Folder& folder, const std::string& file,
-                       const std::set<std::string>* wanted, HfFolder& out) {
-  PARING_TRY(MappedFile map, folder.map(file));
-  PARING_TRY(SafetensorsHeader header, parse_safetensors(map.bytes(), folder.name(file)));
-  out.tensor_file_bytes += map.bytes().size();
+Result<void> add_hf_shard(SafetensorsHeader&& header, const std::string& file,
+                          std::uint64_t file_bytes, const std::set<std::string>& names,
+                          HfFolder& folder) {
   std::size_t found = 0;
   for (SafetensorsTensor& tensor : header.tensors) {
     // The index decides: what it does not name is not part of the model.
-    if (wanted != nullptr && !wanted->contains(tensor.name)) continue;
+    if (!names.empty() && !names.contains(tensor.name)) continue;
     ++found;
-    out.tensors.push_back({std::move(tensor), out.maps.size()});
+    folder.tensors.push_back({std::move(tensor), folder.files.size()});
   }
-  if (wanted != nullptr && found != wanted->size()) {
-    std::set<std::string> missing = *wanted;
-    for (const HfTensor& tensor : out.tensors) missing.erase(tensor.info.name);
-    return corrupt(fmt::format("{}: tensor '{}' is missing, {} says it is here", folder.name(file),
-                               printable(*missing.begin()), kIndex),
+  if (!names.empty() && found != names.size()) {
+    std::set<std::string> missing = names;
+    for (const HfTensor& tensor : folder.tensors) missing.erase(tensor.info.name);
+    return corrupt(fmt::format("{}: tensor '{}' is missing, {} says it is here", file,
+                               printable(*missing.begin()), kHfIndexName),
                    "the files are of different versions; fetch the folder again");
   }
+  folder.files.push_back(file);
+  folder.tensor_file_bytes += file_bytes;
+  return {};
+}
+
+namespace {
+
+Error no_safetensors(const Folder& folder) {
+  const bool has_pickle =
+      folder.has("pytorch_model.bin") || folder.has("pytorch_model.bin.index.json");
+  return not_found(fmt::format("'{}' holds no '{}' and no '{}'", printable(folder.name("")),
+                               kHfSingleName, kHfIndexName),
+                   has_pickle ? "pytorch_model.bin can run any program when it is read; get the "
+                                "model as safetensors"
+                              : "the folder is incomplete; fetch it again");
+}
+
+Result<void> add_shard(const Folder& folder, const std::string& file,
+                       const std::set<std::string>& names, HfFolder& out) {
+  PARING_TRY(MappedFile map, folder.map(file));
+  PARING_TRY(SafetensorsHeader header, parse_safetensors(map.bytes(), folder.name(file)));
+  PARING_TRY_VOID(
+      add_hf_shard(std::move(header), folder.name(file), map.bytes().size(), names, out));
   out.maps.push_back(std::move(map));
   return {};
 }
 
 Result<void> open_tensors(const Folder& folder, HfFolder& out) {
-  if (folder.has(kIndex)) {
-    PARING_TRY(const ShardMap shards, read_index(folder));
-    for (const auto& [file, names] : shards) {
-      PARING_TRY_VOID(add_shard(folder, file, &names, out));
-    }
-    return {};
+  HfShards shards;
+  if (folder.has(kHfIndexName)) {
+    PARING_TRY(const Metadata index, read_json(folder, kHfIndexName));
+    PARING_TRY(shards, read_hf_index(index));
+  } else if (folder.has(kHfSingleName)) {
+    shards[kHfSingleName];
+  } else {
+    return no_safetensors(folder);
   }
-  if (!folder.has(kSingle)) return no_safetensors(folder);
-  return add_shard(folder, kSingle, nullptr, out);
+  for (const auto& [file, names] : shards) {
+    PARING_TRY_VOID(add_shard(folder, file, names, out));
+  }
+  return {};
 }
 
 }  // namespace
@@ -167,7 +177,7 @@ bool is_hf_folder(const std::string& path) {
   std::error_code failed;
   const fs::path folder(path);
   return fs::is_directory(folder, failed) && fs::exists(folder / "config.json", failed) &&
-         (fs::exists(folder / kSingle, failed) || fs::exists(folder / kIndex, failed));
+         (fs::exists(folder / kHfSingleName, failed) || fs::exists(folder / kHfIndexName, failed));
 }
 
 Result<HfFolder> HfFolder::open(const std::string& path) {

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/model_file.h"
 
-#include <fmt/format.h>
-
 #include <cstring>
-#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
-#include "io/gguf_split.h"
-#include "io/printable.h"
+#include "io/gguf_parts.h"
 #include "quant/format.h"
 
 namespace paring::io {
@@ -70,108 +66,16 @@ ModelFile::ModelFile(ModelParts parts) : parts_(std::move(parts)) {
   }
 }
 
-namespace {
-
-// One file's tensors, and its map.
-void add_file(GgufHeader&& header, MappedFile&& map, ModelParts& parts) {
-  parts.file_bytes += map.bytes().size();
-  for (TensorInfo& tensor : header.tensors) {
-    parts.origins.push_back(
-        {.map = parts.maps.size(), .offset = tensor.offset, .stored = tensor.type});
-    parts.tensors.push_back(std::move(tensor));
-  }
-  parts.maps.push_back(std::move(map));
-}
-
-struct OpenFile {
-  MappedFile map;
-  GgufHeader header;
-  std::uint64_t split_count = 1;
-};
-
-Result<OpenFile> open_file(const std::string& path) {
-  OpenFile file;
-  PARING_TRY(file.map, MappedFile::open(path));
-  PARING_TRY(file.header, parse_gguf(file.map.bytes(), path));
-  PARING_TRY(file.split_count, file.header.metadata.u64_or(kSplitCountKey, 1));
-  if (file.split_count > kGgufSplitsMax) {
-    return corrupt(fmt::format("{}: '{}' is {}, the limit is {}", path, kSplitCountKey,
-                               file.split_count, kGgufSplitsMax));
-  }
-  return file;
-}
-
-// File `number` (from 0) of a model in `count` files.
-Result<OpenFile> open_part(const std::string& prefix, std::uint64_t number, std::uint64_t count) {
-  const std::string path = split_path(prefix, number + 1, count);
-  auto file = open_file(path);
-  if (!file) {
-    return std::move(file.error())
-        .with_context(fmt::format("file {} of {} of a split model", number + 1, count));
-  }
-  PARING_TRY(const std::uint64_t found, file->header.metadata.get_u64(kSplitNumberKey));
-  if (found != number || file->split_count != count) {
-    return corrupt(fmt::format("{}: says it is file {} of {} ({}, {}), its name says {} of {}",
-                               path, found + 1, file->split_count, kSplitNumberKey, kSplitCountKey,
-                               number + 1, count),
-                   "the file was renamed or belongs to another model");
-  }
-  return file;
-}
-
-Result<void> check_names(const ModelParts& parts, std::uint64_t tensors) {
-  if (parts.tensors.size() != tensors) {
-    return corrupt(fmt::format("{}: '{}' is {}, the files hold {} tensors", parts.path,
-                               kSplitTensorsKey, tensors, parts.tensors.size()),
-                   "the files belong to different models; fetch them again");
-  }
-  std::unordered_set<std::string_view> names;
-  for (const TensorInfo& tensor : parts.tensors) {
-    if (names.insert(tensor.name).second) continue;
-    return corrupt(
-        fmt::format("{}: tensor '{}' is in two of the files", parts.path, printable(tensor.name)));
-  }
-  return {};
-}
-
-// Whatever part `path` names, the model is read from the first on.
-Result<void> open_parts(const std::string& path, std::uint64_t count, ModelParts& parts) {
-  const auto prefix = split_prefix(path, count);
-  if (!prefix) {
-    return invalid_argument(
-        fmt::format("'{}' is one of {} files of a split model, whose names must end in "
-                    "-00001-of-{:05}.gguf",
-                    printable(path), count, count),
-        "give the files their names back");
-  }
-  for (std::uint64_t i = 0; i < count; ++i) {
-    PARING_TRY(OpenFile file, open_part(*prefix, i, count));
-    if (i == 0) parts.metadata = std::move(file.header.metadata);
-    add_file(std::move(file.header), std::move(file.map), parts);
-  }
-  PARING_TRY(const std::uint64_t tensors, parts.metadata.get_u64(kSplitTensorsKey));
-  PARING_TRY_VOID(check_names(parts, tensors));
-  for (const char* key : {kSplitNumberKey, kSplitCountKey, kSplitTensorsKey}) {
-    parts.metadata.erase(key);
-  }
-  return {};
-}
-
-}  // namespace
-
 Result<ModelFile> ModelFile::open_gguf(const std::string& path) {
-  PARING_TRY(OpenFile file, open_file(path));
-  ModelParts parts;
-  parts.path = path;
-  parts.layout = fmt::format("GGUF v{}", file.header.version);
-  if (file.split_count > 1) {
-    parts.layout += fmt::format(" in {} files", file.split_count);
-    PARING_TRY_VOID(open_parts(path, file.split_count, parts));
-  } else {
-    parts.metadata = std::move(file.header.metadata);
-    add_file(std::move(file.header), std::move(file.map), parts);
-  }
-  return ModelFile(std::move(parts));
+  PARING_TRY(GgufModel model,
+             open_gguf_model(path, [](const std::string& file) -> Result<GgufPart> {
+               GgufPart part;
+               PARING_TRY(part.map, MappedFile::open(file));
+               PARING_TRY(part.header, parse_gguf(part.map.bytes(), file));
+               part.file_bytes = part.map.bytes().size();
+               return part;
+             }));
+  return ModelFile(std::move(model.parts));
 }
 
 const TensorInfo* ModelFile::find(std::string_view name) const {
@@ -188,6 +92,7 @@ const TensorOrigin& ModelFile::origin(const TensorInfo& tensor) const {
 std::span<const std::byte> ModelFile::stored_bytes(const TensorInfo& tensor,
                                                    const TensorOrigin& from) const {
   if (!from.made.empty()) return from.made;
+  PARING_CHECK(parts_.has_values, "an outline's tensors have no values");
   std::uint64_t bytes = tensor.bytes;
   if (from.stored != tensor.type) {
     const auto row_bytes = dtype_row_bytes(from.stored, tensor.columns());
@@ -215,7 +120,7 @@ TensorBytes ModelFile::data(const TensorInfo& tensor) const {
 
 void ModelFile::release(const TensorInfo& tensor) const {
   const TensorOrigin& from = origin(tensor);
-  if (!from.made.empty()) return;
+  if (!from.made.empty() || !parts_.has_values) return;
   parts_.maps[from.map].release(from.offset, stored_bytes(tensor, from).size());
 }
 

@@ -81,6 +81,8 @@ struct ModelParts {
   std::vector<MappedFile> maps;
   TokenizerFiles tokenizer_files{};
   std::uint64_t file_bytes = 0;
+  bool has_values =
+      true;  // false: an outline, whose origins have values only where `made` holds them
 };
 
 class ModelFile {
@@ -93,8 +95,11 @@ class ModelFile {
   std::span<const TensorInfo> tensors() const noexcept { return parts_.tensors; }
   // Null when there is no tensor of that name.
   const TensorInfo* find(std::string_view name) const;
-  // REQUIRES (of data and release): `tensor` is an element of tensors(). Copies only what must be
-  // rearranged. As to files that are cut while they are mapped, see GgufFile::data().
+  // Whether the tensors can be read; false of an outline (io/outline.h).
+  bool has_values() const noexcept { return parts_.has_values; }
+  // REQUIRES (of data and release): has_values(), and `tensor` is an element of tensors(). Copies
+  // only what must be rearranged. As to files that are cut while they are mapped, see
+  // GgufFile::data().
   TensorBytes data(const TensorInfo& tensor) const;
   // Gives the tensor's whole pages back to the system; reading them again reloads from the file.
   void release(const TensorInfo& tensor) const;

@@ -18,7 +18,6 @@ namespace {
 constexpr const char* kDamagedHint = "the file is damaged or was written by a faulty tool";
 constexpr const char* kCutHint =
     "was the download cut? compare the file's size with its source and fetch it again";
-constexpr std::uint64_t kLengthBytes = 8;
 
 struct TypeRow {
   const char* name;
@@ -251,39 +250,20 @@ Result<void> check_layout(const std::vector<SafetensorsTensor>& tensors, std::ui
   return {};
 }
 
-Result<std::uint64_t> read_length(std::span<const std::byte> file, const std::string& source) {
-  if (file.size() < kLengthBytes + 2) {
-    return corrupt(
-        fmt::format("{} has {} bytes, no safetensors file is so short", source, file.size()),
-        kCutHint);
-  }
-  std::uint64_t length = 0;
-  std::memcpy(&length, file.data(), sizeof(length));
-  if (length > kSafetensorsHeaderBytesMax) {
-    const FileKind kind = recognise_file(file);
-    return corrupt(fmt::format("{} is no safetensors file: its header would have {} bytes, the "
-                               "limit is {}; it is {}",
-                               source, length, kSafetensorsHeaderBytesMax, kind.name),
-                   kind.hint);
-  }
-  if (length > file.size() - kLengthBytes) {
-    return corrupt(
-        fmt::format("{}: its header has {} bytes, the whole file {}", source, length, file.size()),
-        kCutHint);
-  }
-  return length;
-}
-
-Result<SafetensorsHeader> parse(std::span<const std::byte> file, const std::string& source) {
-  PARING_TRY(const std::uint64_t length, read_length(file, source));
-  const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
+Result<SafetensorsHeader> parse(std::span<const std::byte> beginning, std::uint64_t file_bytes,
+                                const std::string& source) {
+  PARING_TRY(const std::uint64_t data_offset,
+             safetensors_header_bytes(beginning, file_bytes, source));
+  PARING_CHECK(data_offset <= beginning.size(), "the header is in memory");
+  const std::string_view text(
+      reinterpret_cast<const char*>(beginning.data()) + kSafetensorsLengthBytes,
+      data_offset - kSafetensorsLengthBytes);
   if (text.empty() || text.front() != '{') {
     return corrupt(source + " is no safetensors file: its header is no JSON object", kDamagedHint);
   }
   HeaderSax sax(source);
   PARING_TRY_VOID(sax.parse(text, kSafetensorsHeaderBytesMax));
-  const std::uint64_t data_offset = kLengthBytes + length;
-  const std::uint64_t data_bytes = file.size() - data_offset;
+  const std::uint64_t data_bytes = file_bytes - data_offset;
   SafetensorsHeader header;
   for (HeaderSax::Entry& entry : sax.take()) {
     PARING_TRY(SafetensorsTensor tensor, check_entry(std::move(entry), data_bytes, source));
@@ -301,13 +281,44 @@ Result<SafetensorsHeader> parse(std::span<const std::byte> file, const std::stri
 
 }  // namespace
 
-Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
-                                            const std::string& source) {
+Result<std::uint64_t> safetensors_header_bytes(std::span<const std::byte> beginning,
+                                               std::uint64_t file_bytes,
+                                               const std::string& source) {
+  if (file_bytes < kSafetensorsLengthBytes + 2) {
+    return corrupt(
+        fmt::format("{} has {} bytes, no safetensors file is so short", source, file_bytes),
+        kCutHint);
+  }
+  std::uint64_t length = 0;
+  std::memcpy(&length, beginning.data(), sizeof(length));
+  if (length > kSafetensorsHeaderBytesMax) {
+    const FileKind kind = recognise_file(beginning);
+    return corrupt(fmt::format("{} is no safetensors file: its header would have {} bytes, the "
+                               "limit is {}; it is {}",
+                               source, length, kSafetensorsHeaderBytesMax, kind.name),
+                   kind.hint);
+  }
+  if (length > file_bytes - kSafetensorsLengthBytes) {
+    return corrupt(
+        fmt::format("{}: its header has {} bytes, the whole file {}", source, length, file_bytes),
+        kCutHint);
+  }
+  return kSafetensorsLengthBytes + length;
+}
+
+Result<SafetensorsHeader> parse_safetensors_beginning(std::span<const std::byte> beginning,
+                                                      std::uint64_t file_bytes,
+                                                      const std::string& source) {
   try {
-    return parse(file, source);
+    return parse(beginning, file_bytes, source);
   } catch (const std::bad_alloc&) {
     return exhausted(source + ": not enough memory for the header of this file", "free memory");
   }
+}
+
+Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
+                                            const std::string& source) {
+  return parse_safetensors_beginning(file, file.size(), source);
 }
 
 std::optional<std::uint64_t> safetensors_type_bits(const std::string& type_name) noexcept {

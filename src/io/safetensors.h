@@ -20,6 +20,7 @@
 namespace paring::io {
 
 inline constexpr std::uint64_t kSafetensorsHeaderBytesMax = std::uint64_t{64} << 20;
+inline constexpr std::uint64_t kSafetensorsLengthBytes = 8;  // that say how long the header is
 inline constexpr std::uint64_t kSafetensorsTensorsMax = std::uint64_t{1} << 18;
 inline constexpr std::uint64_t kSafetensorsDimensionsMax = 8;
 inline constexpr std::uint64_t kSafetensorsNameBytesMax = 1024;
@@ -41,6 +42,15 @@ struct SafetensorsHeader {
 // that is not one of the format's. Exhausted: a limit above.
 Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
                                             const std::string& source);
+// The same of a file of `file_bytes` bytes of which only the beginning is in memory, at least
+// safetensors_header_bytes() of it.
+Result<SafetensorsHeader> parse_safetensors_beginning(std::span<const std::byte> beginning,
+                                                      std::uint64_t file_bytes,
+                                                      const std::string& source);
+// What its first bytes say: where in a file of `file_bytes` bytes the tensors begin. Errors as
+// parse_safetensors(). REQUIRES: `beginning` is the file, or at least kSafetensorsLengthBytes.
+Result<std::uint64_t> safetensors_header_bytes(std::span<const std::byte> beginning,
+                                               std::uint64_t file_bytes, const std::string& source);
 
 // Bits of one value of a type by the format's name, nullopt when it has no such type.
 std::optional<std::uint64_t> safetensors_type_bits(const std::string& type_name) noexcept;

@@ -144,6 +144,7 @@ class TensorTranslation {
   }
 
   Result<void> run() {
+    if (folder_.tensors.empty()) return {};  // nothing but hyper-parameters is asked for
     PARING_TRY(const bool is_tied,
                folder_.config.bool_or("tie_word_embeddings", mapping_.is_tied_by_default));
     for (const io::HfTensor& tensor : folder_.tensors) {
@@ -223,7 +224,7 @@ class TensorTranslation {
     PARING_TRY(const std::uint64_t row_bytes,
                dtype_row_bytes(found.info.type, found.info.columns()));
     found.info.bytes = row_bytes * found.info.rows();
-    found.origin.map = tensor.map;
+    found.origin.map = tensor.file;
     found.origin.offset = from.offset;
     found.origin.stored = *from.type;
     return {};
@@ -251,7 +252,7 @@ class TensorTranslation {
   }
 
   const std::string& file_of(const io::HfTensor& tensor) const {
-    return folder_.maps[tensor.map].path();
+    return folder_.files[tensor.file];
   }
 
   const io::HfFolder& folder_;
@@ -336,8 +337,9 @@ Result<io::ModelParts> translate_hf(io::HfFolder& folder) {
   PARING_TRY_VOID(TensorTranslation(folder, mapping, counts, parts).run());
   add_made_tensors(rope, parts);
   metadata.set("general.file_type", io::GgufValue::of_u32(file_type_of(parts.tensors)));
-  parts.layout = fmt::format("Hugging Face folder, {} safetensors file{}", folder.maps.size(),
-                             folder.maps.size() == 1 ? "" : "s");
+  parts.layout = fmt::format("Hugging Face folder, {} safetensors file{}", folder.files.size(),
+                             folder.files.size() == 1 ? "" : "s");
+  parts.has_values = folder.has_values;
   parts.file_bytes = folder.tensor_file_bytes;
   parts.maps = std::move(folder.maps);
   return parts;

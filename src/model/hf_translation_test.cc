@@ -125,7 +125,7 @@ std::map<std::string, std::string> raw_tensors(const std::string& folder) {
   if (!opened) return raw;
   for (const io::HfTensor& tensor : opened->tensors) {
     const auto bytes =
-        opened->maps[tensor.map].bytes().subspan(tensor.info.offset, tensor.info.bytes);
+        opened->maps[tensor.file].bytes().subspan(tensor.info.offset, tensor.info.bytes);
     raw[tensor.info.name] = tensor.info.type_name +
                             std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }

@@ -162,8 +162,10 @@ Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink&
     curl_easy_setopt(handle, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
     curl_easy_setopt(handle, CURLOPT_XOAUTH2_BEARER, request.token.c_str());
   }
-  if (request.first_byte != 0) {
-    curl_easy_setopt(handle, CURLOPT_RANGE, fmt::format("{}-", request.first_byte).c_str());
+  if (request.seconds_max != 0) curl_easy_setopt(handle, CURLOPT_TIMEOUT, request.seconds_max);
+  if (request.first_byte != 0 || request.end_byte != 0) {
+    const std::string last = request.end_byte == 0 ? "" : std::to_string(request.end_byte - 1);
+    curl_easy_setopt(handle, CURLOPT_RANGE, fmt::format("{}-{}", request.first_byte, last).c_str());
   }
   curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt(handle, CURLOPT_HEADERDATA, &transfer);

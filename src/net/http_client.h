@@ -30,6 +30,8 @@ struct HttpRequest {
   // REQUIRES: printable ASCII without spaces (see is_token).
   std::string token{};
   std::uint64_t first_byte = 0;  // not 0: asks for the bytes from there on (Range)
+  std::uint64_t end_byte = 0;    // not 0: asks for those before this one; a server may send more
+  long seconds_max = 0;          // not 0: the whole transfer, redirects included, may take so long
 };
 
 struct HttpResponse {
@@ -59,9 +61,9 @@ class HttpClient {
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) noexcept;
 
-  // Any status is a response, not an error. Unavailable: no connection, a connection that broke or
-  // stalled (trying again may help). InvalidArgument: not an http or https URL. Exhausted: headers
-  // beyond kHeaderBytesMax, more than kRedirectsMax redirects.
+  // Any status is a response, not an error. Unavailable: no connection, a connection that broke,
+  // stalled or took too long (trying again may help). InvalidArgument: not an http or https URL.
+  // Exhausted: headers beyond kHeaderBytesMax, more than kRedirectsMax redirects.
   Result<HttpResponse> get(const HttpRequest& request, const BodySink& sink);
   // A whole small body of a 2xx response; Exhausted beyond `bytes_max`.
   Result<HttpResponse> get_text(const HttpRequest& request, std::size_t bytes_max,
