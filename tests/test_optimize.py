@@ -191,3 +191,27 @@ def test_a_speed_budget_is_kept(paring, reference, tmp_path):
     after, before = result["after"]["decode"], result["before"]["decode"]
     assert after["tokens_per_second"] >= 1.2 * before["tokens_per_second"]
     assert os.path.getsize(out) <= 130_000_000
+
+
+@pytest.mark.slow
+def test_importance_that_is_brought_takes_the_place_of_the_texts(paring, tiny, tmp_path):
+    matrix, out = tmp_path / "tiny.imatrix.gguf", tmp_path / "out.gguf"
+    made = paring("imatrix", tiny, "--out", matrix, "--json")
+    assert made.code == 0, made.err
+    result = paring("optimize", tiny, "--file", "440kB", "--imatrix", matrix, *SHORT, "--out", out, "--json").json()
+    given = result["importance"]
+    assert given["matrices"] == len(result["types"]) and given["tokens"] > 0
+    certificate = paring("inspect", out, "--json").json()["certificate"]
+    roles = {text["role"]: text for text in certificate["texts"]}
+    assert roles["importance"]["sha256"] == given["sha256"] and "calibration" in roles
+    text = paring("optimize", tiny, "--file", "440kB", "--imatrix", matrix, *SHORT, "--out", out, "--force").out
+    assert "importance of" in text and "error feedback" in text
+
+
+def test_importance_of_another_model_is_refused_at_once(paring, tiny, model, tmp_path):
+    matrix = tmp_path / "other.gguf"
+    matrix.write_bytes(b"not a matrix")
+    refused = paring("optimize", tiny, "--file", "440kB", "--imatrix", matrix, "--out", tmp_path / "out.gguf")
+    assert refused.code == 4 and "other.gguf" in refused.err and not (tmp_path / "out.gguf").exists()
+    missing = paring("optimize", tiny, "--file", "440kB", "--imatrix", tmp_path / "no", "--out", tmp_path / "out.gguf")
+    assert missing.code == 3

@@ -14,22 +14,13 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/program.h"
 #include "config/settings.h"
 #include "kernels/ops.h"
 
 namespace paring::cli {
 
 namespace {
-
-// What the command line says beside the subcommand's own options.
-struct GlobalFlags {
-  std::string config_path;
-  bool prints_config = false;
-  std::vector<std::pair<std::string, std::string>> settings;  // key, value
-};
-
-constexpr const char* kSettingsGroup =
-    "Settings (flag, else PARING_* variable, else --config file)";
 
 constexpr const char* kExamples =
     "Examples:\n"
@@ -38,32 +29,6 @@ constexpr const char* kExamples =
     "  paring optimize model.gguf --file 105.4MB --out small.gguf\n"
     "MODEL is a GGUF file or a Hugging Face folder. 'paring COMMAND --help' tells more about a "
     "command.";
-
-void define_settings(CLI::App& app, GlobalFlags& flags) {
-  for (const config::SettingRow& row : config::setting_rows()) {
-    const std::string key = row.key;
-    // --context is what people type for the longest name of the list.
-    const std::string names = row.flag() + (key == "context_tokens" ? ",--context" : "");
-    CLI::Option* option = nullptr;
-    if (row.type == config::SettingType::kFlag) {
-      option = app.add_flag_function(
-          names, [&flags, key](std::int64_t) { flags.settings.emplace_back(key, "true"); },
-          row.help);
-    } else {
-      option = app.add_option_function<std::string>(
-          names, [&flags, key](const std::string& text) { flags.settings.emplace_back(key, text); },
-          fmt::format("{} ({}; default {})", row.help, row.bounds(), row.default_text));
-      option->type_name("");
-    }
-    option->group(kSettingsGroup);
-  }
-  app.add_option("--config", flags.config_path, "YAML file with settings (also PARING_CONFIG)")
-      ->type_name("FILE")
-      ->group(kSettingsGroup);
-  app.add_flag("--print-config", flags.prints_config,
-               "Print every setting with its value and origin, then exit")
-      ->group(kSettingsGroup);
-}
 
 Result<config::Settings> settle(const GlobalFlags& flags, const char* const* environment) {
   config::Settings settings;
@@ -136,7 +101,7 @@ int run_program(int argc, const char* const* argv, const char* const* environmen
                "paring");
   app.footer(kExamples);
   app.set_version_flag("--version", fmt::format("paring {} ({})", version(), version_commit()));
-  app.set_help_flag("--help,-h", "Print this help and exit");
+  app.set_help_flag("--help,-h", kHelpText);
   GlobalFlags flags;
   define_settings(app, flags);
   std::vector<std::pair<CLI::App*, Runner>> runners;

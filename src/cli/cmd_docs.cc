@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// paring docs (hidden): the generated reference pages, kept under docs/reference.
+// paring docs (hidden): the generated reference pages, kept under docs/reference, and the manual
+// page.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <string_view>
+#include <vector>
 
 #include "cli/commands.h"
+#include "cli/man_page.h"
+#include "cli/reference_pages.h"
 #include "cli/table.h"
 #include "config/settings.h"
 
@@ -67,13 +71,28 @@ std::string settings_page() {
          config::settings_reference();
 }
 
+struct Page {
+  const char* name;
+  std::string (*text)();
+};
+constexpr Page kPages[] = {
+    {"architectures", architectures_page},
+    {"commands", commands_page},
+    {"formats", formats_page},
+    {"kernels", kernels_page},
+    {"man", man_page},
+    {"settings", settings_page},
+};
+
 std::function<Result<void>(Context&)> define(CLI::App& app) {
-  const auto page = std::make_shared<std::string>();
-  app.add_option("PAGE", *page, "commands or settings")
-      ->required()
-      ->check(CLI::IsMember({"commands", "settings"}));
-  return [page](Context& context) -> Result<void> {
-    context.output().write(*page == "settings" ? settings_page() : commands_page());
+  const auto name = std::make_shared<std::string>();
+  std::vector<std::string> names;
+  for (const Page& page : kPages) names.emplace_back(page.name);
+  app.add_option("PAGE", *name, "Which one")->required()->check(CLI::IsMember(names));
+  return [name](Context& context) -> Result<void> {
+    for (const Page& page : kPages) {
+      if (*name == page.name) context.output().write(page.text());
+    }
     return {};
   };
 }

@@ -12,42 +12,17 @@
 #include "cost/energy.h"
 #include "cost/machine.h"
 #include "cost/probes.h"
+#include "kernels/op_list.h"
 #include "kernels/ops.h"
 
 namespace paring::cli {
 
 namespace {
 
-// An operation of the kernel table, and which level's implementation a table has for it.
-struct OpRow {
-  const char* name;
-  bool (*is_same)(const kernels::KernelTable& left, const kernels::KernelTable& right);
-};
-
-#define PARING_OP(op)                                                             \
-  {#op, [](const kernels::KernelTable& left, const kernels::KernelTable& right) { \
-     return left.op == right.op;                                                  \
-   }}
-constexpr OpRow kOps[] = {
-    PARING_OP(quantize_rows), PARING_OP(matmul_q),      PARING_OP(matmul_f), PARING_OP(rms_norm),
-    PARING_OP(add),           PARING_OP(silu_mul),      PARING_OP(kv_write), PARING_OP(attention),
-    PARING_OP(log_sum_exp),   PARING_OP(kl_divergence),
-};
-#undef PARING_OP
-
 std::span<const kernels::IsaLevel> levels() {
   std::size_t count = 0;
   const kernels::IsaLevel* first = kernels::isa_levels(&count);
   return {first, count};
-}
-
-// The slowest level that has the same implementation: a table may borrow from the one below it.
-std::string implementation_of(const OpRow& op) {
-  std::string name = kernels::kernels().isa;
-  for (const kernels::IsaLevel& level : levels()) {
-    if (level.supported() && op.is_same(*level.table, kernels::kernels())) name = level.name;
-  }
-  return name;
 }
 
 struct Info {
@@ -80,7 +55,9 @@ Json to_json(const Info& info) {
   for (const kernels::IsaLevel& level : levels()) {
     json["isa_levels"].push_back({{"name", level.name}, {"supported", level.supported()}});
   }
-  for (const OpRow& op : kOps) json["operations"][op.name] = implementation_of(op);
+  for (const kernels::OpName& op : kernels::op_names()) {
+    json["operations"][op.name] = kernels::origin_of(op, kernels::kernels());
+  }
   json["logical_cpus"] = m.logical_cpus;
   json["cores"] = m.cores;
   json["usable_cores"] = m.usable_cores;
@@ -138,7 +115,9 @@ std::string to_text(const Info& info) {
     facts.add(fmt::format("  {}", level.name), level.supported() ? "runs here" : "not on this CPU");
   }
   Table table({{"operation"}, {"implementation"}});
-  for (const OpRow& op : kOps) table.add({op.name, implementation_of(op)});
+  for (const kernels::OpName& op : kernels::op_names()) {
+    table.add({op.name, kernels::origin_of(op, kernels::kernels())});
+  }
   facts.gap();
   facts.add("paring", fmt::format("{} ({})", version(), version_commit()));
   return facts.render() + "\n" + table.render();

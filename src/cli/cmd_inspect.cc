@@ -110,6 +110,7 @@ Result<void> run(Context& context, const InspectFlags& flags) {
              inspect_file(file, {.kv_type = context.kv_type(),
                                  .context_tokens = context.settings().context_tokens,
                                  .threads = threads == 0 ? usable_cores() : threads}));
+  found.numerics = context.numerics();
   found.origin = opened.origin;
   found.fetched_bytes = opened.fetched_bytes;
   const bool is_asked = questions.memory_bytes != 0 || questions.gpu || questions.machine;

@@ -15,6 +15,7 @@
 #include "cli/figures.h"
 #include "cli/table.h"
 #include "cost/probes.h"
+#include "io/printable.h"
 #include "shrink/budget.h"
 #include "shrink/explain.h"
 #include "shrink/optimize.h"
@@ -134,6 +135,12 @@ Json to_json(const shrink::OptimizeResult& result, const std::string& report_pat
                     {"speedup", result.budget.speedup},
                     {"kl_max", result.budget.kl_max},
                     {"context_tokens", result.budget.context_tokens}};
+  if (result.importance.matrices != 0) {
+    json["importance"] = {{"text", result.importance.text_name},
+                          {"sha256", result.importance.sha256},
+                          {"tokens", result.importance.tokens},
+                          {"matrices", result.importance.matrices}};
+  }
   json["before"] = figures_json(result.before);
   json["after"] = figures_json(result.after);
   json["served"] = divergence_json(result.served);
@@ -199,6 +206,14 @@ std::string time_text(const shrink::SearchTime& time) {
 std::string to_text(const shrink::OptimizeResult& result, const std::string& report_path,
                     bool with_explanation) {
   std::string out = certificate_text(result.certificate);
+  if (result.importance.matrices != 0) {
+    out += fmt::format(
+        "\nimportance of {} of {} matrices from '{}'; the others', and the second moments for "
+        "error "
+        "feedback,\nfrom the calibration text\n",
+        result.importance.matrices, result.plans.size(),
+        io::printable(result.importance.text_name));
+  }
   if (result.ablation.is_measured()) out += ablation_text(result.ablation);
   if (with_explanation) out += "\n" + shrink::explain_text(result);
   return out + fmt::format("\nwritten: {} ({})\nreport:  {}\ntook {}; {}\n", result.out_path,
@@ -274,6 +289,10 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("A,B");
   app.add_option("--calibration", flags->options.calibration_path,
                  "Text that the search measures on; the default is built in")
+      ->type_name("FILE");
+  app.add_option("--imatrix", flags->options.imatrix_path,
+                 "Importance matrix of llama.cpp or 'paring imatrix' in the place of the text's "
+                 "importance; what error feedback needs beyond it still comes from the text")
       ->type_name("FILE");
   const auto check_time = [](const std::string& text) {
     const auto seconds = parse_duration(text);

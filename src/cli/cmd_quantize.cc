@@ -77,9 +77,10 @@ Result<void> run(Context& context, const QuantizeFlags& flags) {
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
   shrink::QuantizeOptions options;
-  PARING_TRY(const shrink::TypeChoice choice, shrink::choose_types(*model.model, type, fallback));
+  PARING_TRY(const shrink::TypeChoice choice,
+             shrink::choose_types(model.model->slots(), type, fallback));
   options.types = choice.types;
-  options.extra = shrink::choice_metadata(*model.model, choice, type, fallback);
+  options.extra = shrink::choice_metadata(model.model->slots(), choice, type, fallback);
   PARING_TRY(const auto statistics, importance(context, model, flags));
   if (statistics) options.statistics = &*statistics;
   options.split_bytes_max = flags.split_bytes_max;

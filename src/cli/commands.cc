@@ -20,12 +20,13 @@ extern const Command kQuantize;
 extern const Command kImatrix;
 extern const Command kExport;
 extern const Command kOptimize;
+extern const Command kCompletion;
 extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull,     &kInspect, &kInfo,     &kRun,    &kBench, &kEval,
-    &kQuantize, &kImatrix, &kOptimize, &kExport, &kDocs,
+    &kPull,     &kInspect, &kInfo,     &kRun,    &kBench,      &kEval,
+    &kQuantize, &kImatrix, &kOptimize, &kExport, &kCompletion, &kDocs,
 };
 }  // namespace
 

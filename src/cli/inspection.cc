@@ -15,6 +15,8 @@
 #include "engine/loaded_model.h"
 #include "model/architecture.h"
 #include "model/kv_cache.h"
+#include "quant/format.h"
+#include "shrink/quantize.h"
 
 namespace paring::cli {
 
@@ -74,6 +76,16 @@ Result<void> add_model(const io::ModelFile& file, const measure::RunShape& shape
   found.prefill_operations = tokens * (prompt.matrices + prompt.attention) + prompt.head;
   found.spec = std::move(spec).value();
   return {};
+}
+
+// Without a tokenizer the metadata of the file to be is not known.
+void add_files(const io::ModelFile& file, Inspection& found) {
+  if (!found.spec || found.tokenizer == kNoTokenizer) return;
+  const std::vector<model::MatrixSlot> slots = model::matrix_slots(*found.spec);
+  for (const quant::Format& format : quant::formats()) {
+    const auto bytes = shrink::quantized_file_bytes(file, slots, format.type, std::nullopt);
+    found.files.push_back({format.type, bytes ? *bytes : 0});
+  }
 }
 
 Result<void> add_certificate(const io::Metadata& metadata, Inspection& found) {
@@ -185,6 +197,7 @@ Result<Inspection> inspect_file(const io::ModelFile& file, const measure::RunSha
   add_tensors(file, found);
   PARING_TRY_VOID(add_tokenizer(file.metadata(), found));
   PARING_TRY_VOID(add_model(file, shape, found));
+  add_files(file, found);
   PARING_TRY_VOID(add_certificate(file.metadata(), found));
   return found;
 }
@@ -208,6 +221,10 @@ Json inspection_json(const Inspection& found) {
                              {"bytes", group.bytes}});
   }
   for (const TypeNeed& need : found.needs) json["weights_in"][dtype_name(need.type)] = need.bytes;
+  for (const QuantizedFile& file : found.files) {
+    json["quantized_file_bytes"][dtype_name(file.type)] =
+        file.bytes == 0 ? Json() : Json(file.bytes);
+  }
   json["tokenizer"] = found.tokenizer;
   json["vocabulary"] = found.vocabulary;
   json["has_chat_template"] = found.has_chat_template;
@@ -265,6 +282,13 @@ std::string inspection_text(const Inspection& found) {
                          format_bytes(need.bytes));
   }
   facts.add("weights in one type", needs);
+  std::string files;
+  for (const QuantizedFile& file : found.files) {
+    if (file.bytes == 0) continue;
+    files += fmt::format("{}{} {}", files.empty() ? "" : ", ", dtype_name(file.type),
+                         format_bytes(file.bytes));
+  }
+  if (!files.empty()) facts.add("file by 'paring quantize'", files);
   Table table({{"type"},
                {"tensors", Align::kRight},
                {"parameters", Align::kRight},

@@ -14,6 +14,7 @@
 #include "io/model_file.h"
 #include "measure/memory.h"
 #include "model/block_spec.h"
+#include "model/forward.h"
 
 namespace paring::cli {
 
@@ -30,6 +31,12 @@ struct TypeNeed {
   std::uint64_t bytes = 0;
 };
 
+// The file that `paring quantize --type` writes; 0 bytes where rows do not fit the type.
+struct QuantizedFile {
+  DType type;
+  std::uint64_t bytes = 0;
+};
+
 struct Inspection {
   std::string path;
   std::string origin;               // "file", "headers" or "config": what was looked at
@@ -41,13 +48,15 @@ struct Inspection {
   std::uint64_t parameters = 0;
   std::vector<TypeGroup> groups;  // most bytes first
   std::vector<TypeNeed> needs;
-  std::string tokenizer;  // "gpt2 (pre-tokenizer smollm)"
+  std::vector<QuantizedFile> files;  // none when the metadata of the file is not known
+  std::string tokenizer;             // "gpt2 (pre-tokenizer smollm)"
   std::uint64_t vocabulary = 0;
   bool has_chat_template = false;
 
   std::optional<model::BlockSpec> spec;
-  std::string unsupported;  // why there is no spec
-  measure::RunShape shape;  // of `memory`
+  std::string unsupported;                              // why there is no spec
+  measure::RunShape shape;                              // of `memory`
+  model::Numerics numerics = model::Numerics::kServed;  // of predictions
   measure::MemoryUse memory;
   double decode_operations = 0;   // of one token after `shape.context_tokens` / 2 others
   double prefill_operations = 0;  // of a prompt of kInspectPromptTokens

@@ -17,7 +17,7 @@
 #include "cost/memory_model.h"
 #include "cost/roofline.h"
 #include "engine/generator.h"
-#include "model/kv_cache.h"
+#include "measure/token_work.h"
 #include "quant/format.h"
 
 namespace paring::cli {
@@ -116,30 +116,12 @@ void plan_gpu(const io::ModelFile& file, const Inspection& found, const Gpu& gpu
   }
 }
 
-// What the mean token at these positions needs of this machine.
-cost::TokenWork token_work(const io::ModelFile& file, const Inspection& found,
-                           const model::PositionRange& range) {
-  const model::BlockSpec& spec = *found.spec;
-  cost::TokenWork work;
-  for (const io::TensorInfo& tensor : file.tensors()) {
-    const bool is_embedding = tensor.name == "token_embd.weight";
-    if (is_embedding && !spec.tied_head) continue;
-    work.weight_bytes += static_cast<double>(tensor.bytes);
-    if (tensor.shape.size() < 2) continue;
-    const quant::Format* format = quant::find_format(tensor.type);
-    const bool is_int8 = format != nullptr && format->is_block_quantized;
-    (is_int8 ? work.int8_operations : work.f32_operations) +=
-        2 * static_cast<double>(tensor.values());
-  }
-  work.kv_bytes = model::KvPool::bytes_read(spec, found.shape.kv_type, range);
-  work.f32_operations += measure::token_operations(spec, range).attention;
-  return work;
-}
-
 void plan_speed(const io::ModelFile& file, const Inspection& found, const cost::Probes& machine,
                 Plan& plan) {
   const double half = std::max(1.0, static_cast<double>(found.shape.context_tokens) / 2);
-  const cost::TokenWork decode = token_work(file, found, {half, half});
+  const std::vector<measure::MatrixLoad> loads = measure::matrix_loads(file, *found.spec);
+  const cost::TokenWork decode = measure::token_work(
+      loads, *found.spec, {found.numerics, found.shape.kv_type, {half, half}, 1});
   plan.decode_tokens_per_second = cost::decode_limit(decode, machine);
   plan.decode_bytes_per_token = decode.weight_bytes + decode.kv_bytes;
   const double reading = plan.decode_bytes_per_token / machine.read_bytes_per_second;
@@ -157,9 +139,10 @@ void plan_speed(const io::ModelFile& file, const Inspection& found, const cost::
                         format_operations(decode.f32_operations),
                         format_operations(machine.f32_operations_per_second));
   const auto tokens = static_cast<double>(kInspectPromptTokens);
+  const cost::TokenWork prefill = measure::token_work(
+      loads, *found.spec, {found.numerics, found.shape.kv_type, {1, tokens}, 1 / tokens});
   plan.prefill_tokens_per_second =
-      cost::prefill_limit(token_work(file, found, {1, tokens}), kInspectPromptTokens,
-                          engine::kPrefillChunkTokens, machine);
+      cost::prefill_limit(prefill, kInspectPromptTokens, engine::kPrefillChunkTokens, machine);
 }
 
 bool fits_gpu(const Plan& plan, const PlanQuestions& questions) {

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <memory>
@@ -188,10 +189,11 @@ Error status_error(const net::HttpResponse& response, const std::string& what, b
 
 Result<void> download_blob(net::HttpClient& client, const net::HttpRequest& request,
                            const HubCache& cache, const HubFile& file, ProgressSink& progress,
-                           std::uint64_t* downloaded) {
+                           DownloadState& state) {
   Incomplete target(cache, file);
   PARING_TRY_VOID(target.open());
   PARING_TRY_VOID(target.check_room());
+  bool has_earlier_bytes = target.bytes() != 0;
   if (target.bytes() < file.bytes || file.bytes == 0) {
     net::HttpRequest ranged = request;
     ranged.first_byte = target.bytes();
@@ -203,11 +205,13 @@ Result<void> download_blob(net::HttpClient& client, const net::HttpRequest& requ
                                  return {};
                                // A server without ranges sends everything.
                                progress.begin(file.path, file.bytes, ProgressUnit::kBytes);
+                               has_earlier_bytes = false;
                                return target.restart();
                              },
                              .on_bytes = [&](std::span<const std::byte> piece) -> Result<void> {
                                PARING_TRY_VOID(target.append(piece));
-                               *downloaded += piece.size();
+                               state.downloaded += piece.size();
+                               state.furthest = std::max(state.furthest, target.bytes());
                                progress.advance(piece.size());
                                return {};
                              }};
@@ -224,7 +228,19 @@ Result<void> download_blob(net::HttpClient& client, const net::HttpRequest& requ
                    "try again, the download goes on from there"};
     }
   }
-  return target.finish(cache.blob_path(file));
+  Result<void> finished = target.finish(cache.blob_path(file));
+  if (!finished && finished.error().code == ErrorCode::kCorrupt && has_earlier_bytes &&
+      state.may_start_anew) {
+    state.may_start_anew = false;
+    // What an earlier attempt left may be at fault; it is gone now.
+    return Error{
+        ErrorCode::kUnavailable,
+        fmt::format("'{}' is damaged, perhaps in what was kept of an earlier attempt; it is "
+                    "fetched from the beginning",
+                    io::printable(file.path)),
+        finished.error().hint};
+  }
+  return finished;
 }
 
 }  // namespace paring::hub

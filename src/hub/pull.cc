@@ -48,14 +48,17 @@ class BlobLock {
 
 Result<void> fetch(net::HttpClient& client, const net::HttpRequest& request, const HubCache& cache,
                    const HubFile& file, ProgressSink& progress, std::uint64_t* downloaded) {
+  DownloadState state;
   if (cache.has_blob(file)) return {};
   PARING_TRY_VOID(cache.prepare(file));
   PARING_TRY(const BlobLock lock, BlobLock::take(cache.lock_path(file)));
   if (cache.has_blob(file)) return {};  // the process before us fetched it
-  return with_retries(
-      kAttemptsMax,
-      [&] { return download_blob(client, request, cache, file, progress, downloaded); },
-      [&] { return *downloaded; });
+  // Bytes that come again and again are no progress.
+  Result<void> done = with_retries(
+      kAttemptsMax, [&] { return download_blob(client, request, cache, file, progress, state); },
+      [&] { return state.furthest; });
+  *downloaded += state.downloaded;
+  return done;
 }
 
 }  // namespace

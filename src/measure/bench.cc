@@ -13,6 +13,7 @@
 #include "cost/roofline.h"
 #include "engine/generator.h"
 #include "measure/memory.h"
+#include "measure/token_work.h"
 #include "model/kv_cache.h"
 #include "quant/format.h"
 
@@ -154,30 +155,10 @@ class Runner {
   std::unique_ptr<model::KvSequence> sequence_;
 };
 
-// What the average token of a phase needs. `range`: where its tokens stand; `head_share`: share of
-// the tokens whose logits are computed.
-cost::TokenWork token_work(const ModelView& view, const BenchOptions& options,
+cost::TokenWork phase_work(const ModelView& view, const BenchOptions& options,
                            const model::PositionRange& range, double head_share) {
-  cost::TokenWork work;
-  work.weight_bytes = static_cast<double>(view.bytes_per_token());
-  work.kv_bytes = model::KvPool::bytes_read(view.spec(), options.kv_type, range);
-  const auto add = [&](const kernels::PackedMatrix& matrix, double share) {
-    const double operations =
-        2 * share * static_cast<double>(matrix.rows) * static_cast<double>(matrix.cols);
-    const quant::Format* format = quant::find_format(matrix.type);
-    const bool is_int8 = options.numerics == model::Numerics::kServed && format != nullptr &&
-                         format->is_block_quantized;
-    (is_int8 ? work.int8_operations : work.f32_operations) += operations;
-  };
-  for (std::size_t i = 0; i < view.model().matrix_count(); ++i) {
-    const model::MatrixKind kind = view.model().slot(i).id.kind;
-    if (kind != model::MatrixKind::kEmbedding && kind != model::MatrixKind::kHead) {
-      add(view.matrix(i), 1);
-    }
-  }
-  add(view.head(), head_share);
-  work.f32_operations += token_operations(view.spec(), range).attention;
-  return work;
+  return token_work(matrix_loads(view), view.spec(),
+                    {options.numerics, options.kv_type, range, head_share});
 }
 
 PhaseSpeed summarize_phase(std::size_t tokens, std::vector<double> seconds, double limit,
@@ -197,7 +178,7 @@ PhaseSpeed summarize_prefill(const ModelView& view, const cost::Probes& probes,
                              const BenchOptions& options, std::size_t step_tokens,
                              std::vector<double> seconds) {
   const auto tokens = static_cast<double>(options.prefill_tokens);
-  const cost::TokenWork work = token_work(view, options, {1, tokens}, 1 / tokens);
+  const cost::TokenWork work = phase_work(view, options, {1, tokens}, 1 / tokens);
   const std::size_t steps = (options.prefill_tokens + step_tokens - 1) / step_tokens;
   const double bytes = static_cast<double>(steps) * (work.weight_bytes + work.kv_bytes) / tokens;
   return summarize_phase(options.prefill_tokens, std::move(seconds),
@@ -209,7 +190,7 @@ PhaseSpeed summarize_decode(const ModelView& view, const cost::Probes& probes,
                             const BenchOptions& options, std::vector<double> seconds) {
   const auto depth = static_cast<double>(options.depth_tokens);
   const auto steps = static_cast<double>(options.decode_tokens);
-  const cost::TokenWork work = token_work(view, options, {depth + 1, depth + steps}, 1);
+  const cost::TokenWork work = phase_work(view, options, {depth + 1, depth + steps}, 1);
   return summarize_phase(options.decode_tokens, std::move(seconds),
                          cost::decode_limit(work, probes), work.weight_bytes + work.kv_bytes, work);
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ class Model {
   const BlockSpec& spec() const noexcept { return spec_; }
   std::size_t matrix_count() const noexcept { return slots_.size(); }
   const MatrixSlot& slot(std::size_t index) const { return slots_[index]; }
+  std::span<const MatrixSlot> slots() const noexcept { return slots_; }
   const kernels::PackedMatrix& matrix(std::size_t index) const { return matrices_[index]; }
   const LayerNorms& norms(std::size_t layer) const { return vectors_.norms[layer]; }
   const std::vector<float>& final_norm() const noexcept { return vectors_.final_norm; }

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/http_client.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "base/text.h"
 #include "base/version.h"
+#include "net/curl_library.h"
 
 namespace paring::net {
 
@@ -21,6 +20,7 @@ namespace {
 
 // What the callbacks of one transfer share.
 struct Transfer {
+  const CurlLibrary* curl = nullptr;
   CURL* handle = nullptr;
   const BodySink* sink = nullptr;
   HttpResponse response;
@@ -62,10 +62,10 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
 // Status and address of the response whose body or end has come.
 void settle(Transfer& transfer) {
   long status = 0;
-  curl_easy_getinfo(transfer.handle, CURLINFO_RESPONSE_CODE, &status);
+  transfer.curl->easy_getinfo(transfer.handle, CURLINFO_RESPONSE_CODE, &status);
   transfer.response.status = static_cast<int>(status);
   const char* url = nullptr;
-  curl_easy_getinfo(transfer.handle, CURLINFO_EFFECTIVE_URL, &url);
+  transfer.curl->easy_getinfo(transfer.handle, CURLINFO_EFFECTIVE_URL, &url);
   transfer.response.url = url == nullptr ? "" : url;
 }
 
@@ -92,8 +92,9 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   return 0;
 }
 
-Error transfer_error(CURLcode code, const HttpRequest& request, const char* detail) {
-  const std::string why = *detail != '\0' ? detail : curl_easy_strerror(code);
+Error transfer_error(const CurlLibrary& curl, CURLcode code, const HttpRequest& request,
+                     const char* detail) {
+  const std::string why = *detail != '\0' ? detail : curl.easy_strerror(code);
   switch (code) {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
@@ -111,8 +112,11 @@ Error transfer_error(CURLcode code, const HttpRequest& request, const char* deta
 }  // namespace
 
 struct HttpClient::State {
+  const CurlLibrary* curl = nullptr;
   CURL* handle = nullptr;
-  ~State() { curl_easy_cleanup(handle); }
+  ~State() {
+    if (handle != nullptr) curl->easy_cleanup(handle);
+  }
 };
 
 HttpClient::HttpClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -121,11 +125,9 @@ HttpClient::HttpClient(HttpClient&&) noexcept = default;
 HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 
 Result<HttpClient> HttpClient::create() {
-  static std::once_flag once;
-  static CURLcode started = CURLE_FAILED_INIT;
-  std::call_once(once, [] { started = curl_global_init(CURL_GLOBAL_DEFAULT); });
   auto state = std::make_unique<State>();
-  if (started == CURLE_OK) state->handle = curl_easy_init();
+  PARING_TRY(state->curl, curl_library());
+  state->handle = state->curl->easy_init();
   if (state->handle == nullptr) {
     return Error{ErrorCode::kInternal, "the HTTP library does not start"};
   }
@@ -133,48 +135,50 @@ Result<HttpClient> HttpClient::create() {
 }
 
 Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink& sink) {
+  const CurlLibrary& curl = *state_->curl;
   CURL* handle = state_->handle;
   Transfer transfer;
+  transfer.curl = &curl;
   transfer.handle = handle;
   transfer.sink = &sink;
   char detail[CURL_ERROR_SIZE] = "";
-  curl_easy_reset(handle);  // options only: connections stay open
-  curl_easy_setopt(handle, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, detail);
-  curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl.easy_reset(handle);  // options only: connections stay open
+  curl.easy_setopt(handle, CURLOPT_URL, request.url.c_str());
+  curl.easy_setopt(handle, CURLOPT_ERRORBUFFER, detail);
+  curl.easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
+  curl.easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
   // What began encrypted stays encrypted.
-  curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR,
+  curl.easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR,
                    ascii_lower(request.url.substr(0, 6)) == "https:" ? "https" : "http,https");
-  curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(handle, CURLOPT_MAXREDIRS, kRedirectsMax);
-  curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-  curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, kStallSeconds);
+  curl.easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
+  curl.easy_setopt(handle, CURLOPT_MAXREDIRS, long{kRedirectsMax});
+  curl.easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+  curl.easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl.easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, kStallSeconds);
   const std::string agent = fmt::format("paring/{}", version());
-  curl_easy_setopt(handle, CURLOPT_USERAGENT, agent.c_str());
+  curl.easy_setopt(handle, CURLOPT_USERAGENT, agent.c_str());
   // As other programs that use OpenSSL find their certificates.
   if (const char* file = std::getenv("SSL_CERT_FILE"); file != nullptr && *file != '\0') {
-    curl_easy_setopt(handle, CURLOPT_CAINFO, file);
+    curl.easy_setopt(handle, CURLOPT_CAINFO, file);
   }
   if (!request.token.empty()) {
     // libcurl sends this kind of token to the first host only.
-    curl_easy_setopt(handle, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
-    curl_easy_setopt(handle, CURLOPT_XOAUTH2_BEARER, request.token.c_str());
+    curl.easy_setopt(handle, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+    curl.easy_setopt(handle, CURLOPT_XOAUTH2_BEARER, request.token.c_str());
   }
-  if (request.seconds_max != 0) curl_easy_setopt(handle, CURLOPT_TIMEOUT, request.seconds_max);
+  if (request.seconds_max != 0) curl.easy_setopt(handle, CURLOPT_TIMEOUT, request.seconds_max);
   if (request.first_byte != 0 || request.end_byte != 0) {
     const std::string last = request.end_byte == 0 ? "" : std::to_string(request.end_byte - 1);
-    curl_easy_setopt(handle, CURLOPT_RANGE, fmt::format("{}-{}", request.first_byte, last).c_str());
+    curl.easy_setopt(handle, CURLOPT_RANGE, fmt::format("{}-{}", request.first_byte, last).c_str());
   }
-  curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(handle, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(handle, CURLOPT_WRITEDATA, &transfer);
+  curl.easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
+  curl.easy_setopt(handle, CURLOPT_HEADERDATA, &transfer);
+  curl.easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
+  curl.easy_setopt(handle, CURLOPT_WRITEDATA, &transfer);
 
-  const CURLcode code = curl_easy_perform(handle);
+  const CURLcode code = curl.easy_perform(handle);
   if (transfer.error) return std::move(*transfer.error);
-  if (code != CURLE_OK) return transfer_error(code, request, detail);
+  if (code != CURLE_OK) return transfer_error(curl, code, request, detail);
   if (!begin(transfer)) return std::move(*transfer.error);  // no body
   return std::move(transfer.response);
 }

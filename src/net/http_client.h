@@ -55,7 +55,7 @@ std::string encode_path(const std::string& path);
 
 class HttpClient {
  public:
-  // Internal when libcurl cannot start.
+  // Unavailable when libcurl is not installed, Internal when it does not start.
   static Result<HttpClient> create();
   ~HttpClient();
   HttpClient(HttpClient&&) noexcept;

@@ -46,6 +46,10 @@ api::Certificate make_certificate(const engine::LoadedModel& original, const Run
        texts.statistics.windows.size() * kContext},
       {"search", calibration.name, calibration.sha256, texts.candidates.scored_tokens()},
       {"holdout", texts.holdout.name, texts.holdout.sha256, texts.holdout.scored_tokens()}};
+  if (result.importance.matrices != 0) {
+    const GivenImportance& given = result.importance;
+    certificate.texts.push_back({"importance", given.text_name, given.sha256, given.tokens});
+  }
   certificate.served = result.served;
   certificate.weights_only = result.weights;
   certificate.perplexity = {result.served.base.value, result.served.model.value,

@@ -19,6 +19,7 @@
 #include "shrink/budget.h"
 #include "shrink/certify.h"
 #include "shrink/check.h"
+#include "shrink/imatrix_statistics.h"
 #include "shrink/journal.h"
 #include "shrink/quantize.h"
 #include "shrink/run_texts.h"
@@ -69,6 +70,7 @@ class Run {
     PARING_TRY_VOID(prepare());
     phases.done("preparation");
     PARING_TRY_VOID(collect());
+    take_importance();
     phases.done("statistics");
     PARING_TRY(SearchSetup setup, search_setup());
     Search search({original_, executor_, *evaluator_, *journal_, progress_, statistics_},
@@ -98,6 +100,7 @@ class Run {
                measure::Evaluator::create(original_.model->spec(), kContext, executor_));
     PARING_TRY(texts_, cut_texts(original_, options_, *evaluator_));
     PARING_TRY(types_, allowed_types(options_));
+    PARING_TRY_VOID(read_importance());
     PARING_TRY(fixed_, fixed_costs(original_, options_.budget, executor_.threads()));
     original_sha256_ = engine::weights_sha256(original_.file);
     result_.model_path = original_.path;
@@ -122,6 +125,7 @@ class Run {
                                   texts_.statistics.windows.size(), texts_.probes.windows.size(),
                                   texts_.candidates.windows.size(), result_.isa, kMomentBytesMax);
     for (const DType type : types_) key += std::string(" ") + dtype_name(type);
+    if (!given_.text_sha256.empty()) key += " importance " + given_.text_sha256;
     return sha256_hex(key);
   }
 
@@ -152,6 +156,25 @@ class Run {
     PARING_TRY(statistics_, collect_now());
     save(path);
     return {};
+  }
+
+  // Before anything is measured, so that a file of another model is refused at once.
+  Result<void> read_importance() {
+    if (options_.imatrix_path.empty()) return {};
+    PARING_TRY(const io::Imatrix imatrix, io::read_imatrix(options_.imatrix_path));
+    PARING_TRY(given_, statistics_from_imatrix(imatrix, *original_.model, options_.imatrix_path));
+    result_.importance = {given_.text_name, given_.text_sha256, given_.tokens, 0};
+    return {};
+  }
+
+  // The factors stay: they are of whole second moments, of which an importance matrix is but the
+  // diagonal.
+  void take_importance() {
+    for (std::size_t slot = 0; slot < given_.mean_squares.size(); ++slot) {
+      if (given_.mean_squares[slot].empty()) continue;
+      statistics_.mean_squares[slot] = given_.mean_squares[slot];
+      ++result_.importance.matrices;
+    }
   }
 
   // A disk without room for them is no reason to stop: a resumed run collects them again.
@@ -365,6 +388,7 @@ class Run {
   std::string original_sha256_;
   std::unique_ptr<Journal> journal_;
   Statistics statistics_;
+  Statistics given_;  // of an importance matrix that was brought
   double statistics_seconds_ = 0;
   io::Metadata extra_;  // the certificate
   OptimizeResult result_;

@@ -44,6 +44,10 @@ struct OptimizeOptions {
   std::string report_path;       // empty: no HTML report
   std::vector<DType> types;      // allowed types; empty: every block type and the original's
   std::string calibration_path;  // empty: the built-in text
+  // An importance matrix of llama.cpp's (io/imatrix.h): the importance of the matrices that it
+  // names is its, not the calibration text's. Second moments for error feedback, which such a file
+  // does not hold, still come from the text. Empty: none.
+  std::string imatrix_path;
   // The search stops improving in time to end within it; it ends sooner when nothing is left to
   // measure. A valid result may take longer on a slow machine.
   double time_limit_seconds = 15 * 60;
@@ -122,6 +126,14 @@ struct Ablation {
   bool is_measured() const { return !rows.empty(); }
 };
 
+// Importance that was brought, not collected.
+struct GivenImportance {
+  std::string text_name;  // as the file says
+  std::string sha256;     // of its values
+  std::size_t tokens = 0;
+  std::size_t matrices = 0;  // that took it; the others keep the calibration text's
+};
+
 // Proof that a method did something (DESIGN section 5).
 struct MethodProof {
   std::string method;
@@ -155,6 +167,7 @@ struct OptimizeResult {
   Budget budget;
   std::vector<DType> types;      // as asked for; empty: every block type
   std::string calibration_path;  // as asked for; empty: the built-in text
+  GivenImportance importance;    // 0 matrices: none was brought
   ModelFigures before;
   ModelFigures after;
   measure::Divergence served;   // held-out text, as served

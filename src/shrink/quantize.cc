@@ -62,26 +62,28 @@ DType target_type(const TypeMap& types,
   return found == slots.end() ? tensor.type : types[found->second];
 }
 
-std::map<std::string, std::size_t, std::less<>> slots_by_name(const model::Model& model) {
-  std::map<std::string, std::size_t, std::less<>> slots;
-  for (std::size_t i = 0; i < model.matrix_count(); ++i) slots.emplace(model.slot(i).name, i);
-  return slots;
+std::map<std::string, std::size_t, std::less<>> slots_by_name(
+    std::span<const model::MatrixSlot> slots) {
+  std::map<std::string, std::size_t, std::less<>> found;
+  for (std::size_t i = 0; i < slots.size(); ++i) found.emplace(slots[i].name, i);
+  return found;
 }
 
-Result<std::vector<io::TensorDeclaration>> declarations(const engine::LoadedModel& model,
+Result<std::vector<io::TensorDeclaration>> declarations(const io::ModelFile& file,
+                                                        std::span<const model::MatrixSlot> all,
                                                         const TypeMap& types) {
-  PARING_CHECK(types.size() == model.model->matrix_count(), "one type a matrix");
-  const auto slots = slots_by_name(*model.model);
+  PARING_CHECK(types.size() == all.size(), "one type a matrix");
+  const auto slots = slots_by_name(all);
   std::vector<io::TensorDeclaration> result;
-  for (const io::TensorInfo& tensor : model.file.tensors()) {
+  for (const io::TensorInfo& tensor : file.tensors()) {
     result.push_back({tensor.name, target_type(types, slots, tensor), tensor.shape});
   }
   return result;
 }
 
-io::Metadata output_metadata(const engine::LoadedModel& model, const QuantizeOptions& options,
+io::Metadata output_metadata(const io::ModelFile& file, const io::Metadata& extra,
                              const std::vector<io::TensorDeclaration>& tensors) {
-  io::Metadata metadata = model.file.metadata();
+  io::Metadata metadata = file.metadata();
   std::map<DType, std::uint64_t> values;
   for (const auto& tensor : tensors) {
     std::uint64_t count = 1;
@@ -93,7 +95,7 @@ io::Metadata output_metadata(const engine::LoadedModel& model, const QuantizeOpt
                        [](const auto& a, const auto& b) { return a.second < b.second; });
   metadata.set("general.file_type", io::GgufValue::of_u32(file_type_of(most->first)));
   metadata.set("general.quantization_version", io::GgufValue::of_u32(2));
-  for (const auto& [key, value] : options.extra.entries()) metadata.set(key, value);
+  for (const auto& [key, value] : extra.entries()) metadata.set(key, value);
   return metadata;
 }
 
@@ -182,21 +184,30 @@ Result<void> write_with_metadata(const io::ModelFile& source, const io::Metadata
 
 Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
                                            const QuantizeOptions& options) {
-  PARING_TRY(const auto tensors, declarations(model, options.types));
-  return io::gguf_file_bytes(output_metadata(model, options, tensors), tensors);
+  PARING_TRY(const auto tensors, declarations(model.file, model.model->slots(), options.types));
+  return io::gguf_file_bytes(output_metadata(model.file, options.extra, tensors), tensors);
+}
+
+Result<std::uint64_t> quantized_file_bytes(const io::ModelFile& file,
+                                           std::span<const model::MatrixSlot> slots, DType type,
+                                           std::optional<DType> fallback) {
+  PARING_TRY(const TypeChoice choice, choose_types(slots, type, fallback));
+  PARING_TRY(const auto tensors, declarations(file, slots, choice.types));
+  const io::Metadata extra = choice_metadata(slots, choice, type, fallback);
+  return io::gguf_file_bytes(output_metadata(file, extra, tensors), tensors);
 }
 
 Result<WrittenFiles> write_quantized(const engine::LoadedModel& model,
                                      const QuantizeOptions& options, const std::string& path,
                                      Executor& executor, ProgressSink& progress) {
   PARING_TRY_VOID(prove_importance(model, options, executor));
-  PARING_TRY(const auto tensors, declarations(model, options.types));
+  PARING_TRY(const auto tensors, declarations(model.file, model.model->slots(), options.types));
   io::GgufSplitWriter writer =
       io::GgufSplitWriter::create(path, options.overwrite, options.split_bytes_max);
-  writer.set_metadata(output_metadata(model, options, tensors));
+  writer.set_metadata(output_metadata(model.file, options.extra, tensors));
   for (const auto& tensor : tensors) writer.declare(tensor);
   PARING_TRY_VOID(writer.begin());
-  const auto slots = slots_by_name(*model.model);
+  const auto slots = slots_by_name(model.model->slots());
   progress.begin("writing", tensors.size());
   for (const io::TensorInfo& tensor : model.file.tensors()) {
     const auto slot = slots.find(tensor.name);

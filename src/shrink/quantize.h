@@ -4,6 +4,8 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,12 @@ struct WrittenFiles {
 // Exact bytes of the file write_quantized() would write when it is one file.
 Result<std::uint64_t> quantized_file_bytes(const engine::LoadedModel& model,
                                            const QuantizeOptions& options);
+
+// Exact bytes of the file that `paring quantize` writes for one type (type_choice.h) and no split,
+// of a model of which only the header is known. Errors as choose_types().
+Result<std::uint64_t> quantized_file_bytes(const io::ModelFile& file,
+                                           std::span<const model::MatrixSlot> slots, DType type,
+                                           std::optional<DType> fallback);
 
 // Atomic. Before committing, fails with Internal when statistics were given and the encodings of a
 // re-encoded matrix differ in less than kChangedShareMin from those without: the method did

@@ -22,13 +22,13 @@ Error does_not_fit(Error error, const model::MatrixSlot& slot, bool has_fallback
 
 }  // namespace
 
-Result<TypeChoice> choose_types(const model::Model& model, DType type,
+Result<TypeChoice> choose_types(std::span<const model::MatrixSlot> slots, DType type,
                                 std::optional<DType> fallback) {
   if (auto known = quant::require_format(type); !known) return known.error();
   if (auto known = quant::require_format(fallback.value_or(type)); !known) return known.error();
   TypeChoice choice;
-  for (std::size_t i = 0; i < model.matrix_count(); ++i) {
-    const model::MatrixSlot& slot = model.slot(i);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const model::MatrixSlot& slot = slots[i];
     auto bytes = dtype_row_bytes(type, slot.cols);
     const bool is_fallback = !bytes && fallback.has_value();
     if (is_fallback) bytes = dtype_row_bytes(*fallback, slot.cols);
@@ -39,13 +39,13 @@ Result<TypeChoice> choose_types(const model::Model& model, DType type,
   return choice;
 }
 
-io::Metadata choice_metadata(const model::Model& model, const TypeChoice& choice, DType type,
-                             std::optional<DType> fallback) {
+io::Metadata choice_metadata(std::span<const model::MatrixSlot> slots, const TypeChoice& choice,
+                             DType type, std::optional<DType> fallback) {
   io::Metadata metadata;
   metadata.set(kTypeKey, io::GgufValue::of_string(dtype_name(type)));
   if (choice.fallback_slots.empty()) return metadata;
   std::vector<std::string> names;
-  for (const std::size_t slot : choice.fallback_slots) names.push_back(model.slot(slot).name);
+  for (const std::size_t slot : choice.fallback_slots) names.push_back(slots[slot].name);
   metadata.set(kFallbackKey, io::GgufValue::of_string(dtype_name(fallback.value())));
   metadata.set(kFallbackTensorsKey, io::GgufValue::of_strings(std::move(names)));
   return metadata;

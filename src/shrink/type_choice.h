@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -25,12 +26,12 @@ struct TypeChoice {
 // Every matrix in `type`, or in `fallback` where its rows are not whole blocks of `type`.
 // InvalidArgument, naming the tensor, its width and the choices, when neither fits; Unsupported for
 // a type that cannot be computed with.
-Result<TypeChoice> choose_types(const model::Model& model, DType type,
+Result<TypeChoice> choose_types(std::span<const model::MatrixSlot> slots, DType type,
                                 std::optional<DType> fallback);
 
 // What the file's metadata says about it: paring.quantize.type, and where it did not fit everywhere
 // paring.quantize.fallback and paring.quantize.fallback_tensors, their names.
-io::Metadata choice_metadata(const model::Model& model, const TypeChoice& choice, DType type,
-                             std::optional<DType> fallback);
+io::Metadata choice_metadata(std::span<const model::MatrixSlot> slots, const TypeChoice& choice,
+                             DType type, std::optional<DType> fallback);
 
 }  // namespace paring::shrink

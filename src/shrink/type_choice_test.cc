@@ -18,16 +18,17 @@ std::shared_ptr<const model::Model> small_model() {
 
 TEST(ChooseTypes, ATypeThatFitsIsTakenEverywhere) {
   const auto model = small_model();
-  const TypeChoice choice = choose_types(*model, DType::kIQ4_NL, DType::kQ8_0).value();
+  const TypeChoice choice = choose_types(model->slots(), DType::kIQ4_NL, DType::kQ8_0).value();
   EXPECT_EQ(choice.types, TypeMap(model->matrix_count(), DType::kIQ4_NL));
   EXPECT_TRUE(choice.fallback_slots.empty());
-  const io::Metadata metadata = choice_metadata(*model, choice, DType::kIQ4_NL, DType::kQ8_0);
+  const io::Metadata metadata =
+      choice_metadata(model->slots(), choice, DType::kIQ4_NL, DType::kQ8_0);
   EXPECT_EQ(metadata.get_string("paring.quantize.type").value(), "IQ4_NL");
   EXPECT_FALSE(metadata.has("paring.quantize.fallback"));
 }
 
 TEST(ChooseTypes, WhatDoesNotFitIsAnErrorThatNamesTensorWidthAndChoices) {
-  const auto refused = choose_types(*small_model(), DType::kQ4_K, std::nullopt);
+  const auto refused = choose_types(small_model()->slots(), DType::kQ4_K, std::nullopt);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
   const std::string text = refused.error().text();
@@ -38,7 +39,7 @@ TEST(ChooseTypes, WhatDoesNotFitIsAnErrorThatNamesTensorWidthAndChoices) {
 
 TEST(ChooseTypes, TheFallbackTakesJustTheTensorsThatDoNotFit) {
   const auto model = small_model();
-  const TypeChoice choice = choose_types(*model, DType::kQ4_K, DType::kQ5_0).value();
+  const TypeChoice choice = choose_types(model->slots(), DType::kQ4_K, DType::kQ5_0).value();
   std::vector<std::string> fallen;
   for (std::size_t i = 0; i < model->matrix_count(); ++i) {
     const bool fits = model->slot(i).cols == 256;
@@ -46,7 +47,7 @@ TEST(ChooseTypes, TheFallbackTakesJustTheTensorsThatDoNotFit) {
     if (!fits) fallen.push_back(model->slot(i).name);
   }
   EXPECT_EQ(choice.fallback_slots.size(), fallen.size());
-  const io::Metadata metadata = choice_metadata(*model, choice, DType::kQ4_K, DType::kQ5_0);
+  const io::Metadata metadata = choice_metadata(model->slots(), choice, DType::kQ4_K, DType::kQ5_0);
   EXPECT_EQ(metadata.get_string("paring.quantize.fallback").value(), "Q5_0");
   const io::GgufValue* names = metadata.find("paring.quantize.fallback_tensors");
   ASSERT_NE(names, nullptr);
@@ -54,17 +55,17 @@ TEST(ChooseTypes, TheFallbackTakesJustTheTensorsThatDoNotFit) {
 }
 
 TEST(ChooseTypes, AFallbackThatDoesNotFitEitherIsAnErrorOfItsOwn) {
-  const auto refused = choose_types(*small_model(), DType::kQ4_K, DType::kQ6_K);
+  const auto refused = choose_types(small_model()->slots(), DType::kQ4_K, DType::kQ6_K);
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().text().find("Q6_K"), std::string::npos);
 }
 
 TEST(ChooseTypes, TypesThatOnlyStoreDataAreRefused) {
   for (const DType type : {DType::kI8, DType::kI16, DType::kI32, DType::kI64, DType::kF64}) {
-    const auto refused = choose_types(*small_model(), type, std::nullopt);
+    const auto refused = choose_types(small_model()->slots(), type, std::nullopt);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
-    EXPECT_FALSE(choose_types(*small_model(), DType::kQ4_K, type));
+    EXPECT_FALSE(choose_types(small_model()->slots(), DType::kQ4_K, type));
   }
 }
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/program.h"
+
+#include <fmt/format.h>
+
+namespace paring::cli {
+
+namespace {
+
+constexpr const char* kSettingsGroup =
+    "Settings (flag, else PARING_* variable, else --config file)";
+
+}  // namespace
+
+void define_settings(CLI::App& app, GlobalFlags& flags) {
+  for (const config::SettingRow& row : config::setting_rows()) {
+    const std::string key = row.key;
+    // --context is what people type for the longest name of the list.
+    const std::string names = row.flag() + (key == "context_tokens" ? ",--context" : "");
+    CLI::Option* option = nullptr;
+    if (row.type == config::SettingType::kFlag) {
+      option = app.add_flag_function(
+          names, [&flags, key](std::int64_t) { flags.settings.emplace_back(key, "true"); },
+          row.help);
+    } else {
+      option = app.add_option_function<std::string>(
+          names, [&flags, key](const std::string& text) { flags.settings.emplace_back(key, text); },
+          fmt::format("{} ({}; default {})", row.help, row.bounds(), row.default_text));
+      option->type_name("");
+    }
+    option->group(kSettingsGroup);
+  }
+  app.add_option("--config", flags.config_path, "YAML file with settings (also PARING_CONFIG)")
+      ->type_name("FILE")
+      ->group(kSettingsGroup);
+  app.add_flag("--print-config", flags.prints_config,
+               "Print every setting with its value and origin, then exit")
+      ->group(kSettingsGroup);
+}
+
+}  // namespace paring::cli

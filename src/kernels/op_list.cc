@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/op_list.h"
+
+#include <iterator>
+
+namespace paring::kernels {
+
+namespace {
+
+#define PARING_OP(op)                                                                          \
+  OpName {                                                                                     \
+    #op, [](const KernelTable& left, const KernelTable& right) { return left.op == right.op; } \
+  }
+constexpr OpName kOps[] = {
+    PARING_OP(quantize_rows), PARING_OP(matmul_q),    PARING_OP(matmul_f),
+    PARING_OP(rms_norm),      PARING_OP(add),         PARING_OP(silu_mul),
+    PARING_OP(gelu_mul),      PARING_OP(soft_cap),    PARING_OP(kv_write),
+    PARING_OP(attention),     PARING_OP(log_sum_exp), PARING_OP(kl_divergence),
+};
+#undef PARING_OP
+// The table holds its name and one pointer an operation.
+static_assert(sizeof(KernelTable) == (std::size(kOps) + 1) * sizeof(void*),
+              "an operation of KernelTable is missing in this list");
+
+}  // namespace
+
+std::span<const OpName> op_names() noexcept { return kOps; }
+
+const char* origin_of(const OpName& op, const KernelTable& table) noexcept {
+  std::size_t count = 0;
+  const IsaLevel* levels = isa_levels(&count);
+  const char* name = table.isa;
+  bool is_below = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    is_below = is_below || levels[i].table == &table;
+    if (is_below && op.is_same(*levels[i].table, table)) name = levels[i].name;
+  }
+  return name;
+}
+
+}  // namespace paring::kernels

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "measure/token_work.h"
+
+#include "measure/memory.h"
+#include "model/kv_cache.h"
+#include "quant/format.h"
+
+namespace paring::measure {
+
+namespace {
+
+// What its slot makes of a matrix of these rows.
+MatrixLoad load_of(const model::MatrixSlot& slot, const model::BlockSpec& spec, DType type,
+                   double bytes, double rows) {
+  MatrixLoad load;
+  load.type = type;
+  load.values = static_cast<double>(slot.rows) * static_cast<double>(slot.cols);
+  const bool is_embedding = slot.id.kind == model::MatrixKind::kEmbedding;
+  load.is_head = slot.id.kind == model::MatrixKind::kHead || is_embedding;
+  load.is_gathered = is_embedding && !spec.tied_head;
+  load.bytes = load.is_gathered ? bytes / rows : bytes;
+  return load;
+}
+
+}  // namespace
+
+std::vector<MatrixLoad> matrix_loads(const model::ModelView& view) {
+  std::vector<MatrixLoad> loads;
+  for (std::size_t i = 0; i < view.model().matrix_count(); ++i) {
+    const kernels::PackedMatrix& matrix = view.matrix(i);
+    loads.push_back(load_of(view.model().slot(i), view.spec(), matrix.type,
+                            static_cast<double>(matrix.bytes()),
+                            static_cast<double>(matrix.padded_rows)));
+  }
+  return loads;
+}
+
+std::vector<MatrixLoad> matrix_loads(const io::ModelFile& file, const model::BlockSpec& spec) {
+  std::vector<MatrixLoad> loads;
+  for (const model::MatrixSlot& slot : model::matrix_slots(spec)) {
+    const io::TensorInfo* tensor = file.find(slot.name);
+    if (tensor == nullptr) continue;
+    loads.push_back(load_of(slot, spec, tensor->type, static_cast<double>(tensor->bytes),
+                            static_cast<double>(tensor->rows())));
+  }
+  return loads;
+}
+
+cost::TokenWork token_work(const std::vector<MatrixLoad>& loads, const model::BlockSpec& spec,
+                           const WorkShape& shape) {
+  cost::TokenWork work;
+  for (const MatrixLoad& load : loads) {
+    work.weight_bytes += load.bytes;
+    if (load.is_gathered) continue;
+    const quant::Format* format = quant::find_format(load.type);
+    const bool is_int8 = shape.numerics == model::Numerics::kServed && format != nullptr &&
+                         format->is_block_quantized;
+    (is_int8 ? work.int8_operations : work.f32_operations) +=
+        2 * load.values * (load.is_head ? shape.head_share : 1);
+  }
+  work.kv_bytes = model::KvPool::bytes_read(spec, shape.kv_type, shape.range);
+  work.f32_operations += token_operations(spec, shape.range).attention;
+  return work;
+}
+
+}  // namespace paring::measure
