@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import threading
+import urllib.parse
 
 import pytest
 
@@ -84,7 +85,7 @@ class Hub:
             return self.send(handler, 404)
         if path.endswith(".json"):
             return self.send(handler, 200, self.files[path])
-        storage = f"http://localhost:{self.storage.server_port}/{path}?signature=x"
+        storage = f"http://localhost:{self.storage.server_port}/{urllib.parse.quote(path)}?signature=x"
         return self.send(handler, 302, b"moved", [("Location", storage)])
 
     def storage_answer(self, handler):

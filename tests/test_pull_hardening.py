@@ -151,7 +151,8 @@ def test_the_cache_may_lie_anywhere(paring, slow, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a b.gguf", "a+b&c=d?e#f.gguf", "100%.gguf", "%2e%2e.gguf", "sub dir/x y.gguf",
-                                  "\u00fc\u4e2d\u6587.gguf", "a'b\"c.gguf", "-rf.gguf", "~.gguf", "a;b|c$(d).gguf", "...gguf"])
+                                  "\u00fc\u4e2d\u6587.gguf", "a'b\"c.gguf", "-rf.gguf", "~.gguf", "a;b|c$(d).gguf",
+                                  "...gguf"])
 def test_odd_names_are_names(paring, slow, tiny, tmp_path, name):
     slow.files = {name: tiny.read_bytes()}
     done = call(paring, settings_of(slow, tmp_path), "pull", "hf:owner/tiny", "--json").json()
@@ -162,8 +163,8 @@ def test_odd_names_are_names(paring, slow, tiny, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["../evil.gguf", "a/../../evil.gguf", "/tmp/evil.gguf", "..", ".", "", "a//b.gguf",
-                                  "a/./b.gguf", "a\\\\..\\\\b.gguf", "a\nb.gguf", "a\0b.gguf", "a/", "x" * 2000 + ".gguf",
-                                  "../../../refs/main", "\x1b[2J.gguf"])
+                                  "a/./b.gguf", "a\\..\\b.gguf", "a\nb.gguf", "a\0b.gguf", "a/",
+                                  "x" * 2000 + ".gguf", "../../../refs/main", "\x1b[2J.gguf"])
 def test_paths_that_lead_elsewhere_are_refused(paring, slow, tmp_path, name):
     slow.files = {name: b"GGUF"}
     refused = call(paring, settings_of(slow, tmp_path / "home"), "pull", "hf:owner/tiny")
@@ -174,7 +175,7 @@ def test_paths_that_lead_elsewhere_are_refused(paring, slow, tmp_path, name):
 def test_a_name_longer_than_the_disk_allows(paring, slow, tmp_path):
     slow.files = {"x" * 300 + ".gguf": b"GGUF"}
     refused = call(paring, settings_of(slow, tmp_path), "pull", "hf:owner/tiny")
-    assert refused.code not in (0, 1) and refused.err.splitlines()[-2].startswith("paring: error: ") or refused.code == 10
+    assert refused.code > 1 and "paring: error: " in refused.err
 
 
 def test_links_in_the_cache_lead_nowhere_else(paring, slow, tmp_path):
@@ -203,6 +204,7 @@ FETCH = "import sys, huggingface_hub as hub; print(hub.hf_hub_download('owner/ti
 
 def peer(script, hub, home, *words, offline=True):
     env = os.environ | settings_of(hub, home) | {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env = {key: value for key, value in env.items() if value != ""}  # to it, an empty path is a path
     if offline:
         env["HF_HUB_OFFLINE"] = "1"
     python = os.environ.get("PARING_HF_PYTHON", sys.executable)

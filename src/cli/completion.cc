@@ -87,8 +87,11 @@ std::string bash_completion() {
   const std::vector<OptionRow> settings = setting_options();
   return fmt::format(
       R"(# bash completion for paring, made by 'paring completion bash'
-_paring_words() {{ COMPREPLY=($(compgen -W "$1" -- "$current")); }}
-_paring_paths() {{ compopt -o filenames 2> /dev/null; COMPREPLY=($(compgen -f -- "$current")); }}
+_paring_words() {{ mapfile -t COMPREPLY < <(compgen -W "$1" -- "$current"); }}
+_paring_paths() {{
+  compopt -o filenames 2> /dev/null
+  mapfile -t COMPREPLY < <(compgen -f -- "$current")
+}}
 _paring() {{
   local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}}
   local command= flags= words= paths=0 i
@@ -103,7 +106,10 @@ _paring() {{
   esac
   case $current in
     -*) _paring_words "$flags "{5} ;;
-    *) if [ -n "$words" ]; then _paring_words "$words"; elif [ $paths = 1 ]; then _paring_paths; fi ;;
+    *)
+      if [ -n "$words" ]; then _paring_words "$words"
+      elif [ $paths = 1 ]; then _paring_paths
+      fi ;;
   esac
 }}
 complete -F _paring paring

@@ -68,6 +68,9 @@ Result<void> add_model(const io::ModelFile& file, const measure::RunShape& shape
   found.shape = shape;
   found.shape.context_tokens = std::min(shape.context_tokens, spec->context_max);
   found.memory = measure::run_memory(*spec, engine::packed_weight_bytes(file), found.shape);
+  if (found.tokenizer != kNoTokenizer) {
+    found.peak_bytes = measure::process_peak_bytes(file, found.memory, shape.threads);
+  }
   const double half = std::max(1.0, static_cast<double>(found.shape.context_tokens) / 2);
   const measure::TokenOperations decode = measure::token_operations(*spec, {half, half});
   found.decode_operations = decode.matrices + decode.head + decode.attention;
@@ -171,6 +174,10 @@ void add_spec_facts(const Inspection& found, Facts& facts) {
       fmt::format("{}: weights {}, {} cache {}, buffers {}", format_bytes(found.memory.total()),
                   format_bytes(found.memory.weight_bytes), kv_type_name(found.shape.kv_type),
                   format_bytes(found.memory.kv_bytes), format_bytes(found.memory.buffer_bytes)));
+  if (found.peak_bytes != 0) {
+    facts.add("peak of the process", fmt::format("about {}, loading and tokenizer included",
+                                                 format_bytes(found.peak_bytes)));
+  }
   facts.add("work of a decoded token",
             fmt::format("{} after {} tokens", format_operations(found.decode_operations),
                         group_digits(found.shape.context_tokens / 2)));
@@ -234,12 +241,14 @@ Json inspection_json(const Inspection& found) {
     for (const auto type : {kernels::KvType::kF32, kernels::KvType::kF16, kernels::KvType::kQ8}) {
       json["kv_bytes_per_token"][kv_type_name(type)] = model::KvPool::bytes_per_token(spec, type);
     }
-    json["memory"] = {{"context_tokens", found.shape.context_tokens},
-                      {"kv_type", kv_type_name(found.shape.kv_type)},
-                      {"weight_bytes", found.memory.weight_bytes},
-                      {"kv_bytes", found.memory.kv_bytes},
-                      {"buffer_bytes", found.memory.buffer_bytes},
-                      {"total_bytes", found.memory.total()}};
+    json["memory"] = {
+        {"context_tokens", found.shape.context_tokens},
+        {"kv_type", kv_type_name(found.shape.kv_type)},
+        {"weight_bytes", found.memory.weight_bytes},
+        {"kv_bytes", found.memory.kv_bytes},
+        {"buffer_bytes", found.memory.buffer_bytes},
+        {"total_bytes", found.memory.total()},
+        {"process_peak_bytes", found.peak_bytes == 0 ? Json() : Json(found.peak_bytes)}};
     json["operations"] = {{"decode_token", found.decode_operations},
                           {"prefill_tokens", kInspectPromptTokens},
                           {"prefill", found.prefill_operations}};

@@ -58,6 +58,7 @@ struct Inspection {
   measure::RunShape shape;                              // of `memory`
   model::Numerics numerics = model::Numerics::kServed;  // of predictions
   measure::MemoryUse memory;
+  std::uint64_t peak_bytes = 0;   // of the process, about; 0 when the tokenizer is not known
   double decode_operations = 0;   // of one token after `shape.context_tokens` / 2 others
   double prefill_operations = 0;  // of a prompt of kInspectPromptTokens
 

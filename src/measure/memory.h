@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "io/model_file.h"
 #include "kernels/ops.h"
 #include "model/block_spec.h"
 
@@ -24,6 +25,14 @@ struct RunShape {
   std::size_t context_tokens = 2048;
   std::size_t threads = 1;
 };
+
+// Resident memory of the process at its peak, while it loads or runs: the larger of `use` and of
+// the packed weights beside the `threads` largest matrices as they lie in the file, which are
+// mapped while they are packed; and about what program, vocabulary and merges take. An estimate,
+// within kPeakTolerance of what the system reports (tests/test_predictions.py).
+std::uint64_t process_peak_bytes(const io::ModelFile& file, const MemoryUse& use,
+                                 std::size_t threads);
+inline constexpr double kPeakTolerance = 0.15;
 
 // What engine::Generator takes for this shape beside `weight_bytes`.
 MemoryUse run_memory(const model::BlockSpec& spec, std::uint64_t weight_bytes,
