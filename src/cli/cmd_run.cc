@@ -13,7 +13,9 @@
 #include "engine/generator.h"
 #include "engine/open_model.h"
 #include "io/system_error.h"
+#include "measure/text_eval.h"
 #include "model/architecture.h"
+#include "text/chat_request.h"
 
 namespace paring::cli {
 
@@ -44,8 +46,12 @@ struct RunOptions {
   api::Sampling sampling;
   std::string system;
   std::vector<std::string> stop;
+  std::string messages_path;  // "-" is standard input
+  std::string tools_path;
+  std::string variables;  // JSON
   bool is_raw = false;
   bool is_json = false;
+  bool shows_prompt = false;
 };
 
 // Reads from `descriptor` up to its end, or up to a newline, which is not part of the result.
@@ -91,23 +97,35 @@ class Session {
                engine::Generator::create(*session->loaded_, *executor, generator_options));
     if (session->uses_template()) {
       const engine::LoadedModel& model = *session->loaded_;
-      PARING_TRY(session->chat_prompt_,
-                 engine::ChatPrompt::create(model.file.metadata(), model.tokenizer,
-                                            model.chat_template, model.add_bos));
+      session->chat_prompt_.emplace(model.tokenizer, model.chat_template, model.add_bos);
     }
     return session;
   }
 
   bool uses_template() const { return !options_.is_raw && loaded_->chat_template != nullptr; }
 
-  // Answers `messages`, whose last is the user's. Text is streamed to standard output unless
-  // --json. An interrupted answer is no error: reason is then absent.
+  // The token ids that the model reads for `chat`, which is as text::read_chat() gives it.
+  Result<std::vector<std::int32_t>> prompt_of(const text::ChatInput& chat) const {
+    if (chat_prompt_) return chat_prompt_->encode(chat);
+    // With --raw people write the template's tokens themselves; otherwise text is text.
+    std::string text;
+    for (const Json& message : Json::parse(chat.messages)) {
+      text += message.at("content").get<std::string>();
+    }
+    return loaded_->tokenizer->encode(text,
+                                      {.add_special = true, .parse_special = options_.is_raw});
+  }
+
+  const text::Tokenizer& tokenizer() const { return *loaded_->tokenizer; }
+
+  // Answers `chat`. Text is streamed to standard output unless --json. An interrupted answer is no
+  // error: reason is then absent.
   struct Answer {
     std::string text;
     std::optional<api::Completion> completion;
   };
-  Result<Answer> answer(const std::vector<ChatMessage>& messages) {
-    PARING_TRY(api::Request request, make_request(messages));
+  Result<Answer> answer(const text::ChatInput& chat) {
+    PARING_TRY(api::Request request, make_request(chat));
     Answer answer;
     auto completion = generator_->generate(request, [&](std::string_view piece) {
       answer.text += piece;
@@ -140,18 +158,9 @@ class Session {
                                     .context_tokens = context_.context_tokens(spec_)};
   }
 
-  Result<api::Request> make_request(const std::vector<ChatMessage>& messages) {
+  Result<api::Request> make_request(const text::ChatInput& chat) const {
     api::Request request;
-    if (chat_prompt_) {
-      PARING_TRY(request.prompt, chat_prompt_->encode(messages));
-    } else {
-      // With --raw people write the template's tokens themselves; otherwise text is text.
-      std::string text;
-      for (const ChatMessage& message : messages) text += message.content;
-      PARING_TRY(request.prompt,
-                 loaded_->tokenizer->encode(
-                     text, {.add_special = true, .parse_special = options_.is_raw}));
-    }
+    PARING_TRY(request.prompt, prompt_of(chat));
     request.id = requests_;
     request.max_tokens = options_.max_tokens;
     request.sampling = options_.sampling;
@@ -215,12 +224,37 @@ std::vector<ChatMessage> opening(const RunOptions& options) {
   return messages;
 }
 
+// The tools and template variables of the command line beside `messages`.
+Result<text::ChatInput> conversation(const RunOptions& options, std::string messages) {
+  text::ChatInput given{std::move(messages), "", options.variables};
+  if (!options.tools_path.empty()) {
+    PARING_TRY(given.tools, measure::read_text(options.tools_path));
+  }
+  return text::read_chat(given);
+}
+
+Result<text::ChatInput> conversation(const RunOptions& options,
+                                     const std::vector<ChatMessage>& messages) {
+  return conversation(options, text::chat_of(messages).messages);
+}
+
+Result<void> show_prompt(Context& context, const Session& session, const RunOptions& options,
+                         const text::ChatInput& chat) {
+  PARING_TRY(const std::vector<std::int32_t> ids, session.prompt_of(chat));
+  PARING_TRY(const std::string text, session.tokenizer().decode(ids, {.skip_special = false}));
+  if (options.is_json) {
+    context.output().write_json(Json{{"prompt", text}, {"token_ids", ids}});
+  } else {
+    context.output().write(text);
+  }
+  return {};
+}
+
 Result<void> answer_once(Context& context, Session& session, const RunOptions& options,
-                         const std::string& prompt) {
-  std::vector<ChatMessage> messages = opening(options);
-  messages.push_back({"user", prompt});
+                         const text::ChatInput& chat) {
+  if (options.shows_prompt) return show_prompt(context, session, options, chat);
   arm_interrupt();
-  PARING_TRY(const Session::Answer answer, session.answer(messages));
+  PARING_TRY(const Session::Answer answer, session.answer(chat));
   if (options.is_json) {
     context.output().write_json(answer_json(answer));
   } else {
@@ -245,7 +279,8 @@ Result<void> chat(Session& session, const RunOptions& options) {
     }
     // A base model has no turns: what was said so far is its prompt.
     messages.push_back({"user", *line});
-    Result<Session::Answer> answer = session.answer(messages);
+    PARING_TRY(const text::ChatInput input, conversation(options, messages));
+    Result<Session::Answer> answer = session.answer(input);
     if (!answer) {
       const ErrorCode code = answer.error().code;
       if (code != ErrorCode::kInvalidArgument && code != ErrorCode::kUnsupported) {
@@ -263,10 +298,44 @@ Result<void> chat(Session& session, const RunOptions& options) {
   return {};
 }
 
-Result<void> run(Context& context, const RunOptions& options) {
-  const bool is_terminal = isatty(STDIN_FILENO) == 1;
+// What --messages names.
+Result<std::string> read_messages(const RunOptions& options) {
+  if (options.messages_path != "-") return measure::read_text(options.messages_path);
+  PARING_TRY(const std::optional<std::string> text, read_input(STDIN_FILENO, /*is_line=*/false));
+  return text.value_or("");
+}
+
+// Options that contradict each other, before a model is loaded.
+Result<void> check_options(const RunOptions& options) {
+  const bool has_messages = !options.messages_path.empty();
+  if (has_messages && options.prompt) {
+    return invalid_argument("both PROMPT and --messages are given", "give one of them");
+  }
+  if (has_messages && !options.system.empty()) {
+    return invalid_argument("--system is given beside --messages",
+                            "write the system message into the file");
+  }
+  const char* needs_template = has_messages                  ? "--messages"
+                               : !options.tools_path.empty() ? "--tools"
+                               : !options.variables.empty()  ? "--template-variables"
+                                                             : nullptr;
+  if (options.is_raw && needs_template != nullptr) {
+    return invalid_argument(
+        fmt::format("{} needs a chat template, and --raw does without", needs_template),
+        "leave out --raw, or write the text into PROMPT");
+  }
+  return {};
+}
+
+// The conversation that the command line asks about; nullopt: a chat in the terminal.
+Result<std::optional<text::ChatInput>> read_conversation(const RunOptions& options) {
+  if (!options.messages_path.empty()) {
+    PARING_TRY(std::string messages, read_messages(options));
+    PARING_TRY(text::ChatInput chat, conversation(options, std::move(messages)));
+    return std::optional(std::move(chat));
+  }
   std::optional<std::string> prompt = options.prompt;
-  if (!prompt && !is_terminal) {
+  if (!prompt && isatty(STDIN_FILENO) != 1) {
     PARING_TRY(prompt, read_input(STDIN_FILENO, /*is_line=*/false));
     if (!prompt) {
       return invalid_argument("there is no prompt: standard input is empty",
@@ -274,15 +343,35 @@ Result<void> run(Context& context, const RunOptions& options) {
     }
     if (prompt->ends_with('\n')) prompt->pop_back();
   }
-  if (!prompt && options.is_json) {
-    return invalid_argument("--json answers one prompt and does not chat", "give PROMPT");
+  if (!prompt) return std::optional<text::ChatInput>();
+  std::vector<ChatMessage> messages = opening(options);
+  messages.push_back({"user", *prompt});
+  PARING_TRY(text::ChatInput chat, conversation(options, messages));
+  return std::optional(std::move(chat));
+}
+
+Result<void> run(Context& context, const RunOptions& options) {
+  PARING_TRY_VOID(check_options(options));
+  PARING_TRY(const std::optional<text::ChatInput> asked, read_conversation(options));
+  if (!asked && (options.is_json || options.shows_prompt)) {
+    return invalid_argument(fmt::format("{} answers one prompt and does not chat",
+                                        options.is_json ? "--json" : "--show-prompt"),
+                            "give PROMPT");
   }
   PARING_TRY(const std::unique_ptr<Session> session, Session::create(context, options));
-  if (!options.system.empty() && !session->uses_template()) {
-    return invalid_argument("--system needs a chat template, and none is in use",
-                            "leave out --raw, or write the text into PROMPT");
+  if (!session->uses_template()) {
+    const char* needs_template = !options.system.empty()          ? "--system"
+                                 : !options.messages_path.empty() ? "--messages"
+                                 : !options.tools_path.empty()    ? "--tools"
+                                 : !options.variables.empty()     ? "--template-variables"
+                                                                  : nullptr;
+    if (needs_template != nullptr) {
+      return invalid_argument(
+          fmt::format("{} needs a chat template, and none is in use", needs_template),
+          "leave out --raw, or write the text into PROMPT");
+    }
   }
-  if (prompt) return answer_once(context, *session, options, *prompt);
+  if (asked) return answer_once(context, *session, options, *asked);
   return chat(*session, options);
 }
 
@@ -319,6 +408,24 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->capture_default_str()
       ->type_name("X");
   app.add_option("--system", options->system, "System message")->type_name("TEXT");
+  app.add_option(
+         "--messages", options->messages_path,
+         "Conversation to answer instead of PROMPT, a JSON file (- is standard input) in the "
+         "shapes of OpenAI's requests: a list of messages, or an object with messages, tools "
+         "and chat_template_kwargs")
+      ->type_name("FILE");
+  app.add_option(
+         "--tools", options->tools_path,
+         "Tools that the model may call: a JSON file with a list of functions as in OpenAI's "
+         "requests")
+      ->type_name("FILE");
+  app.add_option("--template-variables", options->variables,
+                 "What the chat template is told beside the messages, a JSON object, for example "
+                 "{\"enable_thinking\": false}")
+      ->type_name("JSON");
+  app.add_flag("--show-prompt", options->shows_prompt,
+               "Print the prompt that the model would read, special tokens included, and end; with "
+               "--json its token ids, too");
   app.add_flag("--raw", options->is_raw,
                "No chat template: PROMPT is what the model reads, special tokens included");
   app.add_option("--stop", options->stop, "Text that ends the answer; may be given several times")
@@ -337,7 +444,8 @@ const Command kRun{
     "  paring run model.gguf                          a chat\n"
     "  paring run model.gguf \"Why is the sky blue?\"   one answer\n"
     "  paring run model.gguf --temperature 0.8 --top-p 0.95 --seed 7 \"A poem, please.\"\n"
-    "  cat letter.txt | paring run model.gguf --system \"Summarise.\"\n",
+    "  cat letter.txt | paring run model.gguf --system \"Summarise.\"\n"
+    "  paring run model.gguf --messages chat.json --tools tools.json\n",
     /*is_hidden=*/false, define};
 
 }  // namespace paring::cli

@@ -104,6 +104,11 @@ std::string_view Tokenizer::token_bytes(std::int32_t id) const noexcept {
   return state_->texts.at(static_cast<std::size_t>(id));
 }
 
+std::string_view Tokenizer::spelling(std::int32_t id) const noexcept {
+  if (!state_->has(id)) return {};
+  return state_->vocabulary.tokens[static_cast<std::size_t>(id)];
+}
+
 bool Tokenizer::is_special(std::int32_t id) const noexcept {
   return state_->has(id) && state_->vocabulary.kinds[static_cast<std::size_t>(id)].is_special();
 }

@@ -120,6 +120,9 @@ class Tokenizer {
   // Raw bytes of one token, the byte-level alphabet undone; empty outside the vocabulary. Valid as
   // long as the tokenizer.
   std::string_view token_bytes(std::int32_t id) const noexcept;
+  // The token as the vocabulary spells it, e.g. "<|im_end|>" or "\u0120the"; empty outside it.
+  // Valid as long as the tokenizer.
+  std::string_view spelling(std::int32_t id) const noexcept;
   // Control or unknown token: not text that a user should see.
   bool is_special(std::int32_t id) const noexcept;
   // Ends a generation: EOS, EOT and every token that llama.cpp treats so by its text.
