@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders in Hugging Face layout, split files and importance matrices, as a user meets them."""
 import json
+import pathlib
 import struct
 import time
 
@@ -175,3 +176,21 @@ def test_an_importance_matrix_gives_the_file_that_its_text_gives(paring, tiny, t
         assert np.mean(a[name] == b[name]) > (0.98 if layout == "gguf" else 0.9999), name
     foreign = paring("quantize", tiny, tmp_path / "c.gguf", "--type", "Q4_0", "--imatrix", tiny)
     assert foreign.code != 0 and "imatrix" in foreign.err, foreign.err
+
+
+ARCHITECTURES = sorted(path.stem for path in (pathlib.Path(__file__).parent / "data/architectures").glob("*.gguf"))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_comes_back_from_its_folder(paring, root, text, tmp_path, name):
+    source = root / "tests/data/architectures" / f"{name}.gguf"
+    result = paring("export", source, "--out", tmp_path / "a")
+    assert result.code == 0, result.err
+    again = paring("export", tmp_path / "a", "--out", tmp_path / "b")
+    assert again.code == 0, again.err
+    a, b = (safetensors(tmp_path / side / "model.safetensors") for side in ("a", "b"))
+    assert a.keys() == b.keys()
+    assert all(a[key][0] == b[key][0] and np.array_equal(a[key][1], b[key][1]) for key in a)
+    figures = paring("eval", tmp_path / "a", "--against", source, "--text", text, "--context", "96", "--windows", "2",
+                     "--numerics", "exact", "--json").json()
+    assert abs(figures["divergence"]["kl"]["mean"]) < 1e-7, figures["divergence"]["kl"]

@@ -6,8 +6,9 @@ are measured on where no real file of that shape is at hand. The same arguments 
 The default shape is Llama-3.2-1B's with a smaller vocabulary. Every width is a multiple of 256, so that all K-quants
 apply to all matrices: llama-quantize OUT.gguf Q4_K_M.gguf Q4_K_M
 
-Matrices are normal with deviation 1/sqrt(inputs), norm weights 1. The tokenizer is that of another GGUF file, cut to
-its first VOCABULARY tokens with the merges that stay possible.
+Matrices are normal with deviation 1/sqrt(inputs), norm weights 1; with --outliers N, N channels have norm weights of 16
+instead, the same in all layers, so that activations have outliers as those of real models do. The tokenizer is that of
+another GGUF file, cut to its first VOCABULARY tokens with the merges that stay possible.
 
 Usage: make_random_model.py --tokenizer FILE.gguf OUT.gguf [--seed 1] [--layers 16] [--vocabulary 32768] ...
 """
@@ -38,9 +39,13 @@ def tensors(args):
     yield "output_norm.weight", (args.width,)
 
 
-def values(seed, index, shape):
+def values(args, index, shape):
     if len(shape) == 1:
-        return np.ones(shape, dtype=np.float32)
+        norm = np.ones(shape, dtype=np.float32)
+        channels = np.random.Generator(np.random.PCG64([args.seed])).permutation(args.width)
+        norm[channels[:args.outliers]] = 16
+        return norm
+    seed = args.seed
     stream = np.random.Generator(np.random.PCG64([seed, index]))
     matrix = stream.standard_normal(shape, dtype=np.float32)
     matrix *= np.float32(1 / math.sqrt(shape[1]))
@@ -91,7 +96,7 @@ def write(args):
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for index, (_, shape) in enumerate(tensors(args)):
-            writer.write_tensor_data(values(args.seed, index, shape))
+            writer.write_tensor_data(values(args, index, shape))
         writer.close()
         os.replace(part, args.out)
     finally:
@@ -110,6 +115,7 @@ def main():
     parser.add_argument("--heads", type=int, default=32)
     parser.add_argument("--kv-heads", type=int, default=8)
     parser.add_argument("--vocabulary", type=int, default=32768)
+    parser.add_argument("--outliers", type=int, default=0)
     parser.add_argument("--context", type=int, default=8192)
     write(parser.parse_args())
 

@@ -30,6 +30,7 @@ struct Case {
 };
 constexpr Case kCases[] = {
     {"qwen2.5-coder-0.5b", "Qwen2.5-Coder-0.5B-Instruct-Q4_K_M.gguf", "qwen25-0.5b"},
+    {"qwen2.5-coder-1.5b", "Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf", "qwen25-1.5b"},
     {"gemma-3-270m", "gemma-3-270m-Q4_K_M.gguf", "gemma3"},
 };
 

@@ -25,7 +25,8 @@ namespace paring::model {
 namespace {
 
 // Tensors that hold parameters of config.json.
-constexpr std::string_view kRopeTensor = "rope_freqs.weight";
+constexpr std::string_view kRopeTensors[] = {"rope_freqs.weight", "rope_factors_long.weight",
+                                             "rope_factors_short.weight"};
 
 struct Source {
   const Architecture* architecture;
@@ -74,13 +75,23 @@ Result<void> export_token_ids(const io::Metadata& metadata, io::Metadata& config
   return {};
 }
 
-std::vector<float> rope_divisors(const io::ModelFile& file) {
-  const io::TensorInfo* tensor = file.find(kRopeTensor);
+std::vector<float> read_vector(const io::ModelFile& file, std::string_view name) {
+  const io::TensorInfo* tensor = file.find(name);
   if (tensor == nullptr || tensor->type != DType::kF32) return {};
   const io::TensorBytes bytes = file.data(*tensor);
   std::vector<float> values(bytes.size() / sizeof(float));
   std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
   return values;
+}
+
+RopeTensors rope_tensors(const io::ModelFile& file) {
+  return {read_vector(file, kRopeTensors[0]), read_vector(file, kRopeTensors[1]),
+          read_vector(file, kRopeTensors[2])};
+}
+
+bool is_rope_tensor(const std::string& name) {
+  return std::find(std::begin(kRopeTensors), std::end(kRopeTensors), name) !=
+         std::end(kRopeTensors);
 }
 
 const char* torch_name(DType type) {
@@ -300,7 +311,7 @@ Result<std::string> hf_config_json(const io::ModelFile& file, const HfExportOpti
   config.set("attention_bias", io::GgufValue::of_bool(file.find("blk.0.attn_q.bias") != nullptr));
   PARING_TRY_VOID(export_token_ids(metadata, config));
   PARING_TRY_VOID(
-      export_hf_rope(metadata, source.name, source.head_width, rope_divisors(file), config));
+      export_hf_rope(metadata, source.name, source.head_width, rope_tensors(file), config));
   if (mapping.finish_export != nullptr) PARING_TRY_VOID(mapping.finish_export(metadata, config));
   config.set("torch_dtype", io::GgufValue::of_string(torch_name(dominant_type(file, options))));
   return io::json_object_text(config);
@@ -315,7 +326,7 @@ Result<void> export_hf(const io::ModelFile& file, const std::string& folder,
   PARING_TRY(const Source source, open_source(file));
   std::vector<Planned> tensors;
   for (const io::TensorInfo& tensor : file.tensors()) {
-    if (tensor.name == kRopeTensor) continue;  // config.json says it
+    if (is_rope_tensor(tensor.name)) continue;  // config.json says it
     PARING_TRY(Planned planned, plan_tensor(file, source, tensor, options));
     tensors.push_back(std::move(planned));
   }

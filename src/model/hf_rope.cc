@@ -6,12 +6,21 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <optional>
 
 namespace paring::model {
 
 namespace {
 
 constexpr double kRealMax = 1e12;
+constexpr const char* kYarnAttentionKey = "rope.scaling.yarn_attn_factor";
+
+// arXiv:2402.13753, eq. 3 as transformers applies it.
+double longrope_attention(std::uint64_t context, std::uint64_t original) {
+  const double scale = static_cast<double>(context) / static_cast<double>(original);
+  return scale <= 1 ? 1.0
+                    : std::sqrt(1 + std::log(scale) / std::log(static_cast<double>(original)));
+}
 
 // Where config.json keeps the parameters of scaling: transformers 4 and 5, and 5 for models whose
 // layers differ.
@@ -99,7 +108,7 @@ class Translation {
 
   Result<void> put_yarn() {
     // Given by a few models instead of the paper's temperature; GGUF has no agreed place for them.
-    for (const char* key : {"attention_factor", "mscale", "mscale_all_dim"}) {
+    for (const char* key : {"mscale", "mscale_all_dim"}) {
       if (!config_.has(prefix_ + key)) continue;
       return unsupported(
           fmt::format("{}: '{}{}' is not supported", config_.source(), prefix_, key));
@@ -111,10 +120,11 @@ class Translation {
     put("rope.scaling.original_context_length",
         io::GgufValue::of_u32(static_cast<std::uint32_t>(context)));
     for (const auto& [from, to] : {std::pair("beta_fast", "rope.scaling.yarn_beta_fast"),
-                                   std::pair("beta_slow", "rope.scaling.yarn_beta_slow")}) {
+                                   std::pair("beta_slow", "rope.scaling.yarn_beta_slow"),
+                                   std::pair("attention_factor", kYarnAttentionKey)}) {
       if (!config_.has(prefix_ + from)) continue;
-      PARING_TRY(const double beta, parameter(from, 1e-3, 1e6));
-      put(to, io::GgufValue::of_f32(static_cast<float>(beta)));
+      PARING_TRY(const double value, parameter(from, 1e-3, 1e6));
+      put(to, io::GgufValue::of_f32(static_cast<float>(value)));
     }
     return {};
   }
@@ -143,10 +153,7 @@ class Translation {
     put("rope.scaling.type", io::GgufValue::of_string("longrope"));
     put("rope.scaling.original_context_length",
         io::GgufValue::of_u32(static_cast<std::uint32_t>(original)));
-    // arXiv:2402.13753, eq. 3 as transformers applies it.
-    const double scale = static_cast<double>(context) / static_cast<double>(original);
-    const double attention =
-        scale <= 1 ? 1.0 : std::sqrt(1 + std::log(scale) / std::log(static_cast<double>(original)));
+    const double attention = longrope_attention(context, original);
     put("rope.scaling.attn_factor", io::GgufValue::of_f32(static_cast<float>(attention)));
     for (const auto& [key, name] : {std::pair("long_factor", "rope_factors_long.weight"),
                                     std::pair("short_factor", "rope_factors_short.weight")}) {
@@ -201,16 +208,32 @@ bool is_close(const std::vector<float>& a, const std::vector<float>& b) {
   });
 }
 
-// Llama 3.1, 3.2 and 3.3 differ in the factor only, which is that of the longest wave.
-Result<void> export_llama3(const std::vector<float>& divisors, double base, std::size_t width,
-                           io::Metadata& config) {
+// The scaling whose divisors these are. The factor is that of the longest wave. The other three
+// parameters have one scale in common that no divisor shows, so they are read as every model has
+// them: 1, 4 and a power of two, beginning with Llama 3.1's.
+std::optional<Llama3Scaling> read_llama3(const std::vector<float>& divisors, double base,
+                                         std::size_t width) {
+  constexpr double kContextMin = 16;
+  constexpr double kContextMax = 1 << 24;
   Llama3Scaling scaling;
   scaling.factor = divisors.empty() ? 1 : static_cast<double>(divisors.back());
-  if (!is_close(divisors, llama3_divisors(scaling, base, width))) {
-    return unsupported(
-        "tensor 'rope_freqs.weight' holds divisors that config.json cannot say: they are not "
-        "Llama 3.1's");
+  if (is_close(divisors, llama3_divisors(scaling, base, width))) return scaling;
+  for (double context = kContextMin; context <= kContextMax; context *= 2) {
+    scaling.original_context = context;
+    if (is_close(divisors, llama3_divisors(scaling, base, width))) return scaling;
   }
+  return std::nullopt;
+}
+
+Result<void> export_llama3(const std::vector<float>& divisors, double base, std::size_t width,
+                           io::Metadata& config) {
+  const std::optional<Llama3Scaling> found = read_llama3(divisors, base, width);
+  if (!found) {
+    return unsupported(
+        "tensor 'rope_freqs.weight' holds divisors that config.json cannot say: they are not those "
+        "of Llama 3's scaling with any context");
+  }
+  const Llama3Scaling& scaling = *found;
   config.set("rope_scaling.rope_type", io::GgufValue::of_string("llama3"));
   config.set("rope_scaling.factor", io::GgufValue::of_f64(scaling.factor));
   config.set("rope_scaling.low_freq_factor", io::GgufValue::of_f64(scaling.low_frequency_factor));
@@ -220,22 +243,55 @@ Result<void> export_llama3(const std::vector<float>& divisors, double base, std:
   return {};
 }
 
-// Keys of linear and YaRN scaling have one meaning on both sides.
-Result<void> export_scaling(const io::Metadata& metadata, const std::string& architecture,
-                            const std::string& type, io::Metadata& config) {
-  const std::string from = architecture + ".rope.scaling.";
+Result<void> export_linear(const io::Metadata& metadata, const std::string& from,
+                           io::Metadata& config) {
   PARING_TRY(const double factor, metadata.get_f64(from + "factor"));
-  config.set("rope_scaling.rope_type", io::GgufValue::of_string(type));
+  config.set("rope_scaling.rope_type", io::GgufValue::of_string("linear"));
+  config.set("rope_scaling.factor", io::GgufValue::of_f64(factor));
+  return {};
+}
+
+Result<void> export_yarn(const io::Metadata& metadata, const std::string& from,
+                         io::Metadata& config) {
+  PARING_TRY(const double multiplier, metadata.f64_or(from + "yarn_log_multiplier", 0));
+  if (multiplier != 0) {
+    return unsupported(fmt::format("{}: {}yarn_log_multiplier {:g} cannot be exported",
+                                   metadata.source(), from, multiplier));
+  }
+  PARING_TRY(const double factor, metadata.get_f64(from + "factor"));
+  config.set("rope_scaling.rope_type", io::GgufValue::of_string("yarn"));
   config.set("rope_scaling.factor", io::GgufValue::of_f64(factor));
   if (metadata.has(from + "original_context_length")) {
     PARING_TRY(const std::uint64_t context, metadata.get_u64(from + "original_context_length"));
     config.set("rope_scaling.original_max_position_embeddings", io::GgufValue::of_u64(context));
   }
-  for (const char* beta : {"beta_fast", "beta_slow"}) {
-    if (!metadata.has(from + "yarn_" + beta)) continue;
-    PARING_TRY(const double value, metadata.get_f64(from + "yarn_" + beta));
-    config.set(std::string("rope_scaling.") + beta, io::GgufValue::of_f64(value));
+  for (const auto& [key, name] :
+       {std::pair("yarn_beta_fast", "beta_fast"), std::pair("yarn_beta_slow", "beta_slow"),
+        std::pair("yarn_attn_factor", "attention_factor")}) {
+    if (!metadata.has(from + key)) continue;
+    PARING_TRY(const double value, metadata.get_f64(from + key));
+    config.set(std::string("rope_scaling.") + name, io::GgufValue::of_f64(value));
   }
+  return {};
+}
+
+Result<void> export_longrope(const io::Metadata& metadata, const std::string& architecture,
+                             const std::string& from, const RopeTensors& tensors,
+                             io::Metadata& config) {
+  PARING_TRY(const std::uint64_t original, metadata.get_u64(from + "original_context_length"));
+  PARING_TRY(const std::uint64_t context, metadata.get_u64(architecture + ".context_length"));
+  PARING_TRY(const double attention, metadata.f64_or(from + "attn_factor", 1.0));
+  if (original < 2 || std::fabs(attention - longrope_attention(context, original)) > 1e-4) {
+    return unsupported(fmt::format(
+        "{}: {}attn_factor is {:g} where contexts of {} and {} positions give {:g}; config.json "
+        "cannot say that",
+        metadata.source(), from, attention, original, context,
+        original < 2 ? 1.0 : longrope_attention(context, original)));
+  }
+  config.set("original_max_position_embeddings", io::GgufValue::of_u64(original));
+  config.set("rope_scaling.rope_type", io::GgufValue::of_string("longrope"));
+  config.set("rope_scaling.long_factor", io::GgufValue::of_f32_array(tensors.long_factors));
+  config.set("rope_scaling.short_factor", io::GgufValue::of_f32_array(tensors.short_factors));
   return {};
 }
 
@@ -266,7 +322,7 @@ Result<HfRope> translate_hf_rope(const io::Metadata& config, const std::string& 
 }
 
 Result<void> export_hf_rope(const io::Metadata& metadata, const std::string& architecture,
-                            std::size_t head_width, const std::vector<float>& divisors,
+                            std::size_t head_width, const RopeTensors& tensors,
                             io::Metadata& config) {
   PARING_TRY(const double base, metadata.f64_or(architecture + ".rope.freq_base", 10000.0));
   PARING_TRY(const std::uint64_t width,
@@ -280,16 +336,21 @@ Result<void> export_hf_rope(const io::Metadata& metadata, const std::string& arc
     PARING_TRY(const double local, metadata.get_f64(architecture + ".rope.freq_base_swa"));
     config.set("rope_local_base_freq", io::GgufValue::of_f64(local));
   }
-  if (!divisors.empty()) return export_llama3(divisors, base, width, config);
-  PARING_TRY(const std::string type,
-             metadata.string_or(architecture + ".rope.scaling.type", "none"));
-  if (type == "none" || !metadata.has(architecture + ".rope.scaling.factor")) {
-    if (type == "none" || type == "linear") return {};
-  } else if (type == "linear" || type == "yarn") {
-    return export_scaling(metadata, architecture, type, config);
+  if (!tensors.divisors.empty()) return export_llama3(tensors.divisors, base, width, config);
+  const std::string from = architecture + ".rope.scaling.";
+  PARING_TRY(const std::string type, metadata.string_or(from + "type", "none"));
+  if (type == "longrope") return export_longrope(metadata, architecture, from, tensors, config);
+  PARING_TRY(const double attention, metadata.f64_or(from + "attn_factor", 1.0));
+  if (attention != 1) {
+    return unsupported(fmt::format("{}: {}attn_factor {:g} cannot be exported", metadata.source(),
+                                   from, attention));
   }
-  return unsupported(fmt::format("{}: {}.rope.scaling.type '{}' cannot be exported",
-                                 metadata.source(), architecture, type));
+  const bool is_plain = type == "none" || !metadata.has(from + "factor");
+  if (is_plain && (type == "none" || type == "linear")) return {};
+  if (type == "linear") return export_linear(metadata, from, config);
+  if (type == "yarn" && !is_plain) return export_yarn(metadata, from, config);
+  return unsupported(
+      fmt::format("{}: {}type '{}' cannot be exported", metadata.source(), from, type));
 }
 
 }  // namespace paring::model

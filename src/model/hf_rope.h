@@ -33,10 +33,17 @@ struct Llama3Scaling {
 };
 std::vector<float> llama3_divisors(const Llama3Scaling& scaling, double base, std::size_t width);
 
-// The way back: "rope_theta" and "rope_scaling" into `config`. `divisors` are those of
-// rope_freqs.weight, empty when the model has none. Unsupported when config.json cannot say it.
+// What GGUF holds as tensors instead of parameters; empty where the model has none.
+struct RopeTensors {
+  std::vector<float> divisors;       // rope_freqs.weight
+  std::vector<float> long_factors;   // rope_factors_long.weight
+  std::vector<float> short_factors;  // rope_factors_short.weight
+};
+
+// The way back: "rope_theta" and "rope_scaling" into `config`. Unsupported when config.json cannot
+// say it.
 Result<void> export_hf_rope(const io::Metadata& metadata, const std::string& architecture,
-                            std::size_t head_width, const std::vector<float>& divisors,
+                            std::size_t head_width, const RopeTensors& tensors,
                             io::Metadata& config);
 
 }  // namespace paring::model

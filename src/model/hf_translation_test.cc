@@ -414,22 +414,28 @@ TEST(HfRope, Llama3DivisorsFollowTheWavelengths) {
 }
 
 TEST_F(HfTranslation, Llama3ScalingBecomesATensorAndComesBack) {
-  std::string config = kConfig;
-  const std::string from = "\"rope_scaling\": null";
-  config.replace(config.find(from), from.size(),
-                 R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
-                     "high_freq_factor": 4.0, "original_max_position_embeddings": 8192})");
-  write_llama(config);
-  const auto file = open(folder_.string());
-  ASSERT_TRUE(file.has_value()) << file.error().text();
-  const std::vector<float> divisors = values_of(*file, "rope_freqs.weight");
-  ASSERT_EQ(divisors.size(), kHeadWidth / 2);
-  EXPECT_EQ(divisors.back(), 8.0F);
-  const auto exported = hf_config_json(*file, {});
-  ASSERT_TRUE(exported.has_value()) << exported.error().text();
-  const auto read_back = io::parse_json_object(*exported, "config.json");
-  EXPECT_EQ(*read_back->get_string("rope_scaling.rope_type"), "llama3");
-  EXPECT_EQ(*read_back->get_f64("rope_scaling.factor"), 8.0);
+  for (const int context : {64, 8192, 32768}) {
+    std::string config = kConfig;
+    const std::string from = "\"rope_scaling\": null";
+    config.replace(config.find(from), from.size(),
+                   R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+                       "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                       "original_max_position_embeddings": )" +
+                       std::to_string(context) + "}");
+    write_llama(config);
+    const auto file = open(folder_.string());
+    ASSERT_TRUE(file.has_value()) << file.error().text();
+    const std::vector<float> divisors = values_of(*file, "rope_freqs.weight");
+    ASSERT_EQ(divisors.size(), kHeadWidth / 2);
+    EXPECT_EQ(divisors.back(), 8.0F);
+    const auto exported = hf_config_json(*file, {});
+    ASSERT_TRUE(exported.has_value()) << exported.error().text();
+    const auto read_back = io::parse_json_object(*exported, "config.json");
+    EXPECT_EQ(*read_back->get_string("rope_scaling.rope_type"), "llama3");
+    EXPECT_EQ(*read_back->get_f64("rope_scaling.factor"), 8.0);
+    EXPECT_EQ(*read_back->get_u64("rope_scaling.original_max_position_embeddings"),
+              static_cast<std::uint64_t>(context));
+  }
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ constexpr AffineGrid::Point kPoints[] = {
     {-0.00F, 0.10F}, {0.90F, 0.60F},  {0.30F, 1.20F},  {1.00F, -0.40F}, {0.10F, -0.40F},
     {0.60F, 0.90F},  {-0.40F, 1.10F}, {-0.30F, 0.20F}, {1.20F, 0.30F},  {0.40F, 0.10F},
     {1.20F, -0.30F}, {-0.00F, 1.20F}, {0.20F, 0.50F}};
-constexpr AffineGrid kGrid{kPoints, 2};
+constexpr AffineGrid kGrid{kPoints, 2, {}};
 constexpr auto kIntegerPositions = positions_from<24>(15.0F, -0.25F);
 constexpr SuperGrid kSuperGrid{kIntegerPositions, kIntegerPositions, 3};
 

@@ -50,7 +50,7 @@ constexpr AffineGrid::Point kPoints[] = {
     {0.90F, 0.90F}, {0.30F, 2.40F},  {2.40F, 0.30F},   {-1.50F, -0.90F}, {0.90F, 0.30F},
     {0.60F, 1.20F}, {0.00F, -0.30F}, {-0.60F, -1.50F}, {-0.60F, 0.30F},  {3.00F, 0.00F},
     {0.00F, 1.80F}, {0.00F, 3.00F},  {0.00F, 0.30F},   {1.80F, 0.00F}};
-constexpr AffineGrid kGrid{kPoints, 3};
+constexpr AffineGrid kGrid{kPoints, 3, kNearAffine};
 
 void encode_q4_1(const float* source, const float* importance, std::byte* target,
                  std::size_t values) noexcept {

@@ -58,7 +58,7 @@ constexpr AffineGrid::Point kPoints[] = {
     {0.00F, 2.40F},   {0.00F, -0.60F},  {0.00F, -3.00F}, {0.00F, 1.20F},   {0.00F, -1.20F},
     {1.80F, 0.60F},   {-1.80F, -1.20F}, {1.20F, 1.20F},  {-3.00F, -2.40F}, {3.60F, 0.00F},
     {0.60F, 3.60F}};
-constexpr AffineGrid kGrid{kPoints, 3};
+constexpr AffineGrid kGrid{kPoints, 3, kNearAffine};
 
 void encode_q5_1(const float* source, const float* importance, std::byte* target,
                  std::size_t values) noexcept {

@@ -62,7 +62,7 @@ constexpr AffineGrid::Point kPoints[] = {
     {0.60F, 1.80F},   {1.20F, 0.00F},   {0.60F, 0.60F},  {-3.00F, -3.00F}, {2.40F, 0.00F},
     {0.00F, 2.40F},   {0.00F, -0.60F},  {0.00F, -3.00F}, {0.00F, 1.20F},   {0.00F, -1.20F},
     {1.80F, 0.60F},   {-1.80F, -1.20F}, {1.20F, 1.20F},  {-3.00F, -2.40F}};
-constexpr AffineGrid kGrid{kPoints, 2};
+constexpr AffineGrid kGrid{kPoints, 2, {}};
 constexpr auto kIntegerPositions = positions_from<28>(63.0F, -0.5F);
 constexpr SuperGrid kSuperGrid{kIntegerPositions, kIntegerPositions, 3};
 

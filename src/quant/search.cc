@@ -83,38 +83,65 @@ void choose_symmetric(const BlockGroup& group, Lanes scale, const Levels& levels
 
 // ---- x ~ scale * code + min
 
-void choose_affine(const BlockGroup& group, const FixedSums& fixed, const AffineFit& fit,
-                   const EvenLevels& levels, LaneInts* codes, std::uint16_t* scales,
-                   std::uint16_t* mins) noexcept {
-  Lanes best_error = spread(3.4e38F);
-  Lanes best_scale{};
-  Lanes best_min{};
-  // Moving the scale by one f16 step moves the middle of the block: the min follows it.
-  const Lanes middle = fit.wq / fixed.w;
-  const auto improve = [&](int steps, int min_steps) {
+class AffineRounding {
+ public:
+  AffineRounding(const BlockGroup& group, const AffineFit& fit, const EvenLevels& levels) noexcept
+      : group_(group), fit_(fit), levels_(levels) {}
+
+  // Neighbours of the fit in f16.
+  void choose() noexcept {
+    for (const int steps : {0, -1, 1}) {
+      for (const int min_steps : {0, -1, 1}) improve(steps, 0.0F, min_steps);
+    }
+    // One value may weigh so much that all depends on how near it comes to a level, for which f16
+    // leaves few ways: other codes for it give others.
+    const LaneMask is_lossy = error_ > fit_.error * spread(kLossMax);
+    if ((is_lossy[0] | is_lossy[1] | is_lossy[2] | is_lossy[3]) == 0) return;
+    for (const float shift : {-2.0F, -1.0F, 1.0F, 2.0F, 0.0F}) {
+      for (int steps = -4; steps <= 4; ++steps) improve(steps, shift, 0);
+    }
+  }
+
+  void store(LaneInts* codes, std::uint16_t* scales, std::uint16_t* mins) const noexcept {
+    const Lanes inverse = divide_or_zero(spread(1.0F), scale_);
+    for (std::size_t i = 0; i < kBlockValues; ++i) {
+      codes[i] = levels_.code_of((group_.x[i] - min_) * inverse);
+    }
+    std::copy_n(scale_halves_, kLanes, scales);
+    std::copy_n(min_halves_, kLanes, mins);
+  }
+
+ private:
+  static constexpr float kLossMax = 1.05F;
+
+  // The scale some f16 steps away. That moves the middle of the block, so the min follows it; by
+  // `shift` codes more, and then some f16 steps.
+  void improve(int steps, float shift, int min_steps) noexcept {
     std::uint16_t scale_trial[kLanes];
     std::uint16_t min_trial[kLanes];
-    const Lanes scale = to_half_steps(group, fit.scale, steps, scale_trial);
-    const Lanes wanted_min = fit.min + (fit.scale - scale) * middle;
-    const Lanes min = to_half_steps(group, wanted_min, min_steps, min_trial);
-    const Lanes error = affine_residuals(group, scale, min, levels);
-    const LaneMask is_better = error < best_error;
-    best_error = is_better ? error : best_error;
-    best_scale = is_better ? scale : best_scale;
-    best_min = is_better ? min : best_min;
+    const Lanes scale = to_half_steps(group_, fit_.scale, steps, scale_trial);
+    const Lanes wanted_min = fit_.min + (fit_.scale - scale) * fit_.mean_code - scale * shift;
+    const Lanes min = to_half_steps(group_, wanted_min, min_steps, min_trial);
+    const Lanes error = affine_residuals(group_, scale, min, levels_);
+    const LaneMask is_better = error < error_;
+    error_ = is_better ? error : error_;
+    scale_ = is_better ? scale : scale_;
+    min_ = is_better ? min : min_;
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      scales[lane] = is_better[lane] != 0 ? scale_trial[lane] : scales[lane];
-      mins[lane] = is_better[lane] != 0 ? min_trial[lane] : mins[lane];
+      scale_halves_[lane] = is_better[lane] != 0 ? scale_trial[lane] : scale_halves_[lane];
+      min_halves_[lane] = is_better[lane] != 0 ? min_trial[lane] : min_halves_[lane];
     }
-  };
-  for (const int steps : {0, -1, 1}) {
-    for (const int min_steps : {0, -1, 1}) improve(steps, min_steps);
   }
-  const Lanes inverse = divide_or_zero(spread(1.0F), best_scale);
-  for (std::size_t i = 0; i < kBlockValues; ++i) {
-    codes[i] = levels.code_of((group.x[i] - best_min) * inverse);
-  }
-}
+
+  const BlockGroup& group_;
+  const AffineFit& fit_;
+  const EvenLevels& levels_;
+  Lanes error_ = spread(3.4e38F);
+  Lanes scale_{};
+  Lanes min_{};
+  std::uint16_t scale_halves_[kLanes] = {};
+  std::uint16_t min_halves_[kLanes] = {};
+};
 
 template <class Levels>
 void encode_scaled(const BlockLayout& layout, const ScaleGrid& grid, const Levels& levels,
@@ -166,7 +193,9 @@ void encode_affine(const BlockLayout& layout, const AffineGrid& grid, const floa
     std::uint16_t scales[kLanes] = {};
     std::uint16_t mins[kLanes] = {};
     const AffineFit fit = search_affine(group, fixed, levels, grid, MinSign::kAny);
-    choose_affine(group, fixed, fit, levels, codes, scales, mins);
+    AffineRounding rounding(group, fit, levels);
+    rounding.choose();
+    rounding.store(codes, scales, mins);
     store(layout, codes, scales, mins, here, target + b * layout.bytes);
   }
 }

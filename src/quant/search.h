@@ -32,7 +32,8 @@ struct ScaleGrid {
 };
 
 // Candidates for scale and min: the range is cut by `low` and `high` steps of the plain scale at
-// its two ends (negative: widened).
+// its two ends (negative: widened). Then the range of the best is cut by the steps of `near`, one
+// after the other, each from the best so far; then `turns` as above.
 struct AffineGrid {
   struct Point {
     float low;
@@ -40,7 +41,15 @@ struct AffineGrid {
   };
   std::span<const Point> points;
   int turns;
+  std::span<const Point> near;
 };
+
+// A compass of half and of quarter steps: what is left to find once the points have been tried.
+inline constexpr AffineGrid::Point kNearAffine[] = {
+    {0.50F, 0.00F},  {-0.50F, 0.00F}, {0.00F, 0.50F}, {0.00F, -0.50F},
+    {0.50F, -0.50F}, {-0.50F, 0.50F}, {0.50F, 0.50F}, {-0.50F, -0.50F},
+    {0.25F, 0.00F},  {-0.25F, 0.00F}, {0.00F, 0.25F}, {0.00F, -0.25F},
+    {0.25F, -0.25F}, {-0.25F, 0.25F}, {0.25F, 0.25F}, {-0.25F, -0.25F}};
 
 // Encodes a row of `values` (whole blocks) with x ~ scale * code.
 void encode_symmetric(const BlockLayout& layout, const ScaleGrid& grid, const float* source,

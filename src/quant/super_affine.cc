@@ -75,7 +75,7 @@ class AffineSearch {
       const AffineFit& fit = fits_[g];
       const Lanes change =
           to_integers(fit.scale, scale.value, scale_highest_) * scale.value - fit.scale;
-      mins[g] = larger(change * fit.wq / fixed_[g].w - fit.min, spread(0.0F));
+      mins[g] = larger(change * fit.mean_code - fit.min, spread(0.0F));
     }
   }
 
@@ -92,7 +92,7 @@ class AffineSearch {
         const AffineFit& fit = fits_[g];
         const float unit = candidate.scale.value;
         const Lanes miss = fit.scale - to_integers(fit.scale, unit, scale_highest_) * unit;
-        loss += (fit.wqq - fit.wq * fit.wq / fixed_[g].w) * miss * miss;
+        loss += fit.wdd * miss * miss;
       }
       candidate.loss = sum_of(loss);
       keep_least(by_scale, candidate);

@@ -155,13 +155,17 @@ Error Search::impossible() const {
     const bool is_fast = budget.speedup == 0 || candidate.speedup >= budget.speedup * speed_factor_;
     if (is_fast && (best == nullptr || candidate.kl < best->kl)) best = &candidate;
   }
+  if (fastest == nullptr) {
+    return exhausted(
+        "no combination of types that the search found keeps within --file and --memory",
+        "allow a little more");
+  }
   if (best == nullptr) {
-    const double reached = fastest == nullptr ? 0.0 : fastest->speedup / speed_factor_;
+    const double reached = fastest->speedup / speed_factor_;
     return exhausted(
         fmt::format("no types reach --speed {}x within the other bounds: measured {:.2f}x",
                     budget.speedup, reached),
-        reached > 0 ? fmt::format("the nearest possible is about --speed {:.2f}x", reached)
-                    : "allow a larger file or more memory");
+        fmt::format("the nearest possible is about --speed {:.2f}x", reached));
   }
   const double least = best->kl * kl_factor_;
   const std::string where = budget.file_bytes != 0 ? "at " + format_bytes(budget.file_bytes)

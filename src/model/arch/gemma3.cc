@@ -3,6 +3,7 @@
 // a rotary base of their own and without scaling, norms on query and key heads.
 #include <fmt/format.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -112,14 +113,27 @@ Result<void> finish(const io::Metadata& config, io::Metadata& out) {
   return check_score_scale(config, out, "gemma3", kWideLayers);
 }
 
-Result<void> finish_export(const io::Metadata& metadata, io::Metadata& config) {
-  if (metadata.has("gemma3.attention.sliding_window_pattern")) {
-    return unsupported("gemma3.attention.sliding_window_pattern cannot be exported");
+// The way back: one word a layer, and the period for versions of transformers that know no other.
+Result<void> export_pattern(const io::Metadata& metadata, io::Metadata& config) {
+  PARING_TRY(const BlockSpec spec, read_gemma3(metadata));
+  if (spec.scopes.empty()) return {};
+  std::vector<std::string> types;
+  bool is_usual = true;
+  for (std::size_t layer = 0; layer < spec.scopes.size(); ++layer) {
+    const bool is_local = spec.scopes[layer].window != 0;
+    is_usual = is_usual && is_local == (layer % kPeriod < kPeriod - 1);
+    types.emplace_back(is_local ? "sliding_attention" : "full_attention");
   }
+  config.set("layer_types", io::GgufValue::of_strings(std::move(types)));
+  if (is_usual) config.set("sliding_window_pattern", io::GgufValue::of_u64(kPeriod));
+  return {};
+}
+
+Result<void> finish_export(const io::Metadata& metadata, io::Metadata& config) {
   if (!config.has("rope_local_base_freq")) {
     config.set("rope_local_base_freq", io::GgufValue::of_f64(10000));
   }
-  config.set("sliding_window_pattern", io::GgufValue::of_u64(kPeriod));
+  PARING_TRY_VOID(export_pattern(metadata, config));
   return export_score_scale(metadata, config, "gemma3", kWideLayers);
 }
 
