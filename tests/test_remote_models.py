@@ -114,10 +114,21 @@ def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def same_model(remote, local, but=()):
+# What needs the tokenizer, which is not fetched of a folder.
+OF_THE_TOKENIZER = {"tokenizer", "vocabulary", "has_chat_template", "quantized_file_bytes"}
+
+
+def same_model(remote, local, but=frozenset()):
     """Everything that planning tells but where the model lies."""
     skipped = {"file", "origin", "fetched_bytes", "name", *but}
-    assert {k: v for k, v in remote.items() if k not in skipped} == {k: v for k, v in local.items() if k not in skipped}
+
+    def told(found):
+        kept = {key: value for key, value in found.items() if key not in skipped}
+        if OF_THE_TOKENIZER <= skipped:
+            kept["memory"] = {k: v for k, v in found["memory"].items() if k != "process_peak_bytes"}
+        return kept
+
+    assert told(remote) == told(local)
 
 
 def test_a_gguf_file_is_known_by_its_header(look, serve, paring, tiny, tmp_path):
@@ -185,7 +196,7 @@ def test_a_folder_is_known_by_config_and_headers(look, serve, paring, folder):
     repository = serve(files_of(folder))
     remote = look(repository, "hf:owner/tiny", "--gpu", "8GB").json()
     local = paring("inspect", folder, "--gpu", "8GB", "--json").json()
-    same_model(remote, local, {"tokenizer", "vocabulary", "has_chat_template"})
+    same_model(remote, local, OF_THE_TOKENIZER)
     assert remote["origin"] == "headers" and remote["tokenizer"] == "none"
     header = struct.unpack("<Q", (folder / "model.safetensors").read_bytes()[:8])[0]
     assert repository.ranges("model.safetensors") == ["bytes=0-7", f"bytes=8-{8 + header - 1}"]
@@ -213,7 +224,7 @@ def test_shards_are_those_of_the_index(look, serve, paring, folder):
         index.update(dict.fromkeys(part, file))
     files["model.safetensors.index.json"] = json.dumps({"weight_map": index}).encode()
     local = paring("inspect", folder, "--json").json()
-    same_model(look(serve(files)).json(), local, {"tokenizer", "vocabulary", "has_chat_template", "file_bytes"})
+    same_model(look(serve(files)).json(), local, OF_THE_TOKENIZER | {"file_bytes"})
     # The index names a tensor that its file does not hold.
     index[names[5]] = "model-00001-of-00002.safetensors"
     files["model.safetensors.index.json"] = json.dumps({"weight_map": index}).encode()
@@ -231,8 +242,44 @@ def test_config_alone_implies_what_the_folder_holds(look, serve, paring, folder,
                      "--tensors").json()
     assert found["origin"] == "config"
     same_model(found, paring("inspect", folder, "--tensors", "--json").json(),
-               {"tokenizer", "vocabulary", "has_chat_template", "file_bytes"})
-    assert found["file_bytes"] == found["tensor_bytes"], "there are tensors, and no file around them"
+               OF_THE_TOKENIZER | {"file_bytes"})
+    assert found["file_bytes"] == 2 * found["parameters"], "all in float16, as config.json says"
+
+
+LLAMA3 = {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 8192}
+
+
+def config_of(name, width, ffn, layers, heads, kv_heads, vocabulary, is_tied, **more):
+    return {"architectures": [name], "hidden_size": width, "intermediate_size": ffn, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "num_key_value_heads": kv_heads, "vocab_size": vocabulary,
+            "tie_word_embeddings": is_tied, "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, **more}
+
+
+# Parameters as the models' authors count them, on the pages of the published weights.
+PUBLISHED = {
+    "SmolLM2-135M": (134_515_008, config_of("LlamaForCausalLM", 576, 1536, 30, 9, 3, 49152, True)),
+    "Llama-3.2-1B": (1_235_814_400, config_of("LlamaForCausalLM", 2048, 8192, 16, 32, 8, 128256, True, head_dim=64,
+                                              rope_scaling=LLAMA3)),
+    "Qwen2.5-0.5B": (494_032_768, config_of("Qwen2ForCausalLM", 896, 4864, 24, 14, 2, 151936, True)),
+    "Qwen3-0.6B": (596_049_920, config_of("Qwen3ForCausalLM", 1024, 3072, 28, 16, 8, 151936, True, head_dim=128)),
+    "Gemma-3-270M": (268_098_176, config_of("Gemma3ForCausalLM", 640, 2048, 18, 4, 1, 262144, True, head_dim=256,
+                                            hidden_activation="gelu_pytorch_tanh", sliding_window=512,
+                                            query_pre_attn_scalar=256)),
+    "Phi-3-mini-4k": (3_821_079_552, config_of("Phi3ForCausalLM", 3072, 8192, 32, 32, 32, 32064, False)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configurations_have_the_published_parameters(paring, tmp_path, name):
+    count, config = PUBLISHED[name]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    found = paring("inspect", path, "--tensors", "--memory", "8GB", "--json").json()
+    made = sum(tensor["shape"][0] for tensor in found["tensors"] if tensor["name"] == "rope_freqs.weight")
+    assert found["parameters"] - made == count
+    assert found["plan"]["in_memory"]["longest_context"]["q8"] > 0
 
 
 def html(handler):
