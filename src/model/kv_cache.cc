@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -90,8 +91,35 @@ Result<KvPool> KvPool::create(const BlockSpec& spec, kernels::KvType type,
   for (Class& c : pool.classes_) {
     c.free.reserve(c.pages);
     for (std::size_t page = c.pages; page > 0; --page) c.free.push_back(page - 1);
+    c.owners.assign(c.pages, 0);
   }
   return pool;
+}
+
+void KvPool::retain(std::size_t kv_class, std::size_t page) {
+  std::uint32_t& owners = classes_[kv_class].owners[page];
+  PARING_CHECK(owners > 0, "a free page cannot be shared");
+  ++owners;
+}
+
+void KvPool::release(std::size_t kv_class, std::size_t page) {
+  std::uint32_t& owners = classes_[kv_class].owners[page];
+  PARING_CHECK(owners > 0, "a page was given back twice");
+  if (--owners == 0) classes_[kv_class].free.push_back(page);
+}
+
+std::size_t KvPool::take(std::size_t kv_class) {
+  Class& c = classes_[kv_class];
+  const std::size_t page = c.free.back();
+  c.free.pop_back();
+  c.owners[page] = 1;
+  return page;
+}
+
+void KvPool::copy(std::size_t kv_class, std::size_t from, std::size_t to) noexcept {
+  const Class& c = classes_[kv_class];
+  std::byte* pages = memory_.data() + c.offset;
+  std::memcpy(pages + to * c.page_bytes, pages + from * c.page_bytes, c.page_bytes);
 }
 
 std::size_t KvSequence::first_needed_page(std::size_t kv_class, std::size_t length) const noexcept {
@@ -102,15 +130,26 @@ std::size_t KvSequence::first_needed_page(std::size_t kv_class, std::size_t leng
   return length > kept ? (length - kept) / kernels::kPageTokens : 0;
 }
 
-Result<void> KvSequence::grow(std::size_t tokens) {
+// Whether growing would write into a page that others own too.
+bool KvSequence::needs_copy(std::size_t kv_class) const noexcept {
+  const PageList& list = lists_[kv_class];
+  return length_ % kernels::kPageTokens != 0 && !list.pages.empty() &&
+         pool_->owners(kv_class, list.pages.back()) > 1;
+}
+
+Result<void> KvSequence::check_room(std::size_t tokens) const {
   const std::size_t rewind = pool_->capacity_.rewind_tokens;
   const std::size_t oldest = length_ > rewind ? length_ - rewind : 0;  // length that may come back
   const std::size_t pages = pages_for(length_ + tokens);
   for (std::size_t c = 0; c < lists_.size(); ++c) {
     const PageList& list = lists_[c];
     const std::size_t first = std::max(list.first, first_needed_page(c, oldest));
-    const std::size_t available = pool_->pages_free(c) + (std::min(first, list.end()) - list.first);
-    const std::size_t missing = pages - std::min(pages, std::max(list.end(), first));
+    std::size_t available = pool_->pages_free(c);
+    for (std::size_t i = list.first; i < std::min(first, list.end()); ++i) {
+      available += pool_->owners(c, list.pages[i - list.first]) == 1 ? 1U : 0U;
+    }
+    const std::size_t missing = pages - std::min(pages, std::max(list.end(), first)) +
+                                (tokens > 0 && needs_copy(c) ? 1U : 0U);
     if (missing <= available) continue;
     return exhausted(
         fmt::format(
@@ -118,22 +157,66 @@ Result<void> KvSequence::grow(std::size_t tokens) {
             length_ + tokens, pool_->pages_free(c), kernels::kPageTokens),
         "raise context_tokens or shorten the prompt");
   }
+  return {};
+}
+
+void KvSequence::drop_front(std::size_t kv_class, std::size_t first) {
+  PageList& list = lists_[kv_class];
+  const std::size_t gone = std::min(first, list.end()) - list.first;
+  for (std::size_t i = 0; i < gone; ++i) pool_->release(kv_class, list.pages[i]);
+  list.pages.erase(list.pages.begin(), list.pages.begin() + static_cast<std::ptrdiff_t>(gone));
+  list.first = list.pages.empty() ? first : list.first + gone;
+}
+
+Result<void> KvSequence::grow(std::size_t tokens) {
+  PARING_TRY_VOID(check_room(tokens));
+  const std::size_t rewind = pool_->capacity_.rewind_tokens;
+  const std::size_t oldest = length_ > rewind ? length_ - rewind : 0;
+  const std::size_t pages = pages_for(length_ + tokens);
   for (std::size_t c = 0; c < lists_.size(); ++c) {
     PageList& list = lists_[c];
-    std::vector<std::size_t>& free = pool_->classes_[c].free;
-    const std::size_t first = std::max(list.first, first_needed_page(c, oldest));
-    const std::size_t gone = std::min(first, list.end()) - list.first;
-    free.insert(free.end(), list.pages.begin(),
-                list.pages.begin() + static_cast<std::ptrdiff_t>(gone));
-    list.pages.erase(list.pages.begin(), list.pages.begin() + static_cast<std::ptrdiff_t>(gone));
-    list.first = list.pages.empty() ? first : list.first + gone;
-    while (list.end() < pages) {
-      list.pages.push_back(free.back());
-      free.pop_back();
+    drop_front(c, std::max(list.first, first_needed_page(c, oldest)));
+    if (tokens > 0 && needs_copy(c)) {
+      const std::size_t shared = list.pages.back();
+      list.pages.back() = pool_->take(c);
+      pool_->copy(c, shared, list.pages.back());
+      pool_->release(c, shared);
     }
+    while (list.end() < pages) list.pages.push_back(pool_->take(c));
   }
   length_ += tokens;
   return {};
+}
+
+void KvSequence::fork(const KvSequence& other) {
+  PARING_CHECK(length_ == 0 && other.pool_ == pool_, "a fork begins empty, in the same pool");
+  truncate(0);
+  lists_ = other.lists_;
+  length_ = other.length_;
+  for (std::size_t c = 0; c < lists_.size(); ++c) {
+    for (const std::size_t page : lists_[c].pages) pool_->retain(c, page);
+  }
+}
+
+void KvSequence::adopt(std::size_t tokens, std::span<const std::size_t> first,
+                       std::span<const std::vector<std::size_t>> pages) {
+  PARING_CHECK(length_ == 0 && tokens % kernels::kPageTokens == 0 &&
+                   first.size() == lists_.size() && pages.size() == lists_.size(),
+               "a prefix is adopted by an empty sequence, in whole pages");
+  truncate(0);
+  for (std::size_t c = 0; c < lists_.size(); ++c) {
+    PARING_CHECK(
+        first[c] + pages[c].size() == pages_for(tokens) && first[c] <= first_needed_page(c, tokens),
+        "a prefix must hold what its next position sees");
+    for (const std::size_t page : pages[c]) pool_->retain(c, page);
+    lists_[c] = {first[c], pages[c]};
+  }
+  length_ = tokens;
+}
+
+std::size_t KvSequence::page_id(std::size_t kv_class, std::size_t index) const noexcept {
+  const PageList& list = lists_[kv_class];
+  return index >= list.first && index < list.end() ? list.pages[index - list.first] : kNoPage;
 }
 
 bool KvSequence::can_truncate(std::size_t tokens) const noexcept {
@@ -152,7 +235,7 @@ void KvSequence::truncate(std::size_t tokens) {
     PageList& list = lists_[c];
     const std::size_t end = std::max(pages_for(tokens), tokens == 0 ? 0 : list.first);
     while (!list.pages.empty() && list.end() > end) {
-      pool_->classes_[c].free.push_back(list.pages.back());
+      pool_->release(c, list.pages.back());
       list.pages.pop_back();
     }
     if (tokens == 0) list.first = 0;

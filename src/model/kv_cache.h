@@ -2,12 +2,14 @@
 // Paged key/value storage. Layers with the same window form a class; a page holds
 // kernels::kPageTokens positions of every layer and KV head of one class of one sequence. KvPool
 // owns the memory, KvSequence lists the pages of one sequence and gives back those that left the
-// window. Never evicts on its own. Confined to one thread at a time; workers of a step write
-// disjoint parts.
+// window. Pages are counted references: sequences and caches of prefixes share them, and a sequence
+// that grows into a shared page gets a copy of its own. Never evicts on its own. Confined to one
+// thread at a time; workers of a step write disjoint parts.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/aligned.h"
@@ -46,6 +48,17 @@ class KvPool {
 
   // Layers that share windows.
   std::size_t class_count() const noexcept { return classes_.size(); }
+  // Positions that layers of a class see, 0: all.
+  std::size_t class_window(std::size_t kv_class) const noexcept {
+    return classes_[kv_class].window;
+  }
+  std::size_t page_count(std::size_t kv_class) const noexcept { return classes_[kv_class].pages; }
+  // One more or one less owner of a page; without owners it is free. REQUIRES: it has an owner.
+  void retain(std::size_t kv_class, std::size_t page);
+  void release(std::size_t kv_class, std::size_t page);
+  std::size_t owners(std::size_t kv_class, std::size_t page) const noexcept {
+    return classes_[kv_class].owners[page];
+  }
   std::size_t pages_free(std::size_t kv_class = 0) const noexcept {
     return classes_[kv_class].free.size();
   }
@@ -59,6 +72,7 @@ class KvPool {
     std::size_t pages = 0;
     std::size_t offset = 0;  // of its first page in memory_
     std::vector<std::size_t> free;
+    std::vector<std::uint32_t> owners;  // [pages]
   };
   struct LayerPlace {
     std::size_t kv_class;
@@ -66,6 +80,8 @@ class KvPool {
   };
   static std::vector<Class> classes_of(const BlockSpec& spec, kernels::KvType type,
                                        const KvCapacity& capacity, std::vector<LayerPlace>* places);
+  std::size_t take(std::size_t kv_class);
+  void copy(std::size_t kv_class, std::size_t from, std::size_t to) noexcept;
   std::byte* address(std::size_t page, std::size_t layer, std::size_t kv_head) noexcept {
     const LayerPlace place = places_[layer];
     const Class& c = classes_[place.kv_class];
@@ -85,6 +101,8 @@ class KvPool {
 // Positions [0, length()) of one sequence. Returns its pages to the pool when destroyed.
 class KvSequence {
  public:
+  static constexpr std::size_t kNoPage = static_cast<std::size_t>(-1);
+
   explicit KvSequence(KvPool& pool) : pool_(&pool), lists_(pool.class_count()) {}
   ~KvSequence() { truncate(0); }
   KvSequence(const KvSequence&) = delete;
@@ -92,12 +110,23 @@ class KvSequence {
 
   std::size_t length() const noexcept { return length_; }
   // Reserves pages for `tokens` more positions, after giving back those that no later position
-  // will see. Exhausted: unchanged.
+  // will see, and copies the last page when it is shared and not full. Exhausted: unchanged.
   Result<void> grow(std::size_t tokens);
   // False when windows have already let go of what the position after `tokens` would see.
   bool can_truncate(std::size_t tokens) const noexcept;
   // Keeps the first `tokens` positions. REQUIRES: can_truncate(tokens).
   void truncate(std::size_t tokens);
+
+  // Shares all pages of `other`, of the same pool. REQUIRES: length() == 0.
+  void fork(const KvSequence& other);
+  // Shares whole pages of a prefix: pages[c] are those of class c with indices first[c],
+  // first[c] + 1, ... up to the end of `tokens` positions, which earlier sequences computed.
+  // REQUIRES: length() == 0; `tokens` in whole pages; the pages have owners, and hold what the
+  // position after `tokens` sees.
+  void adopt(std::size_t tokens, std::span<const std::size_t> first,
+             std::span<const std::vector<std::size_t>> pages);
+  // Page `index` of a class, kNoPage when it is not held (any more).
+  std::size_t page_id(std::size_t kv_class, std::size_t index) const noexcept;
 
   KvPool& pool() noexcept { return *pool_; }
   // REQUIRES (of both): the page is held, i.e. inside the window of the layer.
@@ -117,6 +146,9 @@ class KvSequence {
     std::size_t end() const { return first + pages.size(); }
   };
   std::size_t first_needed_page(std::size_t kv_class, std::size_t length) const noexcept;
+  bool needs_copy(std::size_t kv_class) const noexcept;
+  Result<void> check_room(std::size_t tokens) const;
+  void drop_front(std::size_t kv_class, std::size_t first);
 
   KvPool* pool_;
   std::vector<PageList> lists_;  // by class

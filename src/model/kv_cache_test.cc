@@ -140,5 +140,76 @@ TEST(KvPool, BytesReadFollowTheWindows) {
   EXPECT_DOUBLE_EQ(KvPool::bytes_read(spec, kType, {1000, 1000}), (1000 + 3 * 64) * token);
 }
 
+TEST(KvSequence, AForkSharesPagesUntilItGrows) {
+  KvPool pool = KvPool::create(tiny_spec(), kType, {.tokens = 32 * 4}).value();
+  KvSequence first(pool);
+  ASSERT_TRUE(first.grow(40));
+  std::fill_n(first.page(1, 0, 0), 64, std::byte{7});
+  KvSequence second(pool);
+  second.fork(first);
+  EXPECT_EQ(second.length(), 40U);
+  EXPECT_EQ(pool.pages_free(), 2U);
+  EXPECT_EQ(pool.owners(0, first.page_id(0, 1)), 2U);
+  ASSERT_TRUE(second.grow(1));  // into the shared page: a copy
+  EXPECT_EQ(pool.pages_free(), 1U);
+  EXPECT_EQ(second.page_id(0, 0), first.page_id(0, 0));
+  EXPECT_NE(second.page_id(0, 1), first.page_id(0, 1));
+  EXPECT_EQ(*second.page(1, 0, 0), std::byte{7});
+  ASSERT_TRUE(first.grow(1));  // now its own
+  EXPECT_EQ(pool.pages_free(), 1U);
+  first.truncate(0);
+  EXPECT_EQ(pool.pages_free(), 2U);
+  second.truncate(0);
+  EXPECT_EQ(pool.pages_free(), 4U);
+}
+
+TEST(KvSequence, ACopyNeedsAFreePage) {
+  KvPool pool = KvPool::create(tiny_spec(), kType, {.tokens = 64}).value();
+  KvSequence first(pool);
+  ASSERT_TRUE(first.grow(40));
+  KvSequence second(pool);
+  second.fork(first);
+  const auto refused = second.grow(1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kExhausted);
+  EXPECT_EQ(second.length(), 40U);
+  first.truncate(0);
+  EXPECT_TRUE(second.grow(1));  // the only owner now
+}
+
+TEST(KvSequence, AdoptsTheWholePagesOfAPrefix) {
+  const BlockSpec spec = windowed_spec();
+  KvPool pool =
+      KvPool::create(spec, kType, {.tokens = 1024, .step_tokens = 32, .sequences = 4}).value();
+  KvSequence first(pool);
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(first.grow(32));
+  const std::size_t windowed = pool.class_window(0) == 0 ? 1 : 0;
+  const std::size_t held = 256 - 63;  // what position 256 sees begins here
+  std::vector<std::size_t> begins(2, 0);
+  std::vector<std::vector<std::size_t>> pages(2);
+  begins[windowed] = held / 32;
+  for (std::size_t c = 0; c < 2; ++c) {
+    for (std::size_t i = begins[c]; i < 8; ++i) {
+      ASSERT_NE(first.page_id(c, i), KvSequence::kNoPage);
+      pages[c].push_back(first.page_id(c, i));
+    }
+  }
+  EXPECT_EQ(first.page_id(windowed, 0), KvSequence::kNoPage);
+  KvSequence second(pool);
+  second.adopt(256, begins, pages);
+  EXPECT_EQ(second.length(), 256U);
+  const std::size_t before = pool.pages_free(0) + pool.pages_free(1);
+  first.truncate(0);
+  EXPECT_EQ(pool.owners(0, second.page_id(0, 7)), 1U);
+  ASSERT_TRUE(second.grow(32));
+  for (std::size_t i = 256 - 63; i < 256; i += 32) {
+    EXPECT_NE(second.page_id(windowed, i / 32), KvSequence::kNoPage);
+  }
+  second.truncate(0);
+  EXPECT_GT(pool.pages_free(0) + pool.pages_free(1), before);
+  EXPECT_EQ(pool.pages_free(0), pool.page_count(0));
+  EXPECT_EQ(pool.pages_free(1), pool.page_count(1));
+}
+
 }  // namespace
 }  // namespace paring::model
