@@ -5,28 +5,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
-#include <cstdint>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "engine/finite.h"
 #include "engine/sampler.h"
 
 namespace paring::engine {
 
 namespace {
-
-// Whether every value is a number. Integer operations, which the compiler vectorizes.
-bool are_finite(std::span<const float> values) {
-  constexpr std::uint32_t kExponent = 0x7f800000U;  // all ones: infinity or NaN
-  std::uint32_t bad = 0;
-  for (const float value : values) {
-    bad |=
-        static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(value) & kExponent) == kExponent);
-  }
-  return bad == 0;
-}
 
 // Copies one row of logits out of the step buffers.
 class RowSink : public model::LogitsSink {

@@ -122,9 +122,9 @@ void KvPool::copy(std::size_t kv_class, std::size_t from, std::size_t to) noexce
   std::memcpy(pages + to * c.page_bytes, pages + from * c.page_bytes, c.page_bytes);
 }
 
-std::size_t KvSequence::first_needed_page(std::size_t kv_class, std::size_t length) const noexcept {
-  const std::size_t window = pool_->classes_[kv_class].window;
-  if (window == 0 || pool_->capacity_.step_tokens == 0) return 0;
+std::size_t KvPool::first_visible_page(std::size_t kv_class, std::size_t length) const noexcept {
+  const std::size_t window = classes_[kv_class].window;
+  if (window == 0 || capacity_.step_tokens == 0) return 0;
   // The next position, `length`, sees itself and window - 1 before it.
   const std::size_t kept = window - 1;
   return length > kept ? (length - kept) / kernels::kPageTokens : 0;
@@ -143,7 +143,7 @@ Result<void> KvSequence::check_room(std::size_t tokens) const {
   const std::size_t pages = pages_for(length_ + tokens);
   for (std::size_t c = 0; c < lists_.size(); ++c) {
     const PageList& list = lists_[c];
-    const std::size_t first = std::max(list.first, first_needed_page(c, oldest));
+    const std::size_t first = std::max(list.first, pool_->first_visible_page(c, oldest));
     std::size_t available = pool_->pages_free(c);
     for (std::size_t i = list.first; i < std::min(first, list.end()); ++i) {
       available += pool_->owners(c, list.pages[i - list.first]) == 1 ? 1U : 0U;
@@ -175,7 +175,7 @@ Result<void> KvSequence::grow(std::size_t tokens) {
   const std::size_t pages = pages_for(length_ + tokens);
   for (std::size_t c = 0; c < lists_.size(); ++c) {
     PageList& list = lists_[c];
-    drop_front(c, std::max(list.first, first_needed_page(c, oldest)));
+    drop_front(c, std::max(list.first, pool_->first_visible_page(c, oldest)));
     if (tokens > 0 && needs_copy(c)) {
       const std::size_t shared = list.pages.back();
       list.pages.back() = pool_->take(c);
@@ -206,7 +206,7 @@ void KvSequence::adopt(std::size_t tokens, std::span<const std::size_t> first,
   truncate(0);
   for (std::size_t c = 0; c < lists_.size(); ++c) {
     PARING_CHECK(
-        first[c] + pages[c].size() == pages_for(tokens) && first[c] <= first_needed_page(c, tokens),
+        first[c] + pages[c].size() == pages_for(tokens) && first[c] <= pool_->first_visible_page(c, tokens),
         "a prefix must hold what its next position sees");
     for (const std::size_t page : pages[c]) pool_->retain(c, page);
     lists_[c] = {first[c], pages[c]};
@@ -223,7 +223,7 @@ bool KvSequence::can_truncate(std::size_t tokens) const noexcept {
   if (tokens > length_) return false;
   if (tokens == 0) return true;
   for (std::size_t c = 0; c < lists_.size(); ++c) {
-    if (lists_[c].first > first_needed_page(c, tokens)) return false;
+    if (lists_[c].first > pool_->first_visible_page(c, tokens)) return false;
   }
   return true;
 }

@@ -52,6 +52,8 @@ class KvPool {
   std::size_t class_window(std::size_t kv_class) const noexcept {
     return classes_[kv_class].window;
   }
+  // First page that the position after `length` sees.
+  std::size_t first_visible_page(std::size_t kv_class, std::size_t length) const noexcept;
   std::size_t page_count(std::size_t kv_class) const noexcept { return classes_[kv_class].pages; }
   // One more or one less owner of a page; without owners it is free. REQUIRES: it has an owner.
   void retain(std::size_t kv_class, std::size_t page);
@@ -145,7 +147,6 @@ class KvSequence {
     std::vector<std::size_t> pages;
     std::size_t end() const { return first + pages.size(); }
   };
-  std::size_t first_needed_page(std::size_t kv_class, std::size_t length) const noexcept;
   bool needs_copy(std::size_t kv_class) const noexcept;
   Result<void> check_room(std::size_t tokens) const;
   void drop_front(std::size_t kv_class, std::size_t first);

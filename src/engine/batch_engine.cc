@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/batch_engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "engine/finite.h"
+
+namespace paring::engine {
+
+// One sample of a request.
+struct BatchEngine::Live {
+  Live(std::shared_ptr<const SequenceRequest> of, std::size_t which, SequenceListener& to,
+       model::KvPool& pool)
+      : request(std::move(of)),
+        sample(which),
+        listener(to),
+        tokens(request->prompt),
+        sequence(pool),
+        sampler(request->sampling, stream_of(request->id, which)) {}
+
+  std::shared_ptr<const SequenceRequest> request;
+  std::size_t sample;
+  SequenceListener& listener;
+  std::uint64_t arrival = 0;
+  std::vector<std::int32_t> tokens;  // prompt and answer
+  model::KvSequence sequence;        // what is computed of them
+  Sampler sampler;
+  Live* leader = nullptr;        // the sample of the same request that computes the prompt
+  std::vector<Live*> followers;  // those that wait for this one to do so
+  std::size_t part = 0;          // tokens of this step; 0: none
+  std::int32_t picked = -1;
+  bool is_finite = true;
+  bool is_preempted = false;
+  bool is_ended = false;
+  double submitted = 0;  // seconds on the monotonic clock
+  double admitted = 0;
+  double first_token = 0;
+  SequenceResult result;
+
+  void pick(std::span<const float> logits) {
+    picked = sampler.sample(logits, tokens, tokens.size());
+  }
+  std::size_t generated() const { return tokens.size() - request->prompt.size(); }
+  std::size_t left() const { return tokens.size() - sequence.length(); }
+  bool is_cancelled() const { return request->cancelled != nullptr && request->cancelled->load(); }
+  // Whether this goes before `other`.
+  bool is_before(const Live& other) const {
+    if (request->priority != other.request->priority) {
+      return request->priority > other.request->priority;
+    }
+    return arrival < other.arrival;
+  }
+};
+
+// Picks each row's next token as soon as its logits are there, rows side by side on the workers.
+class BatchEngine::SampleSink : public model::LogitsSink {
+ public:
+  explicit SampleSink(std::vector<Live*> rows) : rows_(std::move(rows)) {}
+  void consume(Worker& worker, const model::LogitsChunk& chunk) override {
+    const Range mine = worker.split(chunk.rows);
+    for (std::size_t r = mine.begin; r < mine.end; ++r) {
+      Live& live = *rows_[chunk.first + r];
+      const std::span<const float> logits(chunk.logits + r * chunk.vocabulary, chunk.vocabulary);
+      live.is_finite = are_finite(logits);
+      if (!live.is_finite) continue;
+      live.pick(logits);
+      for (Live* follower : live.followers) follower->pick(logits);
+    }
+  }
+
+ private:
+  std::vector<Live*> rows_;
+};
+
+std::uint64_t stream_of(std::uint64_t id, std::size_t sample) noexcept {
+  // Fibonacci hashing spreads the samples over the streams; sample 0 is the request's own.
+  return id ^ (static_cast<std::uint64_t>(sample) * 0x9e3779b97f4a7c15U);
+}
+
+BatchEngine::BatchEngine(const model::Model& model, const BatchOptions& options)
+    : model_(model), view_(model), options_(options) {}
+
+BatchEngine::~BatchEngine() = default;
+
+Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& model,
+                                                         Executor& executor,
+                                                         const BatchOptions& options) {
+  if (options.context_tokens < 2 || options.sequences_max == 0) {
+    return invalid_argument("context_tokens must be at least 2, sequences_max at least 1");
+  }
+  if (options.cache_tokens < options.context_tokens) {
+    return invalid_argument(fmt::format("cache_tokens is {}, less than the {} of one sequence",
+                                        options.cache_tokens, options.context_tokens),
+                            "raise cache_tokens or lower context_tokens");
+  }
+  if (options.step_tokens < options.sequences_max || options.mixed_prompt_tokens == 0) {
+    return invalid_argument(
+        fmt::format("step_tokens is {}, and each of {} sequences takes one", options.step_tokens,
+                    options.sequences_max),
+        "raise step_tokens or lower sequences_max; mixed_prompt_tokens is at least 1");
+  }
+  std::unique_ptr<BatchEngine> engine(new BatchEngine(model, options));
+  const model::ForwardShape shape{.tokens_max = options.step_tokens,
+                                  .context_tokens = options.context_tokens};
+  PARING_TRY(engine->forward_, model::Forward::create(model.spec(), shape, executor));
+  PARING_TRY(model::KvPool pool, model::KvPool::create(model.spec(), options.kv_type,
+                                                       {.tokens = options.cache_tokens,
+                                                        .step_tokens = options.step_tokens,
+                                                        .rewind_tokens = 0,
+                                                        .sequences = options.sequences_max}));
+  engine->pool_ = std::make_unique<model::KvPool>(std::move(pool));
+  if (options.has_prefix_cache) engine->prefixes_ = std::make_unique<PrefixCache>(*engine->pool_);
+  return engine;
+}
+
+Result<void> BatchEngine::check(const SequenceRequest& request) const {
+  PARING_TRY_VOID(check_sampling(request.sampling));
+  if (request.prompt.empty()) return invalid_argument("the prompt is empty");
+  if (request.max_tokens == 0 || request.samples == 0) {
+    return invalid_argument("max_tokens and the number of samples must be at least 1");
+  }
+  if (request.prompt.size() >= options_.context_tokens) {
+    return invalid_argument(fmt::format("the prompt has {} tokens, the context has room for {}",
+                                        request.prompt.size(), options_.context_tokens - 1),
+                            "shorten it or raise the context");
+  }
+  const std::size_t vocabulary = model_.spec().vocabulary;
+  for (const std::int32_t token : request.prompt) {
+    if (token >= 0 && static_cast<std::size_t>(token) < vocabulary) continue;
+    return invalid_argument(
+        fmt::format("the prompt holds token {}, the vocabulary has {}", token, vocabulary),
+        "the prompt belongs to another tokenizer");
+  }
+  if (waiting_.size() + request.samples > options_.waiting_max) {
+    return exhausted(fmt::format("{} sequences wait already, the limit is {}", waiting_.size(),
+                                 options_.waiting_max),
+                     "try again later");
+  }
+  return {};
+}
+
+Result<void> BatchEngine::submit(SequenceRequest request, SequenceListener& listener) {
+  PARING_TRY_VOID(check(request));
+  const auto shared = std::make_shared<const SequenceRequest>(std::move(request));
+  Live* leader = nullptr;
+  for (std::size_t k = 0; k < shared->samples; ++k) {
+    auto live = std::make_unique<Live>(shared, k, listener, *pool_);
+    live->arrival = arrivals_++;
+    live->result.usage.prompt_tokens = shared->prompt.size();
+    live->submitted = system_clock().monotonic_seconds();
+    if (leader == nullptr) {
+      leader = live.get();
+    } else {
+      live->leader = leader;
+      leader->followers.push_back(live.get());
+    }
+    enqueue(std::move(live));
+  }
+  return {};
+}
+
+void BatchEngine::enqueue(std::unique_ptr<Live> live) {
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
+                                  [&](const auto& other) { return live->is_before(*other); });
+  waiting_.insert(place, std::move(live));
+}
+
+void BatchEngine::keep_prefix(const Live& live) {
+  if (prefixes_ == nullptr) return;
+  prefixes_->insert(live.request->prefix_scope, live.tokens, live.sequence);
+}
+
+void BatchEngine::end(Live& live, SequenceEnd how, Error error) {
+  if (live.is_ended) return;
+  live.is_ended = true;
+  if (how != SequenceEnd::kFailed) keep_prefix(live);
+  live.sequence.truncate(0);
+  live.result.end = how;
+  live.result.error = std::move(error);
+  live.result.usage.generated_tokens = live.generated();
+  const double now = system_clock().monotonic_seconds();
+  const double first = live.first_token > 0 ? live.first_token : now;
+  live.result.queue_seconds = (live.admitted > 0 ? live.admitted : now) - live.submitted;
+  live.result.usage.prefill_seconds = live.admitted > 0 ? first - live.admitted : 0;
+  live.result.usage.decode_seconds = live.first_token > 0 ? now - live.first_token : 0;
+}
+
+// Takes the ended out of both lists, then tells their listeners, who may submit.
+void BatchEngine::sweep() {
+  LiveList ended;
+  const auto take = [&](auto& list) {
+    for (auto& live : list) {
+      if (live->is_ended) ended.push_back(std::move(live));
+    }
+    std::erase(list, nullptr);
+  };
+  take(running_);
+  take(waiting_);
+  for (const auto& live : ended) {
+    for (Live* follower : live->followers) follower->leader = nullptr;
+    if (live->leader != nullptr) std::erase(live->leader->followers, live.get());
+  }
+  for (const auto& live : ended) live->listener.on_end(live->sample, live->result);
+}
+
+void BatchEngine::drop_cancelled() {
+  for (const auto& live : running_) {
+    if (live->is_cancelled()) end(*live, SequenceEnd::kCancelled);
+  }
+  for (const auto& live : waiting_) {
+    if (live->is_cancelled()) end(*live, SequenceEnd::kCancelled);
+  }
+  sweep();
+}
+
+// Whether a running sequence is about to compute more of this prompt than is cached: it is cheaper
+// to wait for that than to compute it twice.
+bool BatchEngine::waits_for_prefix(const Live& live) const {
+  if (prefixes_ == nullptr) return false;
+  const std::size_t cached = prefixes_->match(live.request->prefix_scope, live.tokens);
+  for (const auto& other : running_) {
+    if (other->left() < 2 || other->request->prefix_scope != live.request->prefix_scope) continue;
+    const auto [mine, theirs] = std::mismatch(live.tokens.begin(), live.tokens.end() - 1,
+                                              other->tokens.begin(), other->tokens.end());
+    const auto common = static_cast<std::size_t>(mine - live.tokens.begin());
+    if (common / kernels::kPageTokens * kernels::kPageTokens > cached) return true;
+  }
+  return false;
+}
+
+// Whether free pages suffice for the known tokens of a sequence.
+bool BatchEngine::has_room(const Live& live) const {
+  for (std::size_t c = 0; c < pool_->class_count(); ++c) {
+    std::size_t tokens = live.left();
+    if (const std::size_t window = pool_->class_window(c); window != 0) {
+      tokens = std::min(tokens, window + options_.step_tokens);
+    }
+    if (pool_->pages_free(c) < tokens / kernels::kPageTokens + 1) return false;
+  }
+  return true;
+}
+
+// Lets waiting sequences join while there is room. Nobody overtakes the first that does not fit.
+void BatchEngine::admit() {
+  for (std::size_t i = 0; i < waiting_.size() && running_.size() < options_.sequences_max;) {
+    Live& live = *waiting_[i];
+    if (live.leader != nullptr || waits_for_prefix(live)) {
+      ++i;
+      continue;
+    }
+    if (prefixes_ != nullptr) {
+      const std::size_t cached =
+          prefixes_->adopt(live.request->prefix_scope, live.tokens, live.sequence);
+      if (live.generated() == 0) live.result.usage.cached_tokens = cached;
+    }
+    // Room for all that is known of it, so that it is not set back before it begins.
+    while (!has_room(live) && prefixes_ != nullptr && prefixes_->evict_one()) {
+    }
+    if (!has_room(live) && !running_.empty()) {
+      live.sequence.truncate(0);
+      return;
+    }
+    if (live.admitted == 0) live.admitted = system_clock().monotonic_seconds();
+    std::unique_ptr<Live> joined = std::move(waiting_[i]);
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+    const auto place = std::find_if(running_.begin(), running_.end(),
+                                    [&](const auto& other) { return joined->is_before(*other); });
+    running_.insert(place, std::move(joined));
+  }
+}
+
+// The last of the running, in their order, that holds pages.
+BatchEngine::Live* BatchEngine::least_urgent_but(const Live& live) const {
+  for (auto it = running_.rbegin(); it != running_.rend(); ++it) {
+    Live& other = **it;
+    if (&other == &live) return nullptr;  // all that come after it were asked
+    if (!other.is_preempted && !other.is_ended && other.sequence.length() > 0) return &other;
+  }
+  return nullptr;
+}
+
+// Back to what the cache keeps of it.
+void BatchEngine::preempt(Live& live) {
+  live.sequence.truncate(live.sequence.length() - live.part);  // planned, not computed
+  keep_prefix(live);
+  live.sequence.truncate(0);
+  live.part = 0;
+  live.is_preempted = true;
+  ++live.result.preemptions;
+}
+
+// Grows a sequence: free pages, then forgotten prefixes, then those of less urgent sequences.
+bool BatchEngine::make_room(Live& live, std::size_t tokens) {
+  for (;;) {
+    if (live.sequence.grow(tokens)) return true;
+    if (prefixes_ != nullptr && prefixes_->evict_one()) continue;
+    Live* victim = least_urgent_but(live);
+    if (victim == nullptr) return false;
+    preempt(*victim);
+  }
+}
+
+// Gives each running sequence its part of the step: first those that generate, then prompts, in
+// order of urgency.
+std::vector<BatchEngine::Live*> BatchEngine::plan() {
+  std::vector<Live*> order;
+  for (const bool wants_prompt : {false, true}) {
+    for (const auto& live : running_) {
+      live->part = 0;
+      if ((live->left() > 1) == wants_prompt) order.push_back(live.get());
+    }
+  }
+  std::size_t budget = options_.step_tokens;
+  std::size_t prompt_budget = budget;
+  for (Live* live : order) {
+    if (live->is_preempted || live->is_ended) continue;
+    std::size_t tokens = std::min(live->left(), budget);
+    if (live->left() > 1) tokens = std::min(tokens, prompt_budget);
+    if (tokens == 0) continue;
+    if (!make_room(*live, tokens)) {
+      preempt(*live);
+      continue;
+    }
+    live->part = tokens;
+    budget -= tokens;
+    if (live->left() == 0 && tokens == 1) {
+      prompt_budget = std::min(budget, options_.mixed_prompt_tokens);
+    } else {
+      prompt_budget -= std::min(prompt_budget, tokens);
+    }
+  }
+  std::vector<Live*> parts;
+  for (const auto& live : running_) {
+    if (live->part > 0) parts.push_back(live.get());
+  }
+  for (auto& live : running_) {
+    if (!live->is_preempted) continue;
+    live->is_preempted = false;
+    enqueue(std::move(live));
+  }
+  std::erase(running_, nullptr);
+  return parts;
+}
+
+void BatchEngine::compute(const std::vector<Live*>& parts) {
+  std::vector<model::Segment> segments;
+  std::vector<Live*> rows;
+  last_step_ = {};
+  for (Live* live : parts) {
+    const std::size_t done = live->sequence.length();
+    const bool is_last = done == live->tokens.size();
+    segments.push_back(
+        {&live->sequence,
+         std::span<const std::int32_t>(live->tokens).subspan(done - live->part, live->part),
+         is_last ? std::size_t{1} : 0});
+    if (is_last) rows.push_back(live);
+    const bool decodes = live->generated() > 0 && live->part == 1;
+    (decodes ? last_step_.decode_tokens : last_step_.prefill_tokens) += live->part;
+  }
+  SampleSink sink(rows);
+  model::ForwardOptions options;
+  options.numerics = options_.numerics;
+  options.sink = &sink;
+  last_step_.start_seconds = system_clock().monotonic_seconds();
+  forward_->run(view_, segments, options);
+  last_step_.seconds = system_clock().monotonic_seconds() - last_step_.start_seconds;
+  metrics().step_seconds.observe(last_step_.seconds);
+  metrics().prompt_tokens.add(last_step_.prefill_tokens);
+  for (Live* live : rows) {
+    if (live->is_finite) {
+      split_samples(*live);
+      take_token(*live);
+      continue;
+    }
+    const auto failed = [] {
+      return corrupt("the model's output holds values that are not finite numbers",
+                     "its weights are damaged or out of range; get the file again");
+    };
+    for (Live* follower : live->followers) end(*follower, SequenceEnd::kFailed, failed());
+    end(*live, SequenceEnd::kFailed, failed());
+  }
+}
+
+// The other samples of a prompt go on from where its first one is, each with a token of its own.
+void BatchEngine::split_samples(Live& leader) {
+  if (leader.followers.empty()) return;
+  keep_prefix(leader);
+  for (Live* follower : std::exchange(leader.followers, {})) {
+    follower->leader = nullptr;
+    follower->admitted = leader.admitted;
+    follower->result.usage.cached_tokens = leader.sequence.length();
+    if (running_.size() < options_.sequences_max) {
+      const auto waits = std::find_if(waiting_.begin(), waiting_.end(),
+                                      [&](const auto& other) { return other.get() == follower; });
+      follower->sequence.fork(leader.sequence);
+      running_.push_back(std::move(*waits));
+      waiting_.erase(waits);
+    }
+    take_token(*follower);
+  }
+  std::sort(running_.begin(), running_.end(),
+            [](const auto& a, const auto& b) { return a->is_before(*b); });
+}
+
+void BatchEngine::take_token(Live& live) {
+  const std::int32_t token = std::exchange(live.picked, -1);
+  if (live.first_token == 0) {
+    live.first_token = system_clock().monotonic_seconds();
+    keep_prefix(live);
+  }
+  live.tokens.push_back(token);
+  metrics().generation_tokens.add();
+  if (!live.listener.on_token(live.sample, token)) return end(live, SequenceEnd::kStopped);
+  if (live.generated() == live.request->max_tokens) return end(live, SequenceEnd::kMaxTokens);
+  if (live.tokens.size() >= options_.context_tokens) end(live, SequenceEnd::kContextFull);
+}
+
+bool BatchEngine::step() {
+  drop_cancelled();
+  admit();
+  if (running_.empty() && waiting_.empty()) return false;
+  const std::vector<Live*> parts = plan();
+  // One sequence alone always fits: create() and check() saw to it.
+  PARING_CHECK(!parts.empty(), "a step computes at least one token");
+  compute(parts);
+  sweep();
+  return true;
+}
+
+void BatchEngine::clear_prefixes() {
+  if (prefixes_ != nullptr) prefixes_->clear();
+}
+
+}  // namespace paring::engine

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Continuous batching (Orca, OSDI 2022, sec. 3): sequences join and leave between steps. A step
+// computes one token of every sequence that generates and, within a budget of tokens, parts of
+// prompts; prefixes that were computed before are shared (prefix_cache.h); when the cache of keys
+// and values is full, unused prefixes are forgotten first, then the least urgent sequence is set
+// back to what is cached of it and waits. Whatever happens, a sequence's tokens are those of its
+// run alone, bit for bit.
+//
+//   engine->submit(request, listener);       // from the engine's thread
+//   while (engine->step()) {}                // until nothing is left to do
+//
+// Confined to one thread, which also calls the listeners; cancellation alone may come from others.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "api/request.h"
+#include "api/step.h"
+#include "base/executor.h"
+#include "base/result.h"
+#include "engine/prefix_cache.h"
+#include "engine/sampler.h"
+#include "model/forward.h"
+
+namespace paring::engine {
+
+// Tokens in, tokens out; text is the listener's affair.
+struct SequenceRequest {
+  std::uint64_t id = 0;  // random stream; sample k > 0 has the stream stream_of(id, k)
+  std::vector<std::int32_t> prompt = {};
+  std::size_t max_tokens = 256;
+  std::size_t samples = 1;  // answers to one prompt, which is computed once
+  api::Sampling sampling = {};
+  int priority = 0;                // higher goes first; among equals, who came first
+  std::uint64_t prefix_scope = 0;  // prefixes are shared within a scope only
+  // Set by any thread to end the request within a step; null: cannot be cancelled.
+  std::shared_ptr<const std::atomic<bool>> cancelled = nullptr;
+};
+
+std::uint64_t stream_of(std::uint64_t id, std::size_t sample) noexcept;
+
+enum class SequenceEnd : std::uint8_t {
+  kStopped,  // the listener said so
+  kMaxTokens,
+  kContextFull,
+  kCancelled,
+  kFailed,  // see the error
+};
+
+struct SequenceResult {
+  SequenceEnd end = SequenceEnd::kStopped;
+  api::Usage usage;
+  double queue_seconds = 0;  // until it was first let in
+  std::size_t preemptions = 0;
+  Error error;  // of kFailed
+};
+
+class SequenceListener {
+ public:
+  virtual ~SequenceListener() = default;
+  // Each token of a sample as it is picked, the one that ends the text included. False: this was
+  // the last.
+  virtual bool on_token(std::size_t sample, std::int32_t token) = 0;
+  // Once for each sample, after its last token. May submit, must not step.
+  virtual void on_end(std::size_t sample, const SequenceResult& result) = 0;
+};
+
+struct BatchOptions {
+  model::Numerics numerics = model::Numerics::kServed;
+  kernels::KvType kv_type = kernels::KvType::kQ8;
+  std::size_t context_tokens = 2048;  // of one sequence, prompt and answer
+  std::size_t cache_tokens = 8192;    // of all sequences and cached prefixes together
+  std::size_t step_tokens = 512;      // computed in one step at most
+  // Prompt tokens in a step that also generates: bounds how long those who generate wait.
+  std::size_t mixed_prompt_tokens = 128;
+  std::size_t sequences_max = 64;  // computed together
+  std::size_t waiting_max = 1024;  // samples that wait for their turn
+  bool has_prefix_cache = true;
+};
+
+class BatchEngine {
+ public:
+  // InvalidArgument for bounds that contradict each other, Exhausted when memory does not suffice.
+  // `model` and `executor` must outlive the result.
+  static Result<std::unique_ptr<BatchEngine>> create(const model::Model& model, Executor& executor,
+                                                     const BatchOptions& options);
+  ~BatchEngine();
+
+  // InvalidArgument for a request that can never run, Exhausted when too many wait. The listener
+  // must live until its last on_end().
+  Result<void> submit(SequenceRequest request, SequenceListener& listener);
+  // Computes one step. False: nothing was left to do.
+  bool step();
+
+  const api::StepRecord& last_step() const noexcept { return last_step_; }
+  std::size_t running() const noexcept { return running_.size(); }
+  std::size_t waiting() const noexcept { return waiting_.size(); }
+  std::size_t pages_free() const noexcept { return pool_->pages_free(); }
+  const model::KvPool& pool() const noexcept { return *pool_; }
+  const PrefixCache* prefix_cache() const noexcept { return prefixes_.get(); }
+  // Forgets all cached prefixes.
+  void clear_prefixes();
+
+ private:
+  struct Live;
+  class SampleSink;
+  using LiveList = std::vector<std::unique_ptr<Live>>;
+
+  BatchEngine(const model::Model& model, const BatchOptions& options);
+  Result<void> check(const SequenceRequest& request) const;
+  void drop_cancelled();
+  void admit();
+  bool waits_for_prefix(const Live& live) const;
+  bool has_room(const Live& live) const;
+  bool make_room(Live& live, std::size_t tokens);
+  Live* least_urgent_but(const Live& live) const;
+  void preempt(Live& live);
+  std::vector<Live*> plan();
+  void compute(const std::vector<Live*>& parts);
+  void take_token(Live& live);
+  void split_samples(Live& leader);
+  void end(Live& live, SequenceEnd how, Error error = {});
+  void sweep();
+  void enqueue(std::unique_ptr<Live> live);
+  void keep_prefix(const Live& live);
+
+  const model::Model& model_;
+  model::ModelView view_;
+  BatchOptions options_;
+  std::unique_ptr<model::Forward> forward_;
+  std::unique_ptr<model::KvPool> pool_;
+  std::unique_ptr<PrefixCache> prefixes_;
+  std::deque<std::unique_ptr<Live>> waiting_;  // by priority, then arrival
+  LiveList running_;                           // the same order
+  std::uint64_t arrivals_ = 0;
+  api::StepRecord last_step_;
+};
+
+}  // namespace paring::engine

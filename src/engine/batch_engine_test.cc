@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// A deterministic simulation drives the engine through random arrivals, cancels and shortages of
+// pages; every sequence's tokens must be those of its run alone.
+#include "engine/batch_engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+
+#include "model/testing/random_model.h"
+
+namespace paring::engine {
+namespace {
+
+using model::testing::random_model;
+using model::testing::RandomModel;
+using model::testing::rich_spec;
+using model::testing::tiny_spec;
+
+std::unique_ptr<Executor> make_executor() {
+  return Executor::create({.threads = 1, .pin = false}).value();
+}
+
+// Collects samples; ends them after `stop_after` tokens when that is not 0.
+class Collector : public SequenceListener {
+ public:
+  explicit Collector(std::size_t stop_after = 0) : stop_after_(stop_after) {}
+  bool on_token(std::size_t sample, std::int32_t token) override {
+    EXPECT_FALSE(results.contains(sample)) << "a token after the end";
+    tokens[sample].push_back(token);
+    return stop_after_ == 0 || tokens[sample].size() < stop_after_;
+  }
+  void on_end(std::size_t sample, const SequenceResult& result) override {
+    EXPECT_FALSE(results.contains(sample)) << "ended twice";
+    results.emplace(sample, result);
+  }
+  std::map<std::size_t, std::vector<std::int32_t>> tokens;
+  std::map<std::size_t, SequenceResult> results;
+
+ private:
+  std::size_t stop_after_;
+};
+
+std::vector<std::int32_t> random_tokens(RandomStream& random, std::size_t count,
+                                        std::size_t vocabulary) {
+  std::vector<std::int32_t> tokens(count);
+  for (auto& token : tokens) {
+    token = static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(vocabulary)));
+  }
+  return tokens;
+}
+
+// The tokens of a sample when nothing else runs: long chunks, no cache of prefixes.
+class Alone {
+ public:
+  Alone(const model::Model& model, Executor& executor)
+      : engine_(BatchEngine::create(
+                    model, executor,
+                    {.context_tokens = 512, .cache_tokens = 512, .has_prefix_cache = false})
+                    .value()) {}
+  std::vector<std::int32_t> tokens(const SequenceRequest& request, std::size_t sample) {
+    SequenceRequest single = request;
+    single.id = stream_of(request.id, sample);
+    single.samples = 1;
+    single.cancelled = nullptr;
+    Collector collector;
+    EXPECT_TRUE(engine_->submit(single, collector).has_value());
+    while (engine_->step()) {
+    }
+    return collector.tokens[0];
+  }
+
+ private:
+  std::unique_ptr<BatchEngine> engine_;
+};
+
+void expect_no_page_lost(BatchEngine& engine) {
+  engine.clear_prefixes();
+  for (std::size_t c = 0; c < engine.pool().class_count(); ++c) {
+    EXPECT_EQ(engine.pool().pages_free(c), engine.pool().page_count(c)) << "class " << c;
+  }
+}
+
+TEST(BatchEngine, RefusesWhatCanNeverRun) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor();
+  EXPECT_FALSE(
+      BatchEngine::create(*random.model, *executor, {.context_tokens = 64, .cache_tokens = 32}));
+  EXPECT_FALSE(
+      BatchEngine::create(*random.model, *executor, {.step_tokens = 8, .sequences_max = 9}));
+  auto engine = BatchEngine::create(*random.model, *executor,
+                                    {.context_tokens = 64, .cache_tokens = 64, .waiting_max = 2})
+                    .value();
+  Collector collector;
+  const auto code = [&](SequenceRequest request) {
+    const auto result = engine->submit(std::move(request), collector);
+    return result ? ErrorCode::kInternal : result.error().code;
+  };
+  EXPECT_EQ(code({}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.prompt = std::vector<std::int32_t>(64, 1)}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.prompt = {83}}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.prompt = {-1}}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.prompt = {1}, .max_tokens = 0}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.prompt = {1}, .samples = 3}), ErrorCode::kExhausted);
+  EXPECT_FALSE(engine->step());
+}
+
+TEST(BatchEngine, SharesPrefixesAndSaysSo) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor();
+  auto engine =
+      BatchEngine::create(*random.model, *executor, {.context_tokens = 256, .cache_tokens = 1024})
+          .value();
+  RandomStream stream({5, 0, 0});
+  const auto prompt = random_tokens(stream, 100, 83);
+  SequenceRequest request{.id = 1, .prompt = prompt, .max_tokens = 4};
+  Collector first;
+  Collector second;
+  Collector stranger;
+  ASSERT_TRUE(engine->submit(request, first));
+  request.id = 2;
+  ASSERT_TRUE(engine->submit(request, second));  // waits for the first one's prompt
+  request.prefix_scope = 9;
+  ASSERT_TRUE(engine->submit(request, stranger));
+  while (engine->step()) {
+  }
+  EXPECT_EQ(first.results.at(0).usage.cached_tokens, 0U);
+  EXPECT_EQ(second.results.at(0).usage.cached_tokens, 96U);
+  EXPECT_EQ(stranger.results.at(0).usage.cached_tokens, 0U) << "scopes must not share";
+  EXPECT_EQ(first.tokens[0], second.tokens[0]);
+  expect_no_page_lost(*engine);
+}
+
+TEST(BatchEngine, SamplesOfARequestComputeThePromptOnce) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor();
+  auto engine =
+      BatchEngine::create(*random.model, *executor, {.context_tokens = 256, .cache_tokens = 1024})
+          .value();
+  RandomStream stream({6, 0, 0});
+  SequenceRequest request{
+      .id = 3, .prompt = random_tokens(stream, 70, 83), .max_tokens = 9, .samples = 4};
+  request.sampling.temperature = 1.5;
+  Collector collector;
+  ASSERT_TRUE(engine->submit(request, collector));
+  std::size_t prompt_tokens = 0;
+  while (engine->step()) prompt_tokens += engine->last_step().prefill_tokens;
+  EXPECT_EQ(prompt_tokens, 70U);
+  Alone alone(*random.model, *executor);
+  for (std::size_t k = 0; k < 4; ++k) {
+    EXPECT_EQ(collector.tokens[k], alone.tokens(request, k)) << k;
+    EXPECT_EQ(collector.results.at(k).usage.generated_tokens, 9U);
+  }
+  EXPECT_NE(collector.tokens[0], collector.tokens[1]);
+  expect_no_page_lost(*engine);
+}
+
+TEST(BatchEngine, GeneratorsDoNotWaitForALongPrompt) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor();
+  auto engine =
+      BatchEngine::create(*random.model, *executor,
+                          {.context_tokens = 2048, .cache_tokens = 4096, .mixed_prompt_tokens = 64})
+          .value();
+  Collector quick;
+  Collector slow;
+  ASSERT_TRUE(engine->submit({.id = 1, .prompt = {1, 2}, .max_tokens = 100}, quick));
+  ASSERT_TRUE(engine->step());
+  RandomStream stream({6, 0, 0});
+  ASSERT_TRUE(
+      engine->submit({.id = 2, .prompt = random_tokens(stream, 640, 83), .max_tokens = 1}, slow));
+  for (int i = 0; i < 10; ++i) {
+    const std::size_t before = quick.tokens[0].size();
+    ASSERT_TRUE(engine->step());
+    EXPECT_EQ(quick.tokens[0].size(), before + 1);
+    EXPECT_LE(engine->last_step().prefill_tokens, 64U);
+  }
+  EXPECT_EQ(slow.tokens[0].size(), 1U);
+}
+
+TEST(BatchEngine, UrgentRequestsGoFirst) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor();
+  auto engine = BatchEngine::create(*random.model, *executor,
+                                    {.context_tokens = 64, .cache_tokens = 64, .sequences_max = 1})
+                    .value();
+  std::vector<Collector> collectors(3);
+  ASSERT_TRUE(engine->submit({.id = 1, .prompt = {1}, .max_tokens = 3}, collectors[0]));
+  ASSERT_TRUE(engine->submit({.id = 2, .prompt = {1}, .max_tokens = 3}, collectors[1]));
+  ASSERT_TRUE(
+      engine->submit({.id = 3, .prompt = {1}, .max_tokens = 3, .priority = 5}, collectors[2]));
+  while (collectors[2].results.empty()) ASSERT_TRUE(engine->step());
+  EXPECT_TRUE(collectors[0].tokens.empty());
+  while (collectors[0].results.empty()) ASSERT_TRUE(engine->step());
+  EXPECT_TRUE(collectors[1].tokens.empty());
+}
+
+struct Simulation {
+  const char* name;
+  model::BlockSpec spec;
+  std::size_t arrivals;
+};
+
+// ./test long sets it.
+bool is_long() { return std::getenv("PARING_LONG_TESTS") != nullptr; }
+
+class BatchSimulation : public ::testing::TestWithParam<Simulation> {};
+
+// Requests as the clients of a chat server make them: a few common beginnings, own ends.
+SequenceRequest random_request(RandomStream& random, std::uint64_t id,
+                               const std::vector<std::vector<std::int32_t>>& beginnings) {
+  SequenceRequest request;
+  request.id = id;
+  request.prompt = beginnings[random.below(static_cast<std::uint32_t>(beginnings.size()))];
+  request.prompt.resize(1 + random.below(static_cast<std::uint32_t>(request.prompt.size())));
+  const auto own = random_tokens(random, random.below(40), 83);
+  request.prompt.insert(request.prompt.end(), own.begin(), own.end());
+  request.max_tokens = 1 + random.below(24);
+  request.samples = random.below(8) == 0 ? 1 + random.below(3) : 1;
+  request.sampling.temperature = random.below(2) == 0 ? 0.0 : 1.3;
+  request.sampling.repetition_penalty = random.below(4) == 0 ? 1.2 : 1.0;
+  request.priority = static_cast<int>(random.below(3));
+  request.prefix_scope = random.below(2);
+  return request;
+}
+
+TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
+  const RandomModel model = random_model(GetParam().spec, DType::kQ8_0, 4);
+  const auto executor = make_executor();
+  const BatchOptions options{.context_tokens = 192,
+                             .cache_tokens = 32 * 24,
+                             .step_tokens = 64,
+                             .mixed_prompt_tokens = 24,
+                             .sequences_max = 8,
+                             .waiting_max = 40};
+  auto engine = BatchEngine::create(*model.model, *executor, options).value();
+  RandomStream random({11, 0, 0});
+  std::vector<std::vector<std::int32_t>> beginnings;
+  for (int i = 0; i < 6; ++i) beginnings.push_back(random_tokens(random, 130, 83));
+
+  struct Job {
+    SequenceRequest request;
+    std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+    std::unique_ptr<Collector> collector;
+    bool was_refused = false;
+  };
+  std::vector<Job> jobs;
+  std::size_t cached = 0;
+  std::size_t preemptions = 0;
+  std::size_t refused = 0;
+  std::size_t cancelled = 0;
+  const std::size_t arrivals = GetParam().arrivals;
+  while (jobs.size() < arrivals || engine->running() + engine->waiting() > 0) {
+    const std::uint32_t burst = random.below(4) == 0 ? random.below(5) : 0;
+    for (std::uint32_t n = burst; n > 0 && jobs.size() < arrivals; --n) {
+      Job job;
+      job.request = random_request(random, jobs.size(), beginnings);
+      job.request.cancelled = job.cancelled;
+      job.collector = std::make_unique<Collector>(random.below(5) == 0 ? 1 + random.below(9) : 0);
+      job.was_refused = !engine->submit(job.request, *job.collector);
+      refused += job.was_refused ? 1U : 0U;
+      jobs.push_back(std::move(job));
+    }
+    if (random.below(12) == 0 && !jobs.empty()) {
+      const std::size_t recent = std::min<std::size_t>(jobs.size(), 40);
+      *jobs[jobs.size() - 1 - random.below(static_cast<std::uint32_t>(recent))].cancelled = true;
+    }
+    if (random.below(200) == 0) engine->clear_prefixes();
+    engine->step();
+  }
+  Alone alone(*model.model, *executor);
+  std::size_t compared = 0;
+  for (const Job& job : jobs) {
+    if (job.was_refused) {
+      EXPECT_TRUE(job.collector->results.empty());
+      continue;
+    }
+    ASSERT_EQ(job.collector->results.size(), job.request.samples);
+    for (std::size_t k = 0; k < job.request.samples; ++k) {
+      const SequenceResult& result = job.collector->results.at(k);
+      const std::vector<std::int32_t>& tokens = job.collector->tokens[k];
+      ASSERT_NE(result.end, SequenceEnd::kFailed) << result.error.message;
+      EXPECT_EQ(result.usage.generated_tokens, tokens.size());
+      cached += result.usage.cached_tokens;
+      preemptions += result.preemptions;
+      cancelled += result.end == SequenceEnd::kCancelled ? 1U : 0U;
+      if (tokens.empty()) continue;
+      std::vector<std::int32_t> want = alone.tokens(job.request, k);
+      ASSERT_GE(want.size(), tokens.size());
+      want.resize(tokens.size());
+      ASSERT_EQ(tokens, want) << "request " << job.request.id << ", sample " << k;
+      ++compared;
+    }
+  }
+  expect_no_page_lost(*engine);
+  std::printf(
+      "  %zu sequences compared, %zu cancelled, %zu refused, %zu preemptions, %zu cached tokens\n",
+      compared, cancelled, refused, preemptions, cached);
+  EXPECT_GT(compared, arrivals / 2);
+  EXPECT_GT(cancelled, 0U);
+  EXPECT_GT(refused, 0U);
+  EXPECT_GT(preemptions, 0U);
+  EXPECT_GT(cached, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, BatchSimulation,
+    ::testing::Values(Simulation{"tiny", tiny_spec(), is_long() ? 10'000U : 2'000U},
+                      Simulation{"windows", rich_spec(), is_long() ? 2'000U : 300U}),
+    [](const auto& simulation) { return std::string(simulation.param.name); });
+
+}  // namespace
+}  // namespace paring::engine
