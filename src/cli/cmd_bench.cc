@@ -15,6 +15,7 @@
 #include "cost/probes.h"
 #include "engine/open_model.h"
 #include "measure/bench.h"
+#include "measure/bench_batch.h"
 #include "measure/memory.h"
 #include "model/architecture.h"
 
@@ -28,6 +29,7 @@ struct BenchFlags {
   std::string model;
   std::string compare_path;
   measure::BenchOptions options;
+  std::size_t sequences = 0;
   bool is_json = false;
 };
 
@@ -63,6 +65,7 @@ struct Report {
   cost::Machine machine;
   cost::Probes probes;
   measure::BenchResult result;
+  std::optional<measure::BatchResult> batch;
   std::optional<ProcessMemory> memory;
   std::optional<Earlier> earlier;
   std::string numerics;
@@ -78,6 +81,13 @@ Json to_json(const Report& report) {
   json["prefill"] = phase_json(report.result.prefill);
   json["decode"] = phase_json(report.result.decode);
   json["depth"] = report.flags.options.depth_tokens;
+  if (report.batch) {
+    json["batch"] = {{"sequences", report.batch->sequences},
+                     {"prefill", phase_json(report.batch->prefill)},
+                     {"decode", phase_json(report.batch->decode)},
+                     {"gap_median_seconds", report.batch->gap_median_seconds},
+                     {"gap_worst_seconds", report.batch->gap_worst_seconds}};
+  }
   json["repetitions"] = report.flags.options.repetitions;
   json["memory"] = {{"weight_bytes", report.result.weight_bytes},
                     {"kv_bytes", report.result.kv_bytes},
@@ -112,7 +122,7 @@ std::string to_text(const Report& report) {
                {"read a token", Align::kRight},
                {"work a token", Align::kRight},
                {report.earlier ? "x earlier" : "", Align::kRight}});
-  const auto add = [&](const char* name, const measure::PhaseSpeed& phase, double before) {
+  const auto add = [&](const std::string& name, const measure::PhaseSpeed& phase, double before) {
     if (phase.tokens == 0) return;
     table.add({name, std::to_string(phase.tokens), format_rate(phase.tokens_per_second),
                format_rate(phase.limit_tokens_per_second), format_percent(phase.limit_share),
@@ -123,6 +133,14 @@ std::string to_text(const Report& report) {
   add("prefill", report.result.prefill, report.earlier ? report.earlier->prefill : 0);
   add("decode", report.result.decode, report.earlier ? report.earlier->decode : 0);
   Facts facts;
+  if (report.batch) {
+    add("prefill, together", report.batch->prefill, 0);
+    add("decode, together", report.batch->decode, 0);
+    facts.add("together",
+              fmt::format("{} sequences; {:.2f} ms between tokens, {:.2f} ms at worst",
+                          report.batch->sequences, report.batch->gap_median_seconds * 1e3,
+                          report.batch->gap_worst_seconds * 1e3));
+  }
   facts.add(
       "memory",
       fmt::format("weights {}, cache {}, buffers {}{}", format_bytes(report.result.weight_bytes),
@@ -151,6 +169,7 @@ Result<void> run(Context& context, const BenchFlags& flags) {
                 {},
                 {},
                 {},
+                {},
                 numerics_name(context.numerics()),
                 kv_type_name(context.kv_type())};
   if (!flags.compare_path.empty()) {
@@ -174,6 +193,10 @@ Result<void> run(Context& context, const BenchFlags& flags) {
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, need.total()));
   const model::ModelView view(*model.model);
   PARING_TRY(report.result, measure::bench(view, *executor, report.probes, options));
+  if (flags.sequences > 0) {
+    PARING_TRY(report.batch,
+               measure::bench_batch(view, *executor, report.probes, options, flags.sequences));
+  }
   report.memory = process_memory();
   report.machine = cost::read_machine();
   if (flags.is_json) {
@@ -200,6 +223,10 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   add_count("--decode", flags->options.decode_tokens, "Tokens made one by one; 0: none", 0);
   add_count("--depth", flags->options.depth_tokens, "Tokens in the cache before decoding", 0);
   add_count("--repetitions", flags->options.repetitions, "Runs; medians are printed", 1);
+  app.add_option("--sequences", flags->sequences,
+                 "Times so many sequences together as well, each of --prefill and --decode tokens")
+      ->check(CLI::Range(std::size_t{1}, measure::kBenchSequencesMax))
+      ->type_name("N");
   app.add_option("--compare", flags->compare_path, "Result of an earlier bench --json")
       ->type_name("FILE");
   add_json_flag(app, flags->is_json);
@@ -212,7 +239,8 @@ extern const Command kBench;
 const Command kBench{"bench", "Speed of both phases, with the share of this machine's limit",
                      "  paring bench model.gguf --threads 2 --prefill 512 --decode 128\n"
                      "  paring bench model.gguf --json > before.json\n"
-                     "  paring bench small.gguf --compare before.json\n",
+                     "  paring bench small.gguf --compare before.json\n"
+                     "  paring bench model.gguf --prefill 128 --decode 128 --sequences 8\n",
                      /*is_hidden=*/false, define};
 
 }  // namespace paring::cli
