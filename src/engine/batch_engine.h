@@ -91,6 +91,9 @@ class BatchEngine {
   static Result<std::unique_ptr<BatchEngine>> create(const model::Model& model, Executor& executor,
                                                      const BatchOptions& options);
   ~BatchEngine();
+  // Bytes of cache and buffers that create() will take.
+  static std::size_t bytes_for(const model::BlockSpec& spec, const BatchOptions& options,
+                               std::size_t threads);
 
   // InvalidArgument for a request that can never run, Exhausted when too many wait. The listener
   // must live until its last on_end().

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Generates text for one request at a time: prompt in chunks, then token by token. Owns the step
-// buffers and the key/value pool. Confined to one thread.
+// Generates text for one request at a time: a batch engine of one sequence, with tokens turned into
+// text. What a prompt shares with earlier ones is not computed again. Confined to one thread.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include "api/request.h"
 #include "base/executor.h"
 #include "base/result.h"
+#include "engine/batch_engine.h"
 #include "engine/loaded_model.h"
 #include "model/forward.h"
 
@@ -43,17 +44,9 @@ class Generator {
                                std::size_t threads);
 
  private:
-  Generator(const LoadedModel& loaded, const GeneratorOptions& options)
-      : loaded_(loaded), view_(*loaded.model), options_(options) {}
-  // Corrupt when a logit is not a finite number.
-  Result<void> step(model::KvSequence& sequence, std::span<const std::int32_t> tokens,
-                    bool wants_logits);
+  explicit Generator(const LoadedModel& loaded) : loaded_(loaded) {}
   const LoadedModel& loaded_;
-  model::ModelView view_;
-  GeneratorOptions options_;
-  std::unique_ptr<model::Forward> forward_;
-  std::unique_ptr<model::KvPool> pool_;
-  std::vector<float> logits_;
+  std::unique_ptr<BatchEngine> engine_;
 };
 
 }  // namespace paring::engine
