@@ -13,6 +13,20 @@
 
 namespace paring::engine {
 
+namespace {
+
+// Waiting sequences that are looked at in one step.
+constexpr std::size_t kAdmitScanMax = 64;
+
+model::KvCapacity capacity_of(const BatchOptions& options) {
+  return {.tokens = options.cache_tokens,
+          .step_tokens = options.step_tokens,
+          .rewind_tokens = 0,
+          .sequences = options.sequences_max};
+}
+
+}  // namespace
+
 // One sample of a request.
 struct BatchEngine::Live {
   Live(std::shared_ptr<const SequenceRequest> of, std::size_t which, SequenceListener& to,
@@ -83,6 +97,12 @@ std::uint64_t stream_of(std::uint64_t id, std::size_t sample) noexcept {
   return id ^ (static_cast<std::uint64_t>(sample) * 0x9e3779b97f4a7c15U);
 }
 
+std::size_t BatchEngine::bytes_for(const model::BlockSpec& spec, const BatchOptions& options,
+                                   std::size_t threads) {
+  return model::Forward::bytes_for(spec, options.step_tokens, threads) +
+         model::KvPool::bytes_for(spec, options.kv_type, capacity_of(options));
+}
+
 BatchEngine::BatchEngine(const model::Model& model, const BatchOptions& options)
     : model_(model), view_(model), options_(options) {}
 
@@ -109,11 +129,8 @@ Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& mod
   const model::ForwardShape shape{.tokens_max = options.step_tokens,
                                   .context_tokens = options.context_tokens};
   PARING_TRY(engine->forward_, model::Forward::create(model.spec(), shape, executor));
-  PARING_TRY(model::KvPool pool, model::KvPool::create(model.spec(), options.kv_type,
-                                                       {.tokens = options.cache_tokens,
-                                                        .step_tokens = options.step_tokens,
-                                                        .rewind_tokens = 0,
-                                                        .sequences = options.sequences_max}));
+  PARING_TRY(model::KvPool pool,
+             model::KvPool::create(model.spec(), options.kv_type, capacity_of(options)));
   engine->pool_ = std::make_unique<model::KvPool>(std::move(pool));
   if (options.has_prefix_cache) engine->prefixes_ = std::make_unique<PrefixCache>(*engine->pool_);
   return engine;
@@ -248,7 +265,8 @@ bool BatchEngine::has_room(const Live& live) const {
 
 // Lets waiting sequences join while there is room. Nobody overtakes the first that does not fit.
 void BatchEngine::admit() {
-  for (std::size_t i = 0; i < waiting_.size() && running_.size() < options_.sequences_max;) {
+  for (std::size_t i = 0;
+       i < std::min(waiting_.size(), kAdmitScanMax) && running_.size() < options_.sequences_max;) {
     Live& live = *waiting_[i];
     if (live.leader != nullptr || waits_for_prefix(live)) {
       ++i;
