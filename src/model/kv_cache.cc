@@ -205,9 +205,9 @@ void KvSequence::adopt(std::size_t tokens, std::span<const std::size_t> first,
                "a prefix is adopted by an empty sequence, in whole pages");
   truncate(0);
   for (std::size_t c = 0; c < lists_.size(); ++c) {
-    PARING_CHECK(
-        first[c] + pages[c].size() == pages_for(tokens) && first[c] <= pool_->first_visible_page(c, tokens),
-        "a prefix must hold what its next position sees");
+    PARING_CHECK(first[c] + pages[c].size() == pages_for(tokens) &&
+                     first[c] <= pool_->first_visible_page(c, tokens),
+                 "a prefix must hold what its next position sees");
     for (const std::size_t page : pages[c]) pool_->retain(c, page);
     lists_[c] = {first[c], pages[c]};
   }
