@@ -182,15 +182,15 @@ void run_yaml(Input input) {
 }
 
 constexpr Target kTargets[] = {
-    {"gguf", run_gguf},
-    {"gguf_metadata", run_gguf_metadata},
-    {"safetensors", run_safetensors},
-    {"hf_config", run_hf_config},
-    {"tokenizer_json", run_tokenizer_json},
-    {"template", run_template},
-    {"imatrix", run_imatrix},
-    {"certificate", run_certificate},
-    {"yaml", run_yaml},
+    {"gguf", run_gguf, 220},
+    {"gguf_metadata", run_gguf_metadata, 120},
+    {"safetensors", run_safetensors, 200},
+    {"hf_config", run_hf_config, 90},
+    {"tokenizer_json", run_tokenizer_json, 20},
+    {"template", run_template, 10},
+    {"imatrix", run_imatrix, 220},
+    {"certificate", run_certificate, 70},
+    {"yaml", run_yaml, 50},
 };
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace paring::fuzz {
 struct Target {
   const char* name;  // of the program <name>_fuzz and of the seeds' folder corpus/<name>
   void (*run)(std::span<const std::byte> input);
+  std::size_t share;  // of the inputs of a long run: slow targets get fewer
 };
 
 std::span<const Target> targets() noexcept;

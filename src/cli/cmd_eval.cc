@@ -44,10 +44,12 @@ void define_tasks(CLI::App& app, EvalFlags& flags) {
   app.add_option("--limit", flags.limit, "Only the first N items of each task; 0: all")
       ->needs(tasks)
       ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 30))
       ->type_name("N");
   app.add_option("--shots", flags.shots,
                  "Solved examples before each question of a generation task, unless its own number")
       ->needs(tasks)
+      ->check(CLI::Range(0, 1 << 10))
       ->type_name("N");
   app.add_option("--samples", flags.samples_path,
                  "Write what each item was answered, as JSON lines")

@@ -138,6 +138,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("");
   app.add_option("--params", flags->parameters,
                  "Instead of MODEL: so many parameters, such as 175e9")
+      ->check(number_between(1, kParametersMax))
       ->type_name("N");
   add_bytes_option(app, "--memory", flags->memory_bytes, "Longest context in this much memory");
   app.add_option("--gpu", flags->gpu, "What fits a GPU: its memory, or a name such as RTX4090")

@@ -35,6 +35,10 @@ struct OptimizeFlags {
 };
 
 // "2x", "1.7": how many times as fast. Negative when it is no such number.
+// A divergence beyond these means nothing: the smallest is below what f32 logits resolve.
+constexpr double kKlMin = 1e-9;
+constexpr double kKlMax = 100;
+
 double parse_factor(std::string_view text) {
   if (text.ends_with('x') || text.ends_with('X')) text.remove_suffix(1);
   double factor = 0;
@@ -273,7 +277,7 @@ void define_budget(CLI::App& app, shrink::Budget& budget) {
       ->type_name("")
       ->group("Budget");
   app.add_option("--kl", budget.kl_max, "Most mean KL divergence to the original, nats a token")
-      ->check(CLI::PositiveNumber)
+      ->check(number_between(kKlMin, kKlMax))
       ->type_name("X")
       ->group("Budget");
 }

@@ -390,6 +390,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("--temperature", options->sampling.temperature,
                  "0 takes the most likely token, 1 draws from the model's own distribution")
       ->capture_default_str()
+      ->check(number_between(0, 100))
       ->type_name("T");
   app.add_option("--top-k", options->sampling.top_k, "Draw from the K likeliest; 0: no limit")
       ->capture_default_str()
@@ -398,14 +399,17 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("--top-p", options->sampling.top_p,
                  "Draw from the fewest tokens that have this probability together")
       ->capture_default_str()
+      ->check(number_between(0, 1))
       ->type_name("P");
   app.add_option("--min-p", options->sampling.min_p,
                  "Leave out tokens this much less likely than the likeliest")
       ->capture_default_str()
+      ->check(number_between(0, 1))
       ->type_name("P");
   app.add_option("--repetition-penalty", options->sampling.repetition_penalty,
                  "Above 1: recent tokens become less likely")
       ->capture_default_str()
+      ->check(number_between(0.01, 100))
       ->type_name("X");
   app.add_option("--system", options->system, "System message")->type_name("TEXT");
   app.add_option(

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <filesystem>
 #include <system_error>
 
@@ -52,6 +53,19 @@ void add_force_flag(CLI::App& app, io::Overwrite& overwrite) {
   app.add_flag_function(
       "--force", [&overwrite](std::int64_t) { overwrite = io::Overwrite::kReplace; },
       "Replace existing output files");
+}
+
+CLI::Validator number_between(double least, double most) {
+  const auto check = [least, most](const std::string& text) {
+    double value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc() && stop == end && value >= least && value <= most) {
+      return std::string();
+    }
+    return fmt::format("'{}' is not a number from {} to {}", escape_control(text), least, most);
+  };
+  return CLI::Validator(check, "");
 }
 
 Result<void> check_different(const std::string& a_name, const std::string& a,

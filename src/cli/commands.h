@@ -31,6 +31,8 @@ CLI::Option* add_bytes_option(CLI::App& app, const std::string& flag, std::uint6
 
 // --force, for commands that write a file.
 void add_force_flag(CLI::App& app, io::Overwrite& overwrite);
+// A number in [least, most]; NaN and infinities are refused with everything else outside.
+CLI::Validator number_between(double least, double most);
 // Whether `path` can be written, found out before the work that fills it.
 Result<void> check_can_write(const std::string& path, io::Overwrite overwrite);
 // InvalidArgument when two paths mean one file: an output must not replace the input or another

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // paring: measures, shrinks and runs large language models.
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -35,14 +37,36 @@ int refuse_for_memory() {
   std::_Exit(paring::error_exit_code(paring::ErrorCode::kInternal));
 }
 
+// A mapped model file that becomes shorter, or a disk that fails: reading it raises SIGBUS. There
+// is nothing to go back to, so the program ends, with a sentence and no temporary file.
+void end_on_bus_error(int) {
+  constexpr char kText[] =
+      "paring: error: a file that is being read became shorter or its disk failed; do not change a "
+      "model while it is in use\n";
+  paring::io::remove_temporaries();
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  ::_exit(paring::error_exit_code(paring::ErrorCode::kIo));
+}
+
+// A program that is started without standard streams would give their numbers to the files that it
+// opens, and print into them. Opened for reading only, so that printing still fails.
+void occupy_standard_descriptors() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(number, F_GETFD) >= 0 || errno != EBADF) continue;
+    if (::open("/dev/null", O_RDONLY) != number) std::_Exit(1);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  occupy_standard_descriptors();
   // A closed pipe shows as an error of write(), see Output.
   std::signal(SIGPIPE, SIG_IGN);
   // A file size limit (ulimit -f) shows as an error of write(), so that nothing stays behind.
   std::signal(SIGXFSZ, SIG_IGN);
   paring::io::remove_temporaries_on_signals();
+  std::signal(SIGBUS, end_on_bus_error);
   std::set_terminate(end_without_unwinding);
   try {
     return paring::cli::run_program(argc, argv, environ);

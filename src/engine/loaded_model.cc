@@ -21,11 +21,18 @@ Result<text::TokenizerModel> read_tokenizer_model(const io::Metadata& metadata) 
                      "known: gpt2, llama, t5, bert");
 }
 
+constexpr std::int32_t kTokenTypeMax = 6;  // 0 undefined, 1 normal, ... 6 byte
+
 Result<void> read_vocabulary(const io::Metadata& metadata, text::TokenizerSpec& spec) {
   PARING_TRY(const auto tokens, metadata.strings("tokenizer.ggml.tokens"));
   spec.tokens.assign(tokens.begin(), tokens.end());
   if (metadata.has("tokenizer.ggml.token_type")) {
     PARING_TRY(spec.token_types, metadata.i32_array("tokenizer.ggml.token_type"));
+    for (const std::int32_t type : spec.token_types) {
+      if (type >= 0 && type <= kTokenTypeMax) continue;
+      return corrupt(fmt::format("tokenizer.ggml.token_type holds {}, known are 0 to {}", type,
+                                 kTokenTypeMax));
+    }
   }
   if (metadata.has("tokenizer.ggml.scores")) {
     PARING_TRY(spec.scores, metadata.f32_array("tokenizer.ggml.scores"));
@@ -37,6 +44,10 @@ Result<void> read_vocabulary(const io::Metadata& metadata, text::TokenizerSpec& 
   if (metadata.has("tokenizer.ggml.precompiled_charsmap")) {
     PARING_TRY(const auto bytes, metadata.i32_array("tokenizer.ggml.precompiled_charsmap"));
     for (const std::int32_t byte : bytes) {
+      if (byte < -128 || byte > 255) {
+        return corrupt(
+            fmt::format("tokenizer.ggml.precompiled_charsmap holds {}, which is no byte", byte));
+      }
       spec.precompiled_charsmap.push_back(static_cast<char>(byte));
     }
   }
@@ -117,14 +128,17 @@ std::uint64_t packed_weight_bytes(const io::ModelFile& file) {
   return bytes;
 }
 
-Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executor,
-                                      const LoadOptions& options) {
+namespace {
+
+Result<LoadedModel> load_file(const std::string& path, Executor& executor,
+                              const LoadOptions& options) {
   PARING_TRY(io::ModelFile file, open_model(path));
   const std::uint64_t weights = packed_weight_bytes(file);
   PARING_TRY_VOID(cost::check_memory(weights + options.extra_bytes));
   LoadedModel loaded{path, std::move(file), nullptr, nullptr, nullptr, false, {}};
   const io::Metadata& metadata = loaded.file.metadata();
   PARING_TRY(loaded.model, model::Model::load(loaded.file, executor));
+  PARING_TRY_VOID(loaded.file.check_unchanged());
 
   auto spec = read_tokenizer_spec(metadata);
   if (!spec) return std::move(spec.error()).with_context(path);
@@ -152,6 +166,13 @@ Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executo
     }
   }
   return loaded;
+}
+
+}  // namespace
+
+Result<LoadedModel> LoadedModel::load(const std::string& path, Executor& executor,
+                                      const LoadOptions& options) {
+  return with_damage_hint(load_file(path, executor, options));
 }
 
 }  // namespace paring::engine

@@ -11,6 +11,7 @@
 #include "io/json_object.h"
 #include "io/outline.h"
 #include "io/printable.h"
+#include "model/architecture.h"
 #include "model/hf_outline.h"
 #include "model/hf_translation.h"
 #include "model/vectors.h"
@@ -38,6 +39,12 @@ Result<void> put_hf_tokenizer(const io::HfFolder& folder, io::ModelParts& parts)
   if (!config) return std::move(config.error()).with_context(folder.path);
   auto spec = text::spec_of_tokenizer_json(files.tokenizer.text(), *config);
   if (!spec) return std::move(spec.error()).with_context(folder.path + "/tokenizer.json");
+  if (embedding_rows(parts) > model::kVocabularyMax) {
+    return corrupt(
+        fmt::format("{}: the embedding has {} rows, the limit is {}", io::printable(folder.path),
+                    embedding_rows(parts), model::kVocabularyMax),
+        "the folder is damaged or was written by a faulty tool");
+  }
   if (spec->tokens.size() < embedding_rows(parts)) {
     text::pad_vocabulary(*spec, embedding_rows(parts));
   }
@@ -88,7 +95,8 @@ Result<io::ModelFile> outline_config(const std::string& path) {
 }
 
 Result<io::ModelFile> open_model(const std::string& path) {
-  return io::is_hf_folder(path) ? open_hf(path) : io::ModelFile::open_gguf(path);
+  return with_damage_hint(io::is_hf_folder(path) ? open_hf(path)
+                                                 : io::ModelFile::open_gguf(path));
 }
 
 }  // namespace paring::engine

@@ -22,4 +22,14 @@ Result<io::ModelFile> outline_model(io::FileSource& source, const std::string& f
 // The model that a config.json describes. Errors as model::imply_hf_tensors().
 Result<io::ModelFile> outline_config(const std::string& path);
 
+// Adds what to do to an error of a damaged file that does not say: shapes, token ids, merges and
+// numbers that do not fit together.
+template <typename T>
+Result<T> with_damage_hint(Result<T> result) {
+  if (!result && result.error().hint.empty() && result.error().code == ErrorCode::kCorrupt) {
+    result.error().hint = "the file is damaged or was written by a faulty tool; fetch it again";
+  }
+  return result;
+}
+
 }  // namespace paring::engine

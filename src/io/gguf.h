@@ -34,6 +34,9 @@ inline constexpr std::uint64_t kGgufStringBytesMax = std::uint64_t{16} << 20;
 inline constexpr std::uint64_t kGgufArrayItemsMax = std::uint64_t{1} << 24;
 inline constexpr std::uint64_t kGgufArrayDepthMax = 4;
 inline constexpr std::uint64_t kGgufHeaderBytesMax = std::uint64_t{256} << 20;
+// Memory of all values together: items are kept wider than in the file. A vocabulary of a million
+// tokens with scores and merges takes less than half of it.
+inline constexpr std::uint64_t kGgufMetadataMemoryMax = std::uint64_t{512} << 20;
 inline constexpr std::uint64_t kGgufDimensionsMax = 4;
 inline constexpr std::uint64_t kGgufAlignmentDefault = 32;
 inline constexpr std::uint64_t kGgufAlignmentMin = 8;  // the specification's; f32 stays aligned

@@ -78,6 +78,16 @@ class Cursor {
     return text;
   }
 
+  // Counts memory that a value is about to take.
+  Result<void> keep(std::string_view field, std::uint64_t count, std::uint64_t bytes_each) {
+    kept_bytes_ += count * bytes_each;  // below 2^24 * 2^16: no overflow
+    if (kept_bytes_ <= kGgufMetadataMemoryMax) return {};
+    return corrupt(fmt::format("{}: {} has {} items, with which the metadata takes {} bytes of "
+                               "memory, the limit is {}",
+                               source_, field, count, kept_bytes_, kGgufMetadataMemoryMax),
+                   kDamagedHint);
+  }
+
   Error end_of_file(std::string_view field, std::uint64_t bytes) {
     // Behind a limit there is nothing to be wanted.
     const bool is_in_file = bytes <= file_bytes_ - position_;
@@ -100,6 +110,7 @@ class Cursor {
   const std::string& source_;
   std::uint64_t position_ = 0;
   bool wants_more_ = false;
+  std::uint64_t kept_bytes_ = 0;
 };
 
 std::uint64_t scalar_bytes(GgufValueType type) {
@@ -223,6 +234,7 @@ Result<GgufArray> read_array(Cursor& cursor, std::string_view field, std::uint64
   const std::uint64_t item_bytes = scalar_bytes(array.element);
   if (item_bytes != 0) {
     if (count * item_bytes > cursor.left()) return cursor.end_of_file(field, count * item_bytes);
+    PARING_TRY_VOID(cursor.keep(field, count, sizeof(std::uint64_t)));
     read_scalars(array, cursor.here(), count);
     cursor.skip(count * item_bytes);
     PARING_TRY_VOID(check_bools(cursor, field, array));
@@ -232,6 +244,7 @@ Result<GgufArray> read_array(Cursor& cursor, std::string_view field, std::uint64
   const std::uint64_t bytes_min = array.element == GgufValueType::kString ? 8 : 12;
   if (count * bytes_min > cursor.left()) return cursor.end_of_file(field, count * bytes_min);
   if (array.element == GgufValueType::kString) {
+    PARING_TRY_VOID(cursor.keep(field, count, sizeof(std::string)));
     std::vector<std::string> items;
     items.reserve(count);
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -241,6 +254,7 @@ Result<GgufArray> read_array(Cursor& cursor, std::string_view field, std::uint64
     array.items = std::move(items);
     return array;
   }
+  PARING_TRY_VOID(cursor.keep(field, count, sizeof(GgufArray)));
   std::vector<GgufArray> items;
   items.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) {

@@ -27,6 +27,10 @@ struct Descriptor {
   Descriptor& operator=(const Descriptor&) = delete;
 };
 
+std::int64_t modified_ns(const struct stat& status) {
+  return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
@@ -49,6 +53,9 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   }
   MappedFile mapped;
   mapped.path_ = path;
+  mapped.device_ = status.st_dev;
+  mapped.node_ = status.st_ino;
+  mapped.modified_ns_ = modified_ns(status);
   mapped.size_ = static_cast<std::size_t>(status.st_size);
   if (mapped.size_ == 0) return mapped;
   void* address = ::mmap(nullptr, mapped.size_, PROT_READ, MAP_PRIVATE, file.number, 0);
@@ -67,13 +74,30 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
-      path_(std::move(other.path_)) {}
+      path_(std::move(other.path_)),
+      device_(other.device_),
+      node_(other.node_),
+      modified_ns_(other.modified_ns_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(path_, other.path_);
+  std::swap(device_, other.device_);
+  std::swap(node_, other.node_);
+  std::swap(modified_ns_, other.modified_ns_);
   return *this;
+}
+
+Result<void> MappedFile::check_unchanged() const {
+  struct stat status{};
+  if (path_.empty() || ::stat(path_.c_str(), &status) != 0) return {};
+  const bool is_same = status.st_dev == device_ && status.st_ino == node_;
+  const bool has_changed =
+      status.st_size != static_cast<off_t>(size_) || modified_ns(status) != modified_ns_;
+  if (!is_same || !has_changed) return {};
+  return io_error(fmt::format("'{}' was changed while it was being read", path_),
+                  "do not write to a model while it is in use; run the command again");
 }
 
 void MappedFile::release(std::size_t offset, std::size_t length) const noexcept {

@@ -102,6 +102,11 @@ std::span<const std::byte> ModelFile::stored_bytes(const TensorInfo& tensor,
   return parts_.maps[from.map].bytes().subspan(from.offset, bytes);
 }
 
+Result<void> ModelFile::check_unchanged() const {
+  for (const MappedFile& map : parts_.maps) PARING_TRY_VOID(map.check_unchanged());
+  return {};
+}
+
 TensorBytes ModelFile::data(const TensorInfo& tensor) const {
   const TensorOrigin& from = origin(tensor);
   const std::span<const std::byte> stored = stored_bytes(tensor, from);

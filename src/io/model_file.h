@@ -104,6 +104,10 @@ class ModelFile {
   // Gives the tensor's whole pages back to the system; reading them again reloads from the file.
   void release(const TensorInfo& tensor) const;
 
+  // Io when one of the files has been written to since it was opened: what was made of its bytes
+  // may be of neither state.
+  Result<void> check_unchanged() const;
+
   const TokenizerFiles& tokenizer_files() const noexcept { return parts_.tokenizer_files; }
   // Of the files that hold the tensors.
   std::uint64_t file_bytes() const noexcept { return parts_.file_bytes; }

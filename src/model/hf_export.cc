@@ -283,6 +283,7 @@ Result<void> write_shards(const io::ModelFile& file, const Source& source,
       PARING_TRY_VOID(writer.write(tensors[next], out));
       progress.advance(1);
     }
+    PARING_TRY_VOID(file.check_unchanged());
     PARING_TRY_VOID(out.commit());
   }
   progress.end();

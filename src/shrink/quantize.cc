@@ -223,6 +223,7 @@ Result<WrittenFiles> write_quantized(const engine::LoadedModel& model,
     progress.advance(1);
   }
   progress.end();
+  PARING_TRY_VOID(model.file.check_unchanged());
   PARING_TRY_VOID(writer.commit());
   return WrittenFiles{writer.paths(), writer.file_bytes()};
 }

@@ -73,7 +73,8 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::create(std::string_vie
                             " bytes, the limit is " + std::to_string(kTemplateBytesMax));
   }
   const paring_bridge_template_limits limits{kTemplateFuel, kTemplateRecursionMax,
-                                             kTemplateOutputBytesMax, kTemplateValueBytesMax};
+                                             kTemplateOutputBytesMax, kTemplateValueBytesMax,
+                                             kTemplateTimeMs};
   paring_bridge_template* handle = nullptr;
   PARING_TRY_VOID(
       bridge_result(paring_bridge_template_create(bridge_slice(jinja_source), &limits, &handle)));

@@ -25,6 +25,8 @@ inline constexpr std::uint64_t kTemplateFuel = 10'000'000;
 inline constexpr std::size_t kTemplateRecursionMax = 64;
 // Text and list items that one rendering makes, in variables or on the way: bounds its memory.
 inline constexpr std::size_t kTemplateValueBytesMax = std::size_t{1} << 27;
+// Processor time of one rendering, for what the other bounds let pass; a long chat takes 10 ms.
+inline constexpr std::uint64_t kTemplateTimeMs = 4'000;
 
 struct ChatMessage {
   std::string role;     // "system", "user", "assistant", ...

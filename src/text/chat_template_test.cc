@@ -155,6 +155,48 @@ TEST(ChatTemplate, StopsValuesThatGrow) {
   }
 }
 
+// What makes nothing but reads all there is, once an instruction or once for each item of a list.
+TEST(ChatTemplate, StopsLongReading) {
+  const std::string texts =
+      "{% set k = 10000000 %}{% set a = 'a' * k %}{% set b = 'a' * k %}{% for i in range(99999) %}";
+  const std::string lists = "{% set k = 1000000 %}{% set t = 'a' * k %}{% set a = [t] * k %}";
+  const std::string numbers = "{% set k = 40 %}{% set a = range(20000) | list * k %}";
+  std::vector<std::string> sources;
+  for (const char* expression :
+       {"a.count('aab')", "a.endswith(b)", "a | length", "a >= b", "a <= b <= a", "a is eq b",
+        "a is lower", "'b' in a", "a[9999999]", "a | int(0)", "loop.changed(a)"}) {
+    sources.push_back(texts + "{% set x = " + expression + " %}{% endfor %}");
+  }
+  sources.push_back(texts + "{% for c in a %}{% break %}{% endfor %}{% endfor %}");
+  sources.push_back("{% set k = 1000000 %}{% set a = 'a' * k %}{{ a.strip('b' * k ~ 'a') }}");
+  for (const char* expression : {"a | max", "a | sort", "a | unique | list", "'x'.startswith(a)",
+                                 "a | map(attribute=t) | list"}) {
+    sources.push_back(lists + "{{ " + expression + " }}");
+  }
+  sources.push_back(numbers + "{{ a | select('in', a) | list }}");
+  for (const std::string& source : sources) {
+    const std::clock_t begin = std::clock();
+    expect_error(source, ErrorCode::kExhausted, "134217728 bytes");
+    const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+    EXPECT_LT(seconds, 5) << source;
+  }
+}
+
+// A slice of a text counts its characters from the beginning; nothing else bounds that.
+TEST(ChatTemplate, StopsForWantOfTime) {
+  expect_error(
+      "{% set k = 10000000 %}{% set a = 'a' * k %}{% for i in range(99999) %}"
+      "{% set x = a[9999998:] %}{% endfor %}",
+      ErrorCode::kExhausted, "s of processor time");
+}
+
+TEST(ChatTemplate, DividesByNothing) {
+  expect_error("{{ 4 is divisibleby(0) }}", ErrorCode::kInvalidArgument, "zero");
+  EXPECT_EQ(*rendered("{{ 4 is divisibleby(2) }} {{ 4 is divisibleby(3) }}"), "True False");
+  expect_error("{{ 4 % 0 }}", ErrorCode::kInvalidArgument, "failed");
+  expect_error("{{ 4 // 0 }}", ErrorCode::kInvalidArgument, "failed");
+}
+
 TEST(ChatTemplate, StopsDeepNesting) {
   const auto repeated = [](const std::string& part, int count) {
     std::string text;

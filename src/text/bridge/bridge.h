@@ -115,6 +115,7 @@ struct paring_bridge_template_limits {
   size_t recursion;    /* nested scopes */
   size_t output_bytes; /* of the rendered text */
   size_t value_bytes;  /* of all values that one rendering makes */
+  uint64_t time_ms;    /* processor time of one rendering */
 };
 
 struct paring_bridge_render {

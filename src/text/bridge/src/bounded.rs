@@ -3,111 +3,22 @@
 //! string; so every instruction that makes text or lists is replaced by, or followed by, a call into
 //! this file, which charges what is made to the allowance of the rendering before it is made.
 //!
+//! What is only read is charged too, at a sixteenth, since one instruction can read all there is; and
+//! for what that leaves, the rendering has a limit of processor time.
+//!
 //! The allowance belongs to the thread: a rendering begins and ends on one.
 
-use std::cell::Cell;
-use std::fmt::{self, Write};
 use std::sync::OnceLock;
 
 use minijinja::machinery::{Instruction, Instructions};
 use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, Expression, State};
+use minijinja::{Environment, Error, ErrorKind, Expression};
 
+use crate::allowance::{
+    charge, charge_reading_of, charge_result, exceeded, item_count, left, product, string_bytes,
+    text_bytes, DEPTH_MAX, ITEM_BYTES, READ_SHARE,
+};
 use crate::python_text::write_text;
-
-/// What an item of a list costs beside its text.
-const ITEM_BYTES: usize = 32;
-/// Values inside each other.
-pub const DEPTH_MAX: usize = 64;
-
-thread_local! {
-    static LEFT: Cell<usize> = const { Cell::new(0) };
-    static EXCEEDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Begins a rendering that may make this many bytes of values.
-pub fn begin(bytes: usize) {
-    LEFT.set(bytes);
-    EXCEEDED.set(false);
-}
-
-/// Whether the rendering ended for want of allowance.
-pub fn is_exceeded() -> bool {
-    EXCEEDED.get()
-}
-
-pub fn exceeded() -> Error {
-    EXCEEDED.set(true);
-    Error::new(ErrorKind::InvalidOperation, "the values of the template take too much memory")
-}
-
-pub fn charge(bytes: usize) -> Result<(), Error> {
-    match LEFT.get().checked_sub(bytes) {
-        Some(left) => {
-            LEFT.set(left);
-            Ok(())
-        }
-        None => Err(exceeded()),
-    }
-}
-
-fn product(a: usize, b: usize) -> usize {
-    a.saturating_mul(b)
-}
-
-/// Counts what is written up to the allowance that is left.
-struct Counter {
-    bytes: usize,
-}
-impl Write for Counter {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.bytes += text.len();
-        if self.bytes > LEFT.get() {
-            return Err(fmt::Error);
-        }
-        Ok(())
-    }
-}
-
-/// Bytes of `value` as text.
-fn text_bytes(value: &Value) -> Result<usize, Error> {
-    if let Some(text) = value.as_str() {
-        return Ok(text.len());
-    }
-    let mut counter = Counter { bytes: 0 };
-    write_text(value, &mut counter).map_err(|error| {
-        if counter.bytes > LEFT.get() {
-            exceeded()
-        } else {
-            error
-        }
-    })?;
-    Ok(counter.bytes)
-}
-
-/// Items of `value` and of what it holds, counted as often as they occur.
-fn item_count(value: &Value, depth: usize, limit: usize) -> Result<usize, Error> {
-    if depth > DEPTH_MAX {
-        return Err(exceeded());
-    }
-    let mut count = 1;
-    match value.kind() {
-        ValueKind::Seq | ValueKind::Map if value.len().is_some() => {
-            for item in value.try_iter()? {
-                count += item_count(&item, depth + 1, limit.saturating_sub(count))?;
-                if value.kind() == ValueKind::Map {
-                    let held = value.get_item(&item)?;
-                    count += item_count(&held, depth + 1, limit.saturating_sub(count))?;
-                }
-                if count > limit {
-                    return Err(exceeded());
-                }
-            }
-        }
-        _ => {}
-    }
-    Ok(count)
-}
 
 /// Refuses a value that holds a namespace. Namespaces alone can change, so one that is kept in
 /// itself, through however many lists, would be a cycle of counted references that is never freed.
@@ -134,152 +45,13 @@ fn check_free_of_namespaces(value: &Value, depth: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a value just made by a filter, function or method costs.
-pub fn charge_result(value: &Value) -> Result<(), Error> {
-    if let Some(text) = value.as_str() {
-        return charge(text.len());
-    }
-    charge(product(value.len().unwrap_or(0), ITEM_BYTES))
-}
-
-/// Charges what a text operation is about to make: `arguments` begin with the text itself.
-pub fn charge_text_operation(name: &str, arguments: &[Value]) -> Result<(), Error> {
-    let Some(value) = arguments.first() else { return Ok(()) };
-    let text_at = |index: usize| arguments.get(index).and_then(Value::as_str).unwrap_or("");
-    let bytes = match name {
-        // 'separator'.join(list) and list | join(separator).
-        "join" => {
-            let (list, separator) = match value.as_str() {
-                Some(separator) if arguments.len() > 1 => (&arguments[1], separator),
-                _ => (value, text_at(1)),
-            };
-            let gaps = list.len().unwrap_or(0);
-            text_bytes(list)?.saturating_add(product(gaps, separator.len()))
-        }
-        "replace" => {
-            let text = value.as_str().unwrap_or("");
-            let hits = match text_at(1) {
-                "" => text.len() + 1,
-                from => text.matches(from).count(),
-            };
-            text_bytes(value)?.saturating_add(product(hits, text_at(2).len()))
-        }
-        "indent" => {
-            let lines = value.as_str().unwrap_or("").lines().count() + 1;
-            let width = arguments
-                .iter()
-                .skip(1)
-                .filter_map(|width| {
-                    width.as_usize().or_else(|| width.get_attr("width").ok()?.as_usize())
-                })
-                .max();
-            text_bytes(value)?.saturating_add(product(lines, width.unwrap_or(4)))
-        }
-        "format" => {
-            let format = value.as_str().unwrap_or("");
-            if format.as_bytes().windows(5).any(|part| part.iter().all(u8::is_ascii_digit)) {
-                return Err(exceeded());
-            }
-            // No field is wider than four digits say, and none shows more than all arguments.
-            let fields = format.matches(['%', '{']).count();
-            let mut shown = 9999;
-            for argument in &arguments[1..] {
-                shown += text_bytes(argument)?;
-            }
-            format.len().saturating_add(product(fields, shown))
-        }
-        // At most six bytes for one, as escapes of JSON and HTML.
-        "string" | "upper" | "lower" | "title" | "capitalize" | "trim" | "strip" | "lstrip"
-        | "rstrip" | "escape" | "e" | "safe" | "pprint" | "split" | "splitlines" | "lines"
-        | "urlencode" | "sum" | "list" => match value.kind() {
-            ValueKind::String => text_bytes(value)?,
-            _ => product(value.len().unwrap_or(0), ITEM_BYTES),
-        },
-        // Comparing and hashing costs time, not memory: charged for good.
-        "sort" | "unique" | "groupby" | "dictsort" => {
-            charge(product(value.len().unwrap_or(0), 8 * ITEM_BYTES))?;
-            0
-        }
-        "batch" | "slice" => {
-            let count = arguments.get(1).and_then(Value::as_usize).unwrap_or(0);
-            product(count.saturating_add(value.len().unwrap_or(0)), ITEM_BYTES)
-        }
-        _ => 0,
-    };
-    // Charged again as a result; here it only has to fit.
-    if bytes > LEFT.get() {
-        return Err(exceeded());
-    }
-    Ok(())
-}
-
-/// Filters that make text or lists of a size of their own: the filter of the name is the one that
-/// checks, the engine's is moved to a name that no template can write.
-pub fn guard_filters(environment: &mut Environment) {
-    use minijinja::filters;
-    macro_rules! guard {
-        ($($name:literal => $filter:path),* $(,)?) => {$(
-            environment.add_filter(concat!("|", $name), $filter);
-            environment.add_filter($name, |state: &mut State, given: Rest<ValueOrKwargs>| {
-                let arguments = given.into_values();
-                charge_text_operation($name, &arguments)?;
-                state.apply_filter(concat!("|", $name), &arguments)
-            });
-        )*};
-    }
-    guard! {
-        "join" => filters::join, "replace" => filters::replace, "indent" => filters::indent,
-        "format" => filters::format, "upper" => filters::upper, "lower" => filters::lower,
-        "title" => filters::title, "capitalize" => filters::capitalize, "trim" => filters::trim,
-        "split" => filters::split, "lines" => filters::lines, "list" => filters::list,
-        "batch" => filters::batch, "slice" => filters::slice, "sum" => filters::sum,
-        "sort" => filters::sort, "unique" => filters::unique, "groupby" => filters::groupby,
-        "dictsort" => filters::dictsort,
-    }
-    environment.add_filter("string", |value: &Value| text_of(value));
-    environment.add_filter("e", |value: &Value| escaped(value));
-    environment.add_filter("escape", |value: &Value| escaped(value));
-    // What prints values in ways of its own has no place in a prompt.
-    environment.remove_filter("pprint");
-    environment.remove_filter("urlencode");
-    environment.remove_global("debug");
-}
-
-/// HTML's five characters, as Jinja2 writes them.
-fn escaped(value: &Value) -> Result<Value, Error> {
-    let text = text_of(value)?;
-    let text = text.as_str().unwrap_or_default();
-    charge(product(text.len(), 5))?;
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&#39;"),
-            '"' => out.push_str("&#34;"),
-            other => out.push(other),
-        }
-    }
-    Ok(Value::from(out))
-}
-
-/// `value` as text, within the allowance.
-pub fn text_of(value: &Value) -> Result<Value, Error> {
-    if value.as_str().is_some() {
-        return Ok(value.clone());
-    }
-    charge(text_bytes(value)?)?;
-    let mut text = String::new();
-    write_text(value, &mut text)?;
-    Ok(Value::from(text))
-}
-
 struct Operators {
     add: Expression<'static, 'static>,
     multiply: Expression<'static, 'static>,
     equal: Expression<'static, 'static>,
     less: Expression<'static, 'static>,
+    at_most: Expression<'static, 'static>,
+    at_least: Expression<'static, 'static>,
     contains: Expression<'static, 'static>,
 }
 
@@ -294,6 +66,8 @@ fn operators() -> &'static Operators {
         multiply: compiled("a * b"),
         equal: compiled("a == b"),
         less: compiled("a < b"),
+        at_most: compiled("a <= b"),
+        at_least: compiled("a >= b"),
         contains: compiled("a in b"),
     })
 }
@@ -304,19 +78,8 @@ fn apply(operator: &Expression, a: &Value, b: &Value) -> Result<Value, Error> {
 
 /// What reading both values costs, beyond that of small ones.
 fn charge_reading(a: &Value, b: &Value) -> Result<(), Error> {
-    for value in [a, b] {
-        match value.kind() {
-            ValueKind::String => {
-                let bytes = value.as_str().map_or(0, str::len);
-                charge(bytes.saturating_sub(64) / 16)?;
-            }
-            ValueKind::Seq | ValueKind::Map => {
-                charge(item_count(value, 0, LEFT.get())?)?;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    charge_reading_of(a)?;
+    charge_reading_of(b)
 }
 
 fn add(a: &Value, b: &Value) -> Result<Value, Error> {
@@ -370,9 +133,21 @@ pub fn add_functions(environment: &mut Environment) {
     comparison!("!=", a, b, negated(apply(&operators().equal, a, b)));
     comparison!("<", a, b, apply(&operators().less, a, b));
     comparison!(">", a, b, apply(&operators().less, b, a));
+    comparison!("<=", a, b, apply(&operators().at_most, a, b));
+    comparison!(">=", a, b, apply(&operators().at_least, a, b));
     comparison!("in", item, collection, apply(&operators().contains, item, collection));
     environment.add_function("|result", |value: Value| {
         charge_result(&value)?;
+        Ok::<_, Error>(value)
+    });
+    // The last argument of a call may be its options.
+    environment.add_function("|read", |given: Rest<ValueOrKwargs>| {
+        let value = given.into_values().pop().unwrap_or_default();
+        charge_reading_of(&value)?;
+        Ok::<_, Error>(value)
+    });
+    environment.add_function("|text", |value: Value| {
+        charge(string_bytes(&value) / READ_SHARE)?;
         Ok::<_, Error>(value)
     });
     environment.add_function("|kept", |value: Value| {
@@ -380,7 +155,7 @@ pub fn add_functions(environment: &mut Environment) {
         Ok::<_, Error>(value)
     });
     environment.add_function("|nested", |value: Value| {
-        charge(product(item_count(&value, 0, LEFT.get() / ITEM_BYTES)?, ITEM_BYTES))?;
+        charge(product(item_count(&value, 0, left() / ITEM_BYTES)?, ITEM_BYTES))?;
         Ok::<_, Error>(value)
     });
 }
@@ -397,6 +172,8 @@ fn bounded<'s>(instruction: &Instruction<'s>, out: &mut Vec<Instruction<'s>>) {
         I::Ne => out.push(call("!=")),
         I::Lt => out.push(call("<")),
         I::Gt => out.push(call(">")),
+        I::Lte => out.push(call("<=")),
+        I::Gte => out.push(call(">=")),
         I::In => out.push(call("in")),
         // Through Emit, which charges.
         I::EmitRaw(text) => out.extend([I::LoadConst(Value::from(*text)), I::Emit]),
@@ -407,7 +184,21 @@ fn bounded<'s>(instruction: &Instruction<'s>, out: &mut Vec<Instruction<'s>>) {
         I::SetAttr(_) => {
             out.extend([I::Swap, I::CallFunction("|kept", Some(1)), I::Swap, instruction.clone()]);
         }
-        I::ApplyFilter(..) | I::CallFunction(..) | I::CallMethod(..) | I::Slice => {
+        // Of a chain of comparisons, and of methods that compare: no more is read than the last
+        // operand holds.
+        I::CompareAndPreserve(_) => {
+            out.extend([I::CallFunction("|read", Some(1)), instruction.clone()]);
+        }
+        I::CallMethod(..) => {
+            out.extend([I::CallFunction("|read", Some(1)), instruction.clone()]);
+            out.push(I::CallFunction("|result", Some(1)));
+        }
+        // Characters of a text are counted from its beginning.
+        I::PushLoop(_) => out.extend([I::CallFunction("|text", Some(1)), instruction.clone()]),
+        I::GetItem => {
+            out.extend([I::Swap, I::CallFunction("|text", Some(1)), I::Swap, instruction.clone()]);
+        }
+        I::ApplyFilter(..) | I::CallFunction(..) | I::Slice => {
             out.extend([instruction.clone(), I::CallFunction("|result", Some(1))]);
         }
         other => out.push(other.clone()),

@@ -2,13 +2,17 @@
 //! The C entry points declared in bridge.h; every contract is written there. Each one runs under
 //! `guard`, so that no panic reaches the caller.
 
+mod allowance;
 mod bounded;
 mod bpe;
+mod guards;
 mod pipeline;
 mod python_json;
 mod python_text;
 mod status;
 mod template;
+
+use std::time::Duration;
 
 use bpe::Bpe;
 use pipeline::Pipeline;
@@ -32,6 +36,7 @@ pub struct TemplateLimits {
     recursion: usize,
     output_bytes: usize,
     value_bytes: usize,
+    time_ms: u64,
 }
 
 /// `paring_bridge_render`.
@@ -165,6 +170,7 @@ pub unsafe extern "C" fn paring_bridge_template_create(
             recursion: limits.recursion,
             output_bytes: limits.output_bytes,
             value_bytes: limits.value_bytes,
+            time: Duration::from_millis(limits.time_ms),
         };
         let source = source.text("the chat template")?;
         *out = Box::into_raw(Box::new(ChatTemplate::new(source, limits)?));

@@ -49,8 +49,7 @@ impl Pipeline {
         add_special: bool,
         parse_special: bool,
     ) -> Result<Vec<i32>, Failure> {
-        let added =
-            if parse_special { self.tokenizer.get_added_vocabulary() } else { &self.plain };
+        let added = if parse_special { self.tokenizer.get_added_vocabulary() } else { &self.plain };
         let mut parts = added.extract_and_normalize(self.tokenizer.get_normalizer(), text);
         if let Some(splitter) = self.tokenizer.get_pre_tokenizer() {
             splitter.pre_tokenize(&mut parts).map_err(failed)?;

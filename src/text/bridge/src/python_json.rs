@@ -5,7 +5,7 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
-use crate::bounded::charge;
+use crate::allowance::charge;
 use crate::python_text::number_text;
 
 /// Nesting that a template may serialize.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
-use crate::bounded::DEPTH_MAX;
+use crate::allowance::DEPTH_MAX;
 
 fn full(_: std::fmt::Error) -> Error {
     Error::new(ErrorKind::WriteFailure, "output limit")

@@ -3,6 +3,7 @@
 //! controls, Python's methods on strings and maps, `raise_exception`, `strftime_now`, `tojson`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use minijinja::machinery::{
     eval, make_string_output, parse, tokenize, CodeGenerator, Instructions, Token,
@@ -12,7 +13,9 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use crate::allowance;
 use crate::bounded;
+use crate::guards;
 use crate::python_json::tojson;
 use crate::status::{Code, Failure};
 
@@ -30,6 +33,8 @@ pub struct Limits {
     pub output_bytes: usize,
     /// Values that one rendering makes, text and items of lists together.
     pub value_bytes: usize,
+    /// Processor time of one rendering.
+    pub time: Duration,
 }
 
 /// Tokens between `{{` and `}}`, or `{%` and `%}`: bounds how deep an expression can be.
@@ -100,7 +105,8 @@ fn python_method(
 ) -> Result<Value, Error> {
     let mut arguments = vec![value.clone()];
     arguments.extend_from_slice(args);
-    bounded::charge_text_operation(method, &arguments)?;
+    allowance::charge_arguments(method, &arguments)?;
+    allowance::charge_text_operation(method, &arguments)?;
     if let (Some(text), "title", []) = (value.as_str(), method, args) {
         let mut titled = String::with_capacity(text.len());
         let mut inside_word = false;
@@ -158,13 +164,20 @@ fn failure(error: &Error, limits: Limits) -> Failure {
     let line =
         error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
     let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
-    if bounded::is_exceeded() {
+    if allowance::is_exceeded() {
         return Failure::new(
             Code::Exhausted,
             format!(
                 "the values of the chat template take more than {} bytes{line}",
                 limits.value_bytes
             ),
+        );
+    }
+    if allowance::is_late() {
+        let seconds = limits.time.as_secs_f32();
+        return Failure::new(
+            Code::Exhausted,
+            format!("rendering took more than {seconds} s of processor time{line}"),
         );
     }
     match error.kind() {
@@ -277,12 +290,13 @@ fn environment<'s>(limits: Limits, now: i64) -> Environment<'s> {
     environment.set_recursion_limit(limits.recursion);
     environment.set_unknown_method_callback(python_method);
     environment.set_formatter(|out, _state, value| {
-        let text = bounded::text_of(value)?;
+        let text = allowance::text_of(value)?;
         let text = text.as_str().unwrap_or_default();
-        bounded::charge(text.len())?;
+        allowance::charge(text.len())?;
         out.write_str(text).map_err(Error::from)
     });
-    bounded::guard_filters(&mut environment);
+    guards::guard_filters(&mut environment);
+    guards::guard_tests(&mut environment);
     bounded::add_functions(&mut environment);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", move |format: String| strftime(&format, now));
@@ -312,7 +326,7 @@ impl ChatTemplate {
     pub fn new(source: &str, limits: Limits) -> Result<Self, Failure> {
         let source = neutral_generation_tags(source);
         on_deep_stack(|| {
-            bounded::begin(limits.value_bytes);
+            allowance::begin(limits.value_bytes, limits.time);
             compiled(&source, limits).map(|_| ())
         })??;
         Ok(Self { source, limits })
@@ -323,21 +337,14 @@ impl ChatTemplate {
     }
 
     fn render_here(&self, render: &Render) -> Result<Vec<u8>, Failure> {
-        bounded::begin(self.limits.value_bytes);
+        allowance::begin(self.limits.value_bytes, self.limits.time);
         let context = context(render)?;
         let template = compiled(&self.source, self.limits)?;
         let environment = environment(self.limits, render.now);
         let mut text = String::new();
         let mut out = make_string_output(&mut text);
-        eval(
-            &environment,
-            &template.root,
-            context,
-            &template.blocks,
-            &mut out,
-            AutoEscape::None,
-        )
-        .map_err(|error| failure(&error, self.limits))?;
+        eval(&environment, &template.root, context, &template.blocks, &mut out, AutoEscape::None)
+            .map_err(|error| failure(&error, self.limits))?;
         if text.len() > self.limits.output_bytes {
             let message =
                 format!("the rendered text is longer than {} bytes", self.limits.output_bytes);
