@@ -95,8 +95,7 @@ Result<io::ModelFile> outline_config(const std::string& path) {
 }
 
 Result<io::ModelFile> open_model(const std::string& path) {
-  return with_damage_hint(io::is_hf_folder(path) ? open_hf(path)
-                                                 : io::ModelFile::open_gguf(path));
+  return with_damage_hint(io::is_hf_folder(path) ? open_hf(path) : io::ModelFile::open_gguf(path));
 }
 
 }  // namespace paring::engine
