@@ -162,6 +162,8 @@ ARRAYS = {
     "a merge of one part": (MERGES, array(MERGES, STRING, ["ab"]), "merge"),
     "a merge of unknown tokens": (MERGES, array(MERGES, STRING, ["no such"]), "merge"),
     "merges of numbers": (MERGES, array(MERGES, I32, [1]), MERGES),
+    "a score that is infinite": (SCORES, array(SCORES, F32, [float("inf")] * COUNT), "score of token 0"),
+    "a score that is no number": (SCORES, array(SCORES, F32, [float("nan")] * COUNT), "score of token 0"),
     "a map of normal forms that is no bytes": ("tokenizer.ggml.precompiled_charsmap", array(
         "tokenizer.ggml.precompiled_charsmap", I32, [1 << 20]), "precompiled_charsmap", "1048576"),
     "metadata that widens": ("general.bytes", WIDE, "memory", "536870912"),

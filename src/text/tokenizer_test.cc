@@ -164,6 +164,14 @@ TEST(Tokenizer, RefusesHostileVocabularies) {
   spec.merges.clear();
   spec.tokens[3] = "\xFF\xFE";
   expect_refused(spec, ErrorCode::kCorrupt, "UTF-8");
+  for (const float score :
+       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN()}) {
+    spec = small_spec();
+    spec.scores.assign(spec.tokens.size(), 0.0F);
+    spec.scores[1] = score;  // with an infinite sum no path is the best
+    expect_refused(spec, ErrorCode::kCorrupt, "score of token 1");
+  }
   for (const std::int32_t id : {-1, 8, std::numeric_limits<std::int32_t>::min()}) {
     spec = small_spec();
     spec.eos = id;

@@ -71,8 +71,8 @@ Result<void> check_lists(const TokenizerSpec& spec) {
                    std::to_string(spec.scores.size()) + " scores");
   }
   for (std::size_t i = 0; i < spec.scores.size(); ++i) {
-    if (!std::isnan(spec.scores[i])) continue;
-    return corrupt("the score of token " + std::to_string(i) + " is not a number");
+    if (std::isfinite(spec.scores[i])) continue;
+    return corrupt("the score of token " + std::to_string(i) + " is not a finite number");
   }
   return {};
 }
