@@ -113,28 +113,11 @@ class Cursor {
   std::uint64_t kept_bytes_ = 0;
 };
 
+// 0 for strings and arrays.
 std::uint64_t scalar_bytes(GgufValueType type) {
-  switch (type) {
-    case GgufValueType::kU8:
-    case GgufValueType::kI8:
-    case GgufValueType::kBool:
-      return 1;
-    case GgufValueType::kU16:
-    case GgufValueType::kI16:
-      return 2;
-    case GgufValueType::kU32:
-    case GgufValueType::kI32:
-    case GgufValueType::kF32:
-      return 4;
-    case GgufValueType::kU64:
-    case GgufValueType::kI64:
-    case GgufValueType::kF64:
-      return 8;
-    case GgufValueType::kString:
-    case GgufValueType::kArray:
-      return 0;
-  }
-  return 0;
+  //                                 u8 i8 u16 i16 u32 i32 f32 bool string array u64 i64 f64
+  constexpr std::uint8_t kBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  return kBytes[static_cast<std::size_t>(type)];
 }
 
 template <typename Stored, typename Kept>

@@ -47,9 +47,9 @@ class Decoder {
       byte_fallback();
     } else if (step.type == "Fuse") {
       is_fused_ = true;
-    } else if (step.type == "Replace" && fields["pattern"].contains("String") &&
-               !fields["pattern"]["String"].get<std::string>().empty()) {
-      replace(fields["pattern"]["String"].get<std::string>(), fields.value("content", ""));
+    } else if (step.type == "Replace" && fields.at("pattern").contains("String") &&
+               !fields.at("pattern").at("String").get<std::string>().empty()) {
+      replace(fields.at("pattern").at("String").get<std::string>(), fields.value("content", ""));
     } else if (step.type == "Strip" && is_fused_ && fields.value("content", "") == " " &&
                fields.value("start", 0) == 1 && fields.value("stop", 0) == 0) {
       strips_first_space_ = true;
