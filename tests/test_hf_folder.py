@@ -186,6 +186,8 @@ def test_every_architecture_comes_back_from_its_folder(paring, root, text, tmp_p
     source = root / "tests/data/architectures" / f"{name}.gguf"
     result = paring("export", source, "--out", tmp_path / "a")
     assert result.code == 0, result.err
+    scalar = json.loads((tmp_path / "a/config.json").read_text()).get("query_pre_attn_scalar", 0)
+    assert type(scalar) is int, "transformers refuses anything else"
     again = paring("export", tmp_path / "a", "--out", tmp_path / "b")
     assert again.code == 0, again.err
     a, b = (safetensors(tmp_path / side / "model.safetensors") for side in ("a", "b"))

@@ -50,7 +50,8 @@ Result<void> check_score_scale(const io::Metadata& config, const io::Metadata& m
 Result<void> export_score_scale(const io::Metadata& metadata, io::Metadata& config,
                                 const char* architecture, std::size_t wide_layers) {
   PARING_TRY(const double divisor, score_divisor(metadata, architecture, wide_layers));
-  config.set("query_pre_attn_scalar", io::GgufValue::of_f64(divisor));
+  // A whole number (see score_divisor): transformers refuses 256.0.
+  config.set("query_pre_attn_scalar", io::GgufValue::of_u64(static_cast<std::uint64_t>(divisor)));
   return {};
 }
 
