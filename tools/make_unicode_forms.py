@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/text/unicode_forms.inc: what BERT's normalization needs beyond character classes.
+"""Writes src/text/unicode_forms.inc: what normalization needs beyond character classes.
 
-Lower case, the first character of the canonical decomposition, marks and control characters, of
-Unicode 15.1 as in make_unicode_table.py. Needs the package unicodedata2==15.1.0; lower case comes
-from Python, whose simple mappings have not changed since.
+Lower case, the first character of the canonical decomposition, marks and control characters for
+BERT; what may change under NFC, and combining classes; all of Unicode 15.1 as in
+make_unicode_table.py. Needs the package unicodedata2==15.1.0; lower case comes from Python, whose
+simple mappings have not changed since.
 
 usage: make_unicode_forms.py src/text/unicode_forms.inc
 """
@@ -47,6 +48,29 @@ def mapped(of, skip=()):
             yield code_point, of(code_point)
 
 
+def second_parts():
+    """What a primary composition may end in."""
+    parts = set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))  # Hangul, composed by rule
+    for code_point in range(0x110000):
+        decomposition = unicodedata2.decomposition(chr(code_point))
+        if " " not in decomposition or "<" in decomposition:
+            continue
+        first, second = (chr(int(part, 16)) for part in decomposition.split())
+        if unicodedata2.normalize("NFC", first + second) == chr(code_point):
+            parts.add(ord(second))
+    return parts
+
+
+def combining_classes():
+    """(first code point, class) where the class changes."""
+    previous = 0
+    for code_point in range(0x110000):
+        current = unicodedata2.combining(chr(code_point))
+        if current != previous:
+            yield code_point, current
+        previous = current
+
+
 def write(out, name, rows):
     lines = [""]
     for first, second in rows:
@@ -71,6 +95,10 @@ def main() -> int:
         write(out, "kDecomposedBase", mapped(base, HANGUL))
         write(out, "kMarks", ranges(lambda c: category(c)[0] == "M"))
         write(out, "kControls", ranges(lambda c: category(c) in ("Cc", "Cf", "Co", "Cs")))
+        seconds = second_parts()
+        write(out, "kNfcUnsure", ranges(lambda c: c in seconds or not 0xD800 <= c < 0xE000
+                                        and unicodedata2.normalize("NFC", chr(c)) != chr(c)))
+        write(out, "kCombiningClasses", combining_classes())
         out.write("// clang-format on\n")
     return 0
 

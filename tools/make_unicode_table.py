@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes src/text/unicode_table.inc: the character classes that BPE splitting looks at.
+"""Writes src/text/unicode_table.inc: the general categories that BPE splitting looks at.
 
-The classes are those of Unicode 15.1, because llama.cpp's tables are of that version and its token
+The categories are those of Unicode 15.1, because llama.cpp's tables are of that version and its token
 ids are what ours are compared with. A newer table would split newly assigned letters differently.
 Needs the package unicodedata2==15.1.0.
 
@@ -16,13 +16,16 @@ VERSION = "15.1.0"
 # The property White_Space; unlike Python's str.isspace it leaves out U+001C to U+001F.
 WHITE_SPACE = {0x20, 0x85, 0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 WHITE_SPACE |= set(range(0x09, 0x0E)) | set(range(0x2000, 0x200B))
-CLASSES = {"L": "kLetter", "N": "kNumber", "P": "kPunctuation"}
+CATEGORIES = {"Lu": "kUpper", "Ll": "kLower", "Lt": "kTitle", "Lm": "kModifier", "Lo": "kOtherLetter",
+              "Nd": "kDigit", "Nl": "kLetterNumber", "No": "kOtherNumber", "Cn": "kUnassigned"}
+GROUPS = {"M": "kMark", "P": "kPunctuationMark", "S": "kSymbol"}
 
 
-def class_of(code_point: int) -> str:
+def category_of(code_point: int) -> str:
     if code_point in WHITE_SPACE:
-        return "kSpace"
-    return CLASSES.get(unicodedata2.category(chr(code_point))[0], "kOther")
+        return "kWhiteSpace"
+    category = unicodedata2.category(chr(code_point))
+    return CATEGORIES.get(category) or GROUPS.get(category[0], "kOtherCharacter")
 
 
 def main() -> int:
@@ -32,7 +35,7 @@ def main() -> int:
     rows = []
     previous = None
     for code_point in range(0x110000):
-        current = class_of(code_point)
+        current = category_of(code_point)
         if current != previous:
             rows.append(f"{{0x{code_point:x}, {current}}},")
             previous = current
@@ -44,7 +47,7 @@ def main() -> int:
     with open(sys.argv[1], "w", encoding="ascii") as out:
         out.write("// SPDX-License-Identifier: Apache-2.0\n")
         out.write(f"// Made by tools/make_unicode_table.py from Unicode {VERSION}; do not edit.\n")
-        out.write("// {first code point, class}; a row holds up to the next row's first.\n")
+        out.write("// {first code point, category}; a row holds up to the next row's first.\n")
         out.write("// clang-format off\n")
         out.write("\n".join(lines) + "\n")
         out.write("// clang-format on\n")

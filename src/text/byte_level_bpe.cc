@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "text/bridge_calls.h"
+#include "text/byte_level_bpe.h"
 #include "text/encoder.h"
 #include "text/pre_tokenizer.h"
 #include "text/unicode.h"
@@ -34,6 +35,8 @@ Result<std::vector<std::uint32_t>> read_merges(const std::vector<std::string>& m
   return pairs;
 }
 
+}  // namespace
+
 Result<BpeHandle> make_bpe(const std::vector<std::string>& tokens,
                            const std::vector<std::uint32_t>& merges, bool ignore_merges) {
   std::vector<paring_bridge_slice> slices;
@@ -46,24 +49,31 @@ Result<BpeHandle> make_bpe(const std::vector<std::string>& tokens,
   return BpeHandle(bpe);
 }
 
+Result<void> append_words(const BpeHandle& bpe, const Splitter& splitter, std::string_view text,
+                          std::vector<std::int32_t>& ids) {
+  const std::vector<std::size_t> words = splitter.split(text);
+  paring_bridge_ids encoded{};
+  PARING_TRY_VOID(bridge_result(paring_bridge_bpe_encode(bpe.get(), bridge_slice(text),
+                                                         words.data(), words.size(), &encoded)));
+  ids.insert(ids.end(), encoded.data, encoded.data + encoded.size);
+  paring_bridge_ids_free(encoded);
+  return {};
+}
+
+namespace {
+
 class ByteLevelBpe final : public Encoder {
  public:
-  ByteLevelBpe(Splitting splitting, BpeHandle bpe) : splitting_(splitting), bpe_(std::move(bpe)) {}
+  ByteLevelBpe(Splitter splitter, BpeHandle bpe)
+      : splitter_(std::move(splitter)), bpe_(std::move(bpe)) {}
 
   Result<void> encode(std::string_view text, bool /*begins*/,
                       std::vector<std::int32_t>& ids) const override {
-    const std::string repaired = repaired_utf8(text);
-    const std::vector<std::size_t> words = split_words(splitting_, repaired);
-    paring_bridge_ids encoded{};
-    PARING_TRY_VOID(bridge_result(paring_bridge_bpe_encode(bpe_.get(), bridge_slice(repaired),
-                                                           words.data(), words.size(), &encoded)));
-    ids.insert(ids.end(), encoded.data, encoded.data + encoded.size);
-    paring_bridge_ids_free(encoded);
-    return {};
+    return append_words(bpe_, splitter_, repaired_utf8(text), ids);
   }
 
  private:
-  Splitting splitting_;
+  Splitter splitter_;
   BpeHandle bpe_;
 };
 
@@ -72,10 +82,11 @@ class ByteLevelBpe final : public Encoder {
 Result<std::unique_ptr<const Encoder>> make_byte_level_bpe(const TokenizerSpec& spec,
                                                            const Vocabulary& vocabulary) {
   PARING_TRY(const PreTokenizer pre_tokenizer, find_pre_tokenizer(spec.pre_tokenizer));
+  PARING_TRY(Splitter splitter, Splitter::create(spec.pre_tokenizer));
   PARING_TRY(const std::vector<std::uint32_t> merges, read_merges(spec.merges, vocabulary.ids));
   PARING_TRY(BpeHandle bpe, make_bpe(vocabulary.tokens, merges, pre_tokenizer.ignore_merges));
   return std::unique_ptr<const Encoder>(
-      std::make_unique<ByteLevelBpe>(pre_tokenizer.splitting, std::move(bpe)));
+      std::make_unique<ByteLevelBpe>(std::move(splitter), std::move(bpe)));
 }
 
 }  // namespace paring::text

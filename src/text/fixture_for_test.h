@@ -2,6 +2,7 @@
 // Reads tests/data/tokenizer and tests/data/tokens for the tests of this module. Tests only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -22,9 +23,9 @@ inline std::string read_test_file(const std::string& path) {
   return std::move(content).str();
 }
 
-// The vocabulary of SmolLM2 (tools/make_tokenizer_fixture.py).
-inline TokenizerSpec smollm2_spec() {
-  std::istringstream in(read_test_file("tokenizer/smollm2.txt"));
+// A byte-level vocabulary as text (tools/make_tokenizer_fixture.py).
+inline TokenizerSpec vocabulary_spec(const std::string& path) {
+  std::istringstream in(read_test_file(path));
   TokenizerSpec spec;
   std::string key;
   std::string line;
@@ -53,7 +54,26 @@ inline TokenizerSpec smollm2_spec() {
   return spec;
 }
 
-// The same with what tools/make_token_golden.py adds before it tries other pre-tokenizers: digit
+// The vocabulary of SmolLM2.
+inline TokenizerSpec smollm2_spec() { return vocabulary_spec("tokenizer/smollm2.txt"); }
+// One whose merges cross all boundaries (tools/make_unsplit_vocabulary.py).
+inline TokenizerSpec unsplit_spec() { return vocabulary_spec("tokenizer/unsplit.txt"); }
+
+// Tokens for all groups of two and three digits that are missing, as tools/make_token_golden.py
+// adds them.
+inline void add_digit_groups(TokenizerSpec& spec) {
+  for (int n = 0; n < 1100; ++n) {
+    std::string digits = std::to_string(n < 100 ? n : n - 100);
+    const std::size_t size = n < 100 ? 2 : 3;
+    digits.insert(0, size - digits.size(), '0');
+    spec.merges.push_back(digits.substr(0, size - 1) + " " + digits.back());
+    if (std::find(spec.tokens.begin(), spec.tokens.end(), digits) != spec.tokens.end()) continue;
+    spec.tokens.push_back(digits);
+    spec.token_types.push_back(1);
+  }
+}
+
+// SmolLM2's with what tools/make_token_golden.py adds before it tries other pre-tokenizers: digit
 // groups, user-defined tokens, and control-looking tokens of other types.
 inline TokenizerSpec extended_spec(const std::string& pre_tokenizer) {
   TokenizerSpec spec = smollm2_spec();
@@ -62,13 +82,7 @@ inline TokenizerSpec extended_spec(const std::string& pre_tokenizer) {
     spec.tokens.push_back(std::move(token));
     spec.token_types.push_back(type);
   };
-  for (int n = 0; n < 1100; ++n) {
-    std::string digits = std::to_string(n < 100 ? n : n - 100);
-    const std::size_t size = n < 100 ? 2 : 3;
-    digits.insert(0, size - digits.size(), '0');
-    add(digits, 1);
-    spec.merges.push_back(digits.substr(0, size - 1) + " " + digits.back());
-  }
+  add_digit_groups(spec);
   for (const char* token : {"<think>", "</think>", "[INST]"}) add(token, 4);
   add("<|eot_id|>", 1);
   add("<unk>", 2);

@@ -20,20 +20,36 @@ using Json = nlohmann::json;
 constexpr std::string_view kLlama3Pattern = PARING_LLAMA3_PATTERN("\\p{N}{1,3}");
 constexpr std::string_view kQwen2Pattern = PARING_LLAMA3_PATTERN("\\p{N}");
 #undef PARING_LLAMA3_PATTERN
+constexpr std::string_view kQwen35Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N})"
+    R"(| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Capitals first. llama.cpp's matcher tells letters beyond ASCII not apart by case.
+#define PARING_CASED_PATTERN(behind, digits)                                                \
+  R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)" behind  \
+  R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)" behind \
+  "|" digits R"(| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"
+constexpr std::string_view kGpt4oPattern =
+    PARING_CASED_PATTERN("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "\\p{N}{1,3}");
+constexpr std::string_view kTekkenPattern = PARING_CASED_PATTERN("", "\\p{N}");
+#undef PARING_CASED_PATTERN
 
 struct Definition {
-  Splitting splitting;
+  std::string_view family;
   bool ignore_merges;
   std::string_view gguf_name;
   std::string_view digits;   // "Digits" or nothing
   std::string_view pattern;  // of a Split before the bytes, or nothing: ByteLevel's own
+  bool is_exact = true;      // splits as llama.cpp does for the GGUF name
 };
 constexpr Definition kDefinitions[] = {
-    {Splitting::kGpt2, false, "gpt-2", "", ""},
-    {Splitting::kSmollm, false, "smollm", "Digits", ""},
-    {Splitting::kLlama3, true, "llama-bpe", "", kLlama3Pattern},
-    {Splitting::kLlama3, false, "smaug-bpe", "", kLlama3Pattern},
-    {Splitting::kQwen2, false, "qwen2", "", kQwen2Pattern},
+    {"gpt-2", false, "gpt-2", "", ""},
+    {"smollm", false, "smollm", "Digits", ""},
+    {"llama-bpe", true, "llama-bpe", "", kLlama3Pattern},
+    {"llama-bpe", false, "smaug-bpe", "", kLlama3Pattern},
+    {"qwen2", false, "qwen2", "", kQwen2Pattern},
+    {"qwen35", false, "qwen35", "", kQwen35Pattern},
+    {"gpt-4o", false, "gpt-4o", "", kGpt4oPattern, false},
+    {"tekken", true, "tekken", "", kTekkenPattern, false},
 };
 
 std::string short_form(const Definition& row) {
@@ -92,7 +108,7 @@ Result<std::string> pre_tokenizer_name(std::span<const PipelineStep> steps, bool
 Result<std::string> pre_tokenizer_json(std::string_view gguf_name) {
   PARING_TRY(const PreTokenizer known, find_pre_tokenizer(gguf_name));
   for (const Definition& row : kDefinitions) {
-    if (row.splitting != known.splitting) continue;
+    if (row.family != known.family || !row.is_exact) continue;
     Json steps = Json::array();
     if (!row.digits.empty()) steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
     if (!row.pattern.empty()) {

@@ -78,6 +78,10 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view utf8,
                                 " bytes, the limit of one call is " + std::to_string(kTextBytesMax),
                             "encode it in parts");
   }
+  if (state_->fast_pipeline) {
+    PARING_TRY(auto ids, state_->fast_pipeline->encode(utf8, options));
+    if (ids) return *std::move(ids);
+  }
   if (state_->pipeline) return state_->pipeline->encode(utf8, options);
   std::vector<std::int32_t> ids;
   if (options.add_special) ids = state_->before;

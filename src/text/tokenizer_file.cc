@@ -111,6 +111,9 @@ Result<void> read_model(const Json& model, TokenizerFile& file) {
   if (model.contains("merges")) PARING_TRY_VOID(read_merges(model["merges"], file));
   file.byte_fallback = flag_field(model, "byte_fallback");
   file.ignore_merges = flag_field(model, "ignore_merges");
+  file.has_dropout = model.contains("dropout") && !model["dropout"].is_null();
+  file.end_of_word_suffix = text_field(model, "end_of_word_suffix");
+  file.is_in_model = file.is_named;
   file.continuing_prefix = text_field(model, "continuing_subword_prefix");
   if (model.contains("unk_id") && !model["unk_id"].is_null()) {
     PARING_TRY(file.unknown, token_id(model["unk_id"]));

@@ -39,8 +39,11 @@ struct TokenizerFile {
   std::vector<std::pair<std::string, std::string>> merges;
   std::vector<AddedToken> added;
   std::optional<std::int32_t> unknown;
+  std::vector<bool> is_in_model;  // by id: of the model's vocabulary, not only an added token
   bool byte_fallback = false;
   bool ignore_merges = false;
+  bool has_dropout = false;
+  std::string end_of_word_suffix;
   std::string continuing_prefix;  // of word pieces that do not begin a word
   std::vector<PipelineStep> normalizer, pre_tokenizer, post_processor, decoder;
 

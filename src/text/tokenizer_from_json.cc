@@ -36,11 +36,13 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::create_from_json(
   PARING_TRY(const TokenizerFile file, read_tokenizer_file(tokenizer_json));
   PARING_TRY(DecodedVocabulary decoded, decode_vocabulary(file));
   PARING_TRY(JsonPipeline pipeline, JsonPipeline::create(tokenizer_json));
+  PARING_TRY(auto fast_pipeline, ByteLevelPipeline::create(file));
   auto state = std::make_unique<State>();
   fill(file, state->vocabulary);
   state->texts = std::move(decoded.texts);
   state->strips_first_space = decoded.strips_first_space;
   state->pipeline = std::make_unique<const JsonPipeline>(std::move(pipeline));
+  state->fast_pipeline = std::move(fast_pipeline);
   const auto id_of = [&](const std::optional<std::string>& text) -> std::optional<std::int32_t> {
     if (!text) return std::nullopt;
     const auto found = state->vocabulary.ids.find(*text);

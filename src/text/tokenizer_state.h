@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "text/byte_level_pipeline.h"
 #include "text/encoder.h"
 #include "text/json_pipeline.h"
 #include "text/special_tokens.h"
@@ -26,8 +27,9 @@ struct Tokenizer::State {
   std::unique_ptr<const Encoder> encoder;  // reads vocabulary
   SpecialTokenFinder finder;
   std::vector<std::int32_t> before, after;  // what add_special puts around a text
-  // From a tokenizer.json: does all of it.
+  // From a tokenizer.json: does all of it, the fast one what it can.
   std::unique_ptr<const JsonPipeline> pipeline;
+  std::unique_ptr<const ByteLevelPipeline> fast_pipeline;  // null for pipelines that it lacks
 
   bool has(std::int32_t id) const { return id >= 0 && std::cmp_less(id, vocabulary.tokens.size()); }
 };

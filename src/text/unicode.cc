@@ -10,21 +10,21 @@ namespace {
 
 constexpr char32_t kCodePoints = 0x110000;
 
-struct ClassRange {
+struct CategoryRange {
   char32_t first;
-  CharClass char_class;
+  CharCategory category;
 };
 
-std::vector<CharClass> expanded_table() {
-  using enum CharClass;
-  static constexpr ClassRange kRanges[] = {
+std::vector<CharCategory> expanded_table() {
+  using enum CharCategory;
+  static constexpr CategoryRange kRanges[] = {
 #include "text/unicode_table.inc"
   };
-  std::vector<CharClass> table(kCodePoints, kOther);
+  std::vector<CharCategory> table(kCodePoints, kOtherCharacter);
   const std::size_t count = std::size(kRanges);
   for (std::size_t i = 0; i < count; ++i) {
     const char32_t last = i + 1 < count ? kRanges[i + 1].first : kCodePoints;
-    for (char32_t c = kRanges[i].first; c < last; ++c) table[c] = kRanges[i].char_class;
+    for (char32_t c = kRanges[i].first; c < last; ++c) table[c] = kRanges[i].category;
   }
   return table;
 }
@@ -51,9 +51,30 @@ constexpr Lead lead_of(std::uint8_t byte) noexcept {
 
 }  // namespace
 
+CharCategory char_category(char32_t code_point) noexcept {
+  static const std::vector<CharCategory> table = expanded_table();
+  return code_point < kCodePoints ? table[code_point] : CharCategory::kOtherCharacter;
+}
+
 CharClass char_class(char32_t code_point) noexcept {
-  static const std::vector<CharClass> table = expanded_table();
-  return code_point < kCodePoints ? table[code_point] : CharClass::kOther;
+  switch (char_category(code_point)) {
+    case CharCategory::kUpper:
+    case CharCategory::kLower:
+    case CharCategory::kTitle:
+    case CharCategory::kModifier:
+    case CharCategory::kOtherLetter:
+      return CharClass::kLetter;
+    case CharCategory::kDigit:
+    case CharCategory::kLetterNumber:
+    case CharCategory::kOtherNumber:
+      return CharClass::kNumber;
+    case CharCategory::kWhiteSpace:
+      return CharClass::kSpace;
+    case CharCategory::kPunctuationMark:
+      return CharClass::kPunctuation;
+    default:
+      return CharClass::kOther;
+  }
 }
 
 Utf8Step utf8_step(std::string_view bytes, std::size_t position) noexcept {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The little of Unicode that tokenizing needs: classes of code points as of Unicode 15.1 (the
+// The little of Unicode that tokenizing needs: categories of code points as of Unicode 15.1 (the
 // version of llama.cpp's tables) and one step of a UTF-8 decoder. Stateless, any thread.
 #pragma once
 
@@ -10,8 +10,30 @@
 
 namespace paring::text {
 
-// kNone is what lies beyond the end of a text; unassigned code points are kOther.
-enum class CharClass : std::uint8_t { kNone, kLetter, kNumber, kSpace, kPunctuation, kOther };
+// The general category, but for kWhiteSpace, which is the property of that name. kOtherCharacter:
+// control, format, private use, surrogates.
+enum class CharCategory : std::uint8_t {
+  kUpper,
+  kLower,
+  kTitle,
+  kModifier,
+  kOtherLetter,
+  kMark,
+  kDigit,
+  kLetterNumber,
+  kOtherNumber,
+  kPunctuationMark,
+  kSymbol,
+  kWhiteSpace,
+  kUnassigned,
+  kOtherCharacter,
+};
+inline constexpr std::uint32_t kCharCategories = 14;
+
+CharCategory char_category(char32_t code_point) noexcept;
+
+// Coarser: kOther also has marks, symbols and unassigned code points.
+enum class CharClass : std::uint8_t { kLetter, kNumber, kSpace, kPunctuation, kOther };
 
 CharClass char_class(char32_t code_point) noexcept;
 

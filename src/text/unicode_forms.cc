@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <span>
 
+#include "text/unicode.h"
+
 namespace paring::text {
 namespace {
 
-// {from, to} in the maps, {first, last} in the sets; ascending.
+// {from, to} in the maps, {first, last} in the sets, {first, value} where each value holds up to
+// the next row; ascending.
 struct CodePointPair {
   char32_t first;
   char32_t second;
@@ -47,6 +50,25 @@ char32_t decomposed_base(char32_t code_point) noexcept {
   // Hangul syllables by the rule of the Unicode standard, section 3.12: 588 to a leading consonant.
   if (code_point >= 0xAC00 && code_point <= 0xD7A3) return 0x1100 + (code_point - 0xAC00) / 588;
   return mapped(kDecomposedBase, code_point);
+}
+
+bool is_surely_nfc(std::string_view text) noexcept {
+  char32_t last_class = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0xCC) {  // below U+0300 nothing changes or combines
+      at += static_cast<unsigned char>(text[at]) < 0x80 ? 1 : 2;
+      last_class = 0;
+      continue;
+    }
+    const Utf8Step step = utf8_step(text, at);
+    if (contains(kNfcUnsure, step.code_point)) return false;
+    const CodePointPair* row = row_at(kCombiningClasses, step.code_point);
+    const char32_t combining = row == nullptr ? 0 : row->second;
+    if (combining != 0 && combining < last_class) return false;
+    last_class = combining;
+    at += step.size;
+  }
+  return true;
 }
 
 bool is_mark(char32_t code_point) noexcept {
