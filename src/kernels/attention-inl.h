@@ -9,21 +9,46 @@
 namespace paring::kernels {
 namespace {
 
+static_assert(kCacheGroupValues == kLanes);
+
 // The planes of a page, by type.
 template <class Value>
 struct PagePlanes {
-  const Value* keys;          // [D][32]
-  const Value* values;        // [32][D]
-  const float* key_scales;    // kQ8: [D/32][32]
-  const float* value_scales;  // kQ8: [32][D/32]
+  const Value* keys;                  // [D][32]
+  const Value* values;                // [32][D]
+  const std::uint16_t* key_scales;    // kQ8: bf16 [D/16][32]
+  const std::uint16_t* value_scales;  // kQ8: bf16 [32][D/16]
 };
 
 template <class Value>
 PARING_INLINE PagePlanes<Value> page_planes(const std::byte* page, std::size_t width) {
   const std::size_t count = kPageTokens * width;
   const Value* keys = reinterpret_cast<const Value*>(page);
-  const auto* scales = reinterpret_cast<const float*>(keys + 2 * count);
-  return {keys, keys + count, scales, scales + count / kGroupValues};
+  const auto* scales = reinterpret_cast<const std::uint16_t*>(keys + 2 * count);
+  return {keys, keys + count, scales, scales + count / kCacheGroupValues};
+}
+
+PARING_INLINE float bf16_value(std::uint16_t bits) {
+  const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &wide, sizeof(value));
+  return value;
+}
+
+// The least bf16 that is not below `value`, which is not negative.
+PARING_INLINE std::uint16_t bf16_above(float value) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return static_cast<std::uint16_t>((bits + 0xffffU) >> 16);
+}
+
+// One group of the cache: codes and scale, rounded up so that no code leaves [-127, 127].
+PARING_INLINE void quantize_cache_group(const float* x, std::int8_t* codes, std::uint16_t* scale) {
+  const F32x16 a = load(x);
+  *scale = bf16_above(reduce_max(abs(a)) / 127.0F);
+  const float divisor = *scale == 0 ? 1.0F : bf16_value(*scale);
+  const F32x16 limit = broadcast(*scale == 0 ? 0.0F : 127.0F);
+  store_s8(codes, round_i32(max(sub(zero(), limit), min(limit, div(a, broadcast(divisor))))));
 }
 
 PARING_INLINE void write_q8(const KvWriteArgs& args) {
@@ -31,17 +56,17 @@ PARING_INLINE void write_q8(const KvWriteArgs& args) {
   const PagePlanes<std::int8_t> page = page_planes<std::int8_t>(args.page, width);
   auto* keys = const_cast<std::int8_t*>(page.keys) + args.slot;
   auto* values = const_cast<std::int8_t*>(page.values) + args.slot * width;
-  auto* key_scales = const_cast<float*>(page.key_scales) + args.slot;
-  auto* value_scales = const_cast<float*>(page.value_scales) + args.slot * (width / kGroupValues);
-  for (std::size_t g = 0; g < width / kGroupValues; ++g) {
-    std::int8_t codes[kGroupValues];
-    std::int32_t sums[2];  // for products alone
-    quantize_group(args.key + g * kGroupValues, codes, &key_scales[g * kPageTokens], sums);
-    for (std::size_t d = 0; d < kGroupValues; ++d) {
-      keys[(g * kGroupValues + d) * kPageTokens] = codes[d];
+  auto* key_scales = const_cast<std::uint16_t*>(page.key_scales) + args.slot;
+  auto* value_scales =
+      const_cast<std::uint16_t*>(page.value_scales) + args.slot * (width / kCacheGroupValues);
+  for (std::size_t g = 0; g < width / kCacheGroupValues; ++g) {
+    const std::size_t first = g * kCacheGroupValues;
+    std::int8_t codes[kCacheGroupValues];
+    quantize_cache_group(args.key + first, codes, &key_scales[g * kPageTokens]);
+    for (std::size_t d = 0; d < kCacheGroupValues; ++d) {
+      keys[(first + d) * kPageTokens] = codes[d];
     }
-    quantize_group(args.value + g * kGroupValues, values + g * kGroupValues, &value_scales[g],
-                   sums);
+    quantize_cache_group(args.value + first, values + first, &value_scales[g]);
   }
 }
 
@@ -113,20 +138,18 @@ PARING_INLINE void decode_page(const AttentionArgs& args, const std::byte* page,
     return;
   }
   const auto planes = page_planes<std::int8_t>(page, width);
-  for (std::size_t g = 0; g < width / kGroupValues; ++g) {
-    const F32x16 scale_a = load(planes.key_scales + g * kPageTokens);
-    const F32x16 scale_b = load(planes.key_scales + g * kPageTokens + kLanes);
-    for (std::size_t i = g * kGroupValues * kPageTokens; i < (g + 1) * kGroupValues * kPageTokens;
-         i += kPageTokens) {
+  constexpr std::size_t kGroupBytes = kCacheGroupValues * kPageTokens;
+  for (std::size_t g = 0; g < width / kCacheGroupValues; ++g) {
+    const F32x16 scale_a = load_bf16(planes.key_scales + g * kPageTokens);
+    const F32x16 scale_b = load_bf16(planes.key_scales + g * kPageTokens + kLanes);
+    for (std::size_t i = g * kGroupBytes; i < (g + 1) * kGroupBytes; i += kPageTokens) {
       store(scratch.keys + i, mul(load_s8(planes.keys + i), scale_a));
       store(scratch.keys + i + kLanes, mul(load_s8(planes.keys + i + kLanes), scale_b));
     }
   }
-  for (std::size_t g = 0; g < count * width / kGroupValues; ++g) {
-    const F32x16 scale = broadcast(planes.value_scales[g]);
-    const std::size_t i = g * kGroupValues;
-    store(scratch.values + i, mul(load_s8(planes.values + i), scale));
-    store(scratch.values + i + kLanes, mul(load_s8(planes.values + i + kLanes), scale));
+  for (std::size_t g = 0; g < count * width / kCacheGroupValues; ++g) {
+    const F32x16 scale = broadcast(bf16_value(planes.value_scales[g]));
+    store(scratch.values + g * kLanes, mul(load_s8(planes.values + g * kLanes), scale));
   }
 }
 

@@ -163,7 +163,7 @@ std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept {
   const std::size_t values = kPageTokens * head_width;
   if (type == KvType::kF32) return 2 * values * 4;
   if (type == KvType::kF16) return 2 * values * 2;
-  return 2 * (values + values / kGroupValues * 4);
+  return 2 * (values + values / kCacheGroupValues * 2);
 }
 
 // Keys and values of a page as f32; per query: q, the accumulator, 32 probabilities, maximum, sum

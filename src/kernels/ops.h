@@ -50,14 +50,17 @@ struct QuantizedRows {
 // Pages hold kPageTokens tokens; position t lies in page t / kPageTokens at slot t % kPageTokens.
 inline constexpr std::size_t kPageTokens = 32;
 
+inline constexpr std::size_t kCacheGroupValues = 16;  // values of a token that share a scale
+
 enum class KvType : std::uint8_t { kF32, kF16, kQ8 };
 
 // Page layout for one (layer, KV head), head width D. Keys lie with the tokens side by side, so
 // that a score is a column sum and needs no transposition, neither for one query nor for hundreds:
 //   kF32  keys f32 [D][32], values f32 [32][D]
 //   kF16  keys u16 [D][32], values u16 [32][D]
-//   kQ8   keys s8 [D][32], values s8 [32][D], key_scales f32 [D/32][32], value_scales f32
-//   [32][D/32]
+//   kQ8   keys s8 [D][32], values s8 [32][D], key_scales bf16 [D/16][32], value_scales bf16
+//   [32][D/16]. A scale is max|x|/127 of its group of 16, rounded up to bf16; code = round(x/scale)
+//   to nearest even; all-zero group: scale 0. Twice as many bf16 scales lose less than f32 ones.
 // Planes follow each other in this order in one block of kv_page_bytes(), 64-byte aligned. Slots
 // that were never written may hold anything. Only kv_write and attention know this layout.
 std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept;

@@ -224,18 +224,36 @@ void soft_cap(float* x, std::size_t count, float cap) noexcept {
   }
 }
 
+float bf16_value(std::uint16_t bits) {
+  const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
+  float value;
+  __builtin_memcpy(&value, &wide, sizeof(value));
+  return value;
+}
+
+// Rounded up to bf16, of a group of the cache.
+std::uint16_t cache_scale(const float* x) {
+  float largest = 0;
+  for (std::size_t i = 0; i < kCacheGroupValues; ++i) largest = fmaxf(largest, fabsf(x[i]));
+  const float scale = largest / 127.0F;
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &scale, sizeof(bits));
+  return static_cast<std::uint16_t>((bits + 0xffffU) >> 16);
+}
+
 // Value `i` of a page plane in the page's type; for kQ8 times its group's scale.
 struct PagePlane {
   KvType type;
   std::byte* data;
-  float* scales;
+  std::uint16_t* scales;
 
   double get(std::size_t i, std::size_t scale_index) const {
     if (type == KvType::kF32) return reinterpret_cast<const float*>(data)[i];
     if (type == KvType::kF16) {
       return quant::f16_to_f32(reinterpret_cast<const std::uint16_t*>(data)[i]);
     }
-    return static_cast<double>(scales[scale_index]) * reinterpret_cast<const std::int8_t*>(data)[i];
+    return static_cast<double>(bf16_value(scales[scale_index])) *
+           reinterpret_cast<const std::int8_t*>(data)[i];
   }
 };
 
@@ -248,8 +266,8 @@ Page page_planes(KvType type, std::byte* page, std::size_t width) {
   const std::size_t count = kPageTokens * width;
   const std::size_t value_bytes = type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1;
   std::byte* values = page + count * value_bytes;
-  auto* scales = reinterpret_cast<float*>(values + count * value_bytes);
-  return {{type, page, scales}, {type, values, scales + count / kGroupValues}};
+  auto* scales = reinterpret_cast<std::uint16_t*>(values + count * value_bytes);
+  return {{type, page, scales}, {type, values, scales + count / kCacheGroupValues}};
 }
 
 // Writes x[D] to a plane; element d lies at d * step + offset, the scale of group g at
@@ -263,9 +281,10 @@ void write_plane(const PagePlane& plane, const float* x, std::size_t width, std:
       reinterpret_cast<std::uint16_t*>(plane.data)[at] = quant::f32_to_f16(x[d]);
     }
     if (plane.type == KvType::kQ8) {
-      const float scale = group_scale(x + d / kGroupValues * kGroupValues);
-      plane.scales[d / kGroupValues * scale_step + scale_offset] = scale;
-      reinterpret_cast<std::int8_t*>(plane.data)[at] = quantize(x[d], scale);
+      const std::size_t group = d / kCacheGroupValues;
+      const std::uint16_t scale = cache_scale(x + group * kCacheGroupValues);
+      plane.scales[group * scale_step + scale_offset] = scale;
+      reinterpret_cast<std::int8_t*>(plane.data)[at] = quantize(x[d], bf16_value(scale));
     }
   }
 }
@@ -275,7 +294,7 @@ void kv_write(const KvWriteArgs& args) noexcept {
   const Page page = page_planes(args.type, args.page, width);
   write_plane(page.keys, args.key, width, kPageTokens, args.slot, kPageTokens, args.slot);
   write_plane(page.values, args.value, width, 1, args.slot * width, 1,
-              args.slot * (width / kGroupValues));
+              args.slot * (width / kCacheGroupValues));
 }
 
 const std::byte* page_of(const AttentionArgs& args, std::size_t position) {
@@ -289,7 +308,7 @@ double score(const AttentionArgs& args, std::size_t query, std::size_t position)
   double sum = 0;
   for (std::size_t d = 0; d < args.head_width; ++d) {
     sum += args.q[query][d] *
-           page.keys.get(d * kPageTokens + slot, d / kGroupValues * kPageTokens + slot);
+           page.keys.get(d * kPageTokens + slot, d / kCacheGroupValues * kPageTokens + slot);
   }
   sum *= static_cast<double>(args.scale);
   const double cap = args.soft_cap;
@@ -313,7 +332,7 @@ void attend(const AttentionArgs& args, std::size_t query) {
     const std::size_t slot = t % kPageTokens;
     total += p;
     for (std::size_t d = 0; d < width; ++d) {
-      sums[d] += p * page.values.get(slot * width + d, (slot * width + d) / kGroupValues);
+      sums[d] += p * page.values.get(slot * width + d, (slot * width + d) / kCacheGroupValues);
     }
   }
   for (std::size_t d = 0; d < width; ++d) {
