@@ -34,7 +34,8 @@ def test_a_signal_while_writing_leaves_nothing_behind(paring, model, tmp_path, n
     out = tmp_path / "out.gguf"
     if old:
         out.write_bytes(old)
-    process = start(paring, "quantize", model, out, "--type", "Q8_0", "--no-importance", "--force")
+    # A type that takes seconds to encode, so that the signal comes before the end.
+    process = start(paring, "quantize", model, out, "--type", "IQ4_NL", "--no-importance", "--force")
     wait_for_temporary(process, tmp_path, "out.gguf")
     process.send_signal(number)
     process.communicate(timeout=60)
