@@ -236,7 +236,7 @@ def test_without_standard_streams(paring, tiny, tmp_path):
 def test_a_model_that_changes_meanwhile_is_no_model(paring, model, tmp_path, change):
     source = tmp_path / "in.gguf"
     source.write_bytes(model.read_bytes())
-    process = start(paring, "quantize", source, tmp_path / "out.gguf", "--type", "Q8_0", "--no-importance")
+    process = start(paring, "quantize", source, tmp_path / "out.gguf", "--type", "IQ4_NL", "--no-importance")
     wait_for_temporary(process, tmp_path, "out.gguf")
     with open(source, "r+b") as file:
         if change == "cut":
