@@ -65,7 +65,8 @@ def test_the_limit_of_this_machine_follows_from_its_probes(paring, model):
 
 
 @pytest.mark.parametrize("words", [[], ["--params", "0"], ["--params", "-3"], ["--params", "nan"], ["--params", "1e99"],
-                                   ["--params", "7e9", "--gpu", "0"], ["--params", "7e9", "--gpu", "RTX1"]])
+                                   ["--params", "7e9", "--gpu", "0"], ["--params", "7e9", "--gpu", "4090"],
+                                   ["--params", "7e9", "--gpu", "RTX1"]])
 def test_questions_without_an_answer(paring, words):
     refused = paring("inspect", *words)
     assert refused.code == 2 and refused.err.startswith("paring: error: ")

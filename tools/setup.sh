@@ -86,8 +86,18 @@ build() {
     cmake --build --preset "$preset" "${targets[@]}" || fail "the build stopped; the first error is above"
   else
     cmake --build --preset "$preset" "${targets[@]}" 2>&1 | tee "$log" |
-      awk '/^\[[0-9]+\//{ if (++n % 25 == 0) { print "        " $0; fflush() } next }
-           /error|warning/{ print; fflush() }' ||
+      python3 -u -c '
+import re, sys
+# Not awk: Debian has mawk, which reads a pipe in large blocks, so that progress would come minutes late.
+for stream in (sys.stdin, sys.stdout):
+    stream.reconfigure(errors="replace")
+count = 0
+for line in iter(sys.stdin.readline, ""):
+    count += bool(re.match(r"\[\d+/", line))
+    if re.match(r"\[\d+/", line) and count % 25 == 0:
+        print("        " + line, end="")
+    elif not re.match(r"\[\d+/", line) and re.search("error|warning", line):
+        print(line, end="")' ||
       {
         grep -n -A 12 -m 3 'FAILED' "$log" >&2 || tail -n 30 "$log" >&2
         fail "the build stopped; the whole output is in $log"

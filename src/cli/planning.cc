@@ -156,6 +156,11 @@ Result<Gpu> parse_gpu(const std::string& text) {
     if (plain(gpu.name) == plain(text)) return Gpu{gpu.name, gpu.gib * kGiB};
   }
   const Result<std::uint64_t> bytes = parse_bytes(text);
+  const bool has_unit = text.find_first_not_of("0123456789.") != std::string::npos;
+  if (bytes && *bytes < kGiB && !has_unit) {
+    return invalid_argument(fmt::format("'{}' as a GPU's memory is {}", text, format_bytes(*bytes)),
+                            "say the unit (--gpu 24GB) or the whole name (--gpu RTX4090)");
+  }
   if (bytes && *bytes > 0) return Gpu{format_bytes(*bytes), *bytes};
   std::string names;
   for (const KnownGpu& gpu : kGpus)
