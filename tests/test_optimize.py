@@ -167,6 +167,21 @@ def test_a_killed_search_goes_on_and_ends_the_same(paring, tiny, tmp_path):
     assert not [name for name in names(tmp_path) if "tmp" in name]
 
 
+def test_an_interrupted_search_says_that_it_goes_on(paring, tiny, tmp_path):
+    words = ["optimize", tiny, "--file", "400kB", "--time", "5min", "--out", tmp_path / "out.gguf"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PARING_")}
+    run = subprocess.Popen([paring.path, *map(str, words)], env=environment, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "out.gguf.search" / "measurements.jsonl"
+    until = time.monotonic() + 60
+    while not (journal.exists() and journal.stat().st_size > 0) and time.monotonic() < until:
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    errors = run.communicate(timeout=60)[1]
+    assert run.returncode == -signal.SIGINT and "the same command goes on" in errors
+    assert paring(*words).code == 0
+
+
 def test_a_journal_is_taken_up(paring, tiny, tmp_path):
     """A run that stops after some measurements leaves them; the next one does not repeat them."""
     out = tmp_path / "out.gguf"

@@ -15,6 +15,7 @@
 #include "cli/figures.h"
 #include "cli/table.h"
 #include "cost/probes.h"
+#include "io/atomic_file.h"
 #include "io/printable.h"
 #include "shrink/budget.h"
 #include "shrink/explain.h"
@@ -252,8 +253,10 @@ Result<void> run(Context& context, const OptimizeFlags& given) {
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
   PARING_TRY_VOID(shrink::check_budget(model, flags.options, executor->threads()));
   PARING_TRY(const cost::Probes probes, cost::measure_probes(*executor));
+  io::say_on_signals("\nparing: stopped; the same command goes on where this one was\n");
   PARING_TRY(const shrink::OptimizeResult result,
              shrink::optimize(model, *executor, probes, flags.options, context.progress()));
+  io::say_on_signals(nullptr);
   if (flags.is_json) {
     context.output().write_json(to_json(result, flags.options.report_path));
   } else {

@@ -61,10 +61,16 @@ void forget_for_signals(int slot) noexcept {
   if (slot >= 0) slots[static_cast<std::size_t>(slot)].state.store(Slot::kFree);
 }
 
+std::atomic<const char*> last_words = nullptr;
+static_assert(std::atomic<const char*>::is_always_lock_free, "signal handlers read it");
+
 // Only calls that are safe in a signal handler. The handler was reset to the default when it was
 // entered (SA_RESETHAND), so raising the signal again ends the process once the handler returns.
 void remove_and_end(int signal_number) {
   remove_temporaries();
+  if (const char* text = last_words.load(); text != nullptr) {
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, std::strlen(text));
+  }
   ::raise(signal_number);
 }
 
@@ -122,6 +128,8 @@ void remove_temporaries() noexcept {
     if (slot.state.load() == Slot::kSet) ::unlink(slot.path.data());
   }
 }
+
+void say_on_signals(const char* text) noexcept { last_words.store(text); }
 
 void remove_temporaries_on_signals() noexcept {
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
