@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -40,6 +41,11 @@ int refuse_for_memory() {
 // A mapped model file that becomes shorter, or a disk that fails: reading it raises SIGBUS. There
 // is nothing to go back to, so the program ends, with a sentence and no temporary file.
 void end_on_bus_error(int) {
+  // Several threads may fault at once: the first speaks, the others wait for the end.
+  static std::atomic_flag has_spoken;
+  if (has_spoken.test_and_set()) {
+    for (;;) ::pause();
+  }
   constexpr char kText[] =
       "paring: error: a file that is being read became shorter or its disk failed; do not change a "
       "model while it is in use\n";
