@@ -281,8 +281,9 @@ Result<void> read_metadata(Cursor& cursor, std::uint64_t count, Metadata& metada
     if (metadata.has(key)) {
       return corrupt(fmt::format("{}: {} appears twice", cursor.source(), field), kDamagedHint);
     }
-    PARING_TRY(GgufValue value, read_value(cursor, field));
-    metadata.set(key, std::move(value));
+    Result<GgufValue> value = read_value(cursor, field);
+    if (!value) return std::move(value.error());
+    metadata.set(key, std::move(*value));
   }
   return {};
 }
