@@ -47,10 +47,8 @@ Result<config::Settings> settle(const GlobalFlags& flags, const char* const* env
 // "auto" is the fastest level this CPU has, whatever PARING_ISA says: the setting outranks it.
 Result<void> use_isa(const std::string& name) {
   if (name != "auto") return kernels::select_isa(name.c_str());
-  std::size_t count = 0;
-  const kernels::IsaLevel* levels = kernels::isa_levels(&count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (levels[i].supported()) return kernels::select_isa(levels[i].name);
+  for (const kernels::IsaLevel& level : kernels::isa_levels()) {
+    if (level.supported()) return kernels::select_isa(level.name);
   }
   return {};
 }

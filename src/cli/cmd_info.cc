@@ -19,12 +19,6 @@ namespace paring::cli {
 
 namespace {
 
-std::span<const kernels::IsaLevel> levels() {
-  std::size_t count = 0;
-  const kernels::IsaLevel* first = kernels::isa_levels(&count);
-  return {first, count};
-}
-
 struct Info {
   cost::Machine machine;
   cost::Probes probes;
@@ -52,7 +46,7 @@ Json to_json(const Info& info) {
   json["cpu"] = m.cpu;
   json["cpu_flags"] = m.isa_flags;
   json["isa"] = kernels::kernels().isa;
-  for (const kernels::IsaLevel& level : levels()) {
+  for (const kernels::IsaLevel& level : kernels::isa_levels()) {
     json["isa_levels"].push_back({{"name", level.name}, {"supported", level.supported()}});
   }
   for (const kernels::OpName& op : kernels::op_names()) {
@@ -111,7 +105,7 @@ std::string to_text(const Info& info) {
             info.energy_domains.empty() ? "not available: " + info.energy_error : "available");
   facts.gap();
   facts.add("kernels", kernels::kernels().isa);
-  for (const kernels::IsaLevel& level : levels()) {
+  for (const kernels::IsaLevel& level : kernels::isa_levels()) {
     facts.add(fmt::format("  {}", level.name), level.supported() ? "runs here" : "not on this CPU");
   }
   Table table({{"operation"}, {"implementation"}});

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <span>
 #include <string_view>
 #include <vector>
 
@@ -18,12 +17,6 @@ namespace paring::cli {
 
 namespace {
 
-std::span<const kernels::IsaLevel> levels() {
-  std::size_t count = 0;
-  const kernels::IsaLevel* first = kernels::isa_levels(&count);
-  return {first, count};
-}
-
 const kernels::OpName& op(std::string_view name) {
   for (const kernels::OpName& each : kernels::op_names()) {
     if (name == each.name) return each;
@@ -34,7 +27,7 @@ const kernels::OpName& op(std::string_view name) {
 // Names of the levels that have an implementation of their own.
 std::string own_levels(const kernels::OpName& operation) {
   std::string names;
-  for (const kernels::IsaLevel& level : levels()) {
+  for (const kernels::IsaLevel& level : kernels::isa_levels()) {
     if (std::string_view(level.name) != kernels::origin_of(operation, *level.table)) continue;
     names += fmt::format("{}{}", names.empty() ? "" : ", ", level.name);
   }
@@ -116,11 +109,11 @@ std::string architectures_page() {
 
 std::string kernels_page() {
   std::vector<Column> columns = {{"operation"}};
-  for (const kernels::IsaLevel& level : levels()) columns.push_back({level.name});
+  for (const kernels::IsaLevel& level : kernels::isa_levels()) columns.push_back({level.name});
   Table table(std::move(columns));
   for (const kernels::OpName& operation : kernels::op_names()) {
     std::vector<std::string> cells = {operation.name};
-    for (const kernels::IsaLevel& level : levels()) {
+    for (const kernels::IsaLevel& level : kernels::isa_levels()) {
       const std::string_view from = kernels::origin_of(operation, *level.table);
       cells.emplace_back(from == level.name ? "own" : fmt::format("of {}", from));
     }

@@ -93,10 +93,7 @@ constexpr std::size_t group_plane_bytes(std::size_t tokens, std::size_t cols) {
 
 }  // namespace
 
-const IsaLevel* isa_levels(std::size_t* count) noexcept {
-  *count = sizeof(kLevels) / sizeof(kLevels[0]);
-  return kLevels;
-}
+std::span<const IsaLevel> isa_levels() noexcept { return kLevels; }
 
 const KernelTable& kernels() noexcept {
   const KernelTable* table = active_table.load(std::memory_order_acquire);

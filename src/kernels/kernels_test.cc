@@ -84,17 +84,15 @@ std::vector<Shape> shapes_of(DType type) {
 }
 
 TEST(Kernels, PrintsTheLevelsThatRan) {
-  std::size_t count = 0;
-  const IsaLevel* levels = isa_levels(&count);
-  ASSERT_GE(count, 1U);
-  for (std::size_t i = 0; i < count; ++i) {
-    const bool runs = levels[i].supported();
-    std::fprintf(stderr, "kernels: level %s %s\n", levels[i].name,
+  ASSERT_GE(isa_levels().size(), 1U);
+  for (const IsaLevel& level : isa_levels()) {
+    const bool runs = level.supported();
+    std::fprintf(stderr, "kernels: level %s %s\n", level.name,
                  runs ? "is exercised" : "cannot run on this CPU and is NOT exercised");
-    EXPECT_STREQ(levels[i].table->isa, levels[i].name);
-    EXPECT_EQ(find_kernels(levels[i].name), runs ? levels[i].table : nullptr);
+    EXPECT_STREQ(level.table->isa, level.name);
+    EXPECT_EQ(find_kernels(level.name), runs ? level.table : nullptr);
   }
-  EXPECT_STREQ(levels[count - 1].name, "reference");
+  EXPECT_STREQ(isa_levels().back().name, "reference");
   EXPECT_EQ(find_kernels("no such level"), nullptr);
 }
 

@@ -27,13 +27,11 @@ static_assert(sizeof(KernelTable) == (std::size(kOps) + 1) * sizeof(void*),
 std::span<const OpName> op_names() noexcept { return kOps; }
 
 const char* origin_of(const OpName& op, const KernelTable& table) noexcept {
-  std::size_t count = 0;
-  const IsaLevel* levels = isa_levels(&count);
   const char* name = table.isa;
   bool is_below = false;
-  for (std::size_t i = 0; i < count; ++i) {
-    is_below = is_below || levels[i].table == &table;
-    if (is_below && op.is_same(*levels[i].table, table)) name = levels[i].name;
+  for (const IsaLevel& level : isa_levels()) {
+    is_below = is_below || level.table == &table;
+    if (is_below && op.is_same(*level.table, table)) name = level.name;
   }
   return name;
 }

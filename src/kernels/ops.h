@@ -25,6 +25,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/packed_matrix.h"
 
@@ -141,7 +142,7 @@ struct IsaLevel {
   const KernelTable* table;
 };
 // From fastest to "reference".
-const IsaLevel* isa_levels(std::size_t* count) noexcept;
+std::span<const IsaLevel> isa_levels() noexcept;
 
 // The table in use: the fastest supported, or PARING_ISA's. Chosen once, at first call. An unknown
 // or unsupported PARING_ISA is reported by select_isa(); kernels() itself then uses "reference".

@@ -17,11 +17,9 @@ inline const KernelTable& reference_kernels() { return *find_kernels("reference"
 // The levels that this CPU runs, fastest first, without the reference.
 inline std::vector<const KernelTable*> fast_levels() {
   std::vector<const KernelTable*> tables;
-  std::size_t count = 0;
-  const IsaLevel* levels = isa_levels(&count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (levels[i].supported() && std::strcmp(levels[i].name, "reference") != 0) {
-      tables.push_back(levels[i].table);
+  for (const IsaLevel& level : isa_levels()) {
+    if (level.supported() && std::strcmp(level.name, "reference") != 0) {
+      tables.push_back(level.table);
     }
   }
   return tables;
