@@ -13,6 +13,7 @@
 #include "cost/roofline.h"
 #include "engine/generator.h"
 #include "measure/memory.h"
+#include "measure/statistics.h"
 #include "measure/token_work.h"
 #include "model/kv_cache.h"
 #include "quant/format.h"
@@ -27,12 +28,6 @@ using model::ModelView;
 
 // Decode steps before the clock runs: enough to bring weights and code into the caches.
 constexpr std::size_t kWarmUpSteps = 4;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 // The most likely token of the last row of logits, as a greedy user would take it.
 class GreedySink : public model::LogitsSink {
@@ -121,12 +116,9 @@ class Runner {
   Runner(const ModelView& view, Executor& executor, const BenchOptions& options)
       : view_(view), numerics_(options.numerics), sink_(executor.threads()) {}
 
-  // Appends random tokens: which ones does not matter for the time.
+  // Appends random tokens.
   Result<void> extend(std::size_t tokens) {
-    const auto vocabulary = static_cast<std::uint32_t>(view_.spec().vocabulary);
-    RandomStream random({.seed = 1});
-    std::vector<std::int32_t> ids(tokens);
-    for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random.below(vocabulary));
+    const std::vector<std::int32_t> ids = random_prompt(tokens, view_.spec().vocabulary);
     for (std::size_t done = 0; done < tokens;) {
       const std::size_t count = std::min(step_tokens(), tokens - done);
       PARING_TRY_VOID(step(std::span(ids).subspan(done, count), done + count == tokens));
@@ -161,19 +153,6 @@ cost::TokenWork phase_work(const ModelView& view, const BenchOptions& options,
                     {options.numerics, options.kv_type, range, head_share});
 }
 
-PhaseSpeed summarize_phase(std::size_t tokens, std::vector<double> seconds, double limit,
-                           double bytes_per_token, const cost::TokenWork& work) {
-  PhaseSpeed speed;
-  speed.tokens = tokens;
-  speed.seconds = median(std::move(seconds));
-  speed.tokens_per_second = speed.seconds > 0 ? static_cast<double>(tokens) / speed.seconds : 0;
-  speed.limit_tokens_per_second = limit;
-  speed.limit_share = cost::limit_share(speed.tokens_per_second, limit);
-  speed.bytes_per_token = bytes_per_token;
-  speed.operations_per_token = work.int8_operations + work.f32_operations;
-  return speed;
-}
-
 PhaseSpeed summarize_prefill(const ModelView& view, const cost::Probes& probes,
                              const BenchOptions& options, std::size_t step_tokens,
                              std::vector<double> seconds) {
@@ -181,9 +160,9 @@ PhaseSpeed summarize_prefill(const ModelView& view, const cost::Probes& probes,
   const cost::TokenWork work = phase_work(view, options, {1, tokens}, 1 / tokens);
   const std::size_t steps = (options.prefill_tokens + step_tokens - 1) / step_tokens;
   const double bytes = static_cast<double>(steps) * (work.weight_bytes + work.kv_bytes) / tokens;
-  return summarize_phase(options.prefill_tokens, std::move(seconds),
-                         cost::prefill_limit(work, options.prefill_tokens, step_tokens, probes),
-                         bytes, work);
+  return phase_speed(options.prefill_tokens, median(std::move(seconds)),
+                     cost::prefill_limit(work, options.prefill_tokens, step_tokens, probes), bytes,
+                     work);
 }
 
 PhaseSpeed summarize_decode(const ModelView& view, const cost::Probes& probes,
@@ -191,8 +170,8 @@ PhaseSpeed summarize_decode(const ModelView& view, const cost::Probes& probes,
   const auto depth = static_cast<double>(options.depth_tokens);
   const auto steps = static_cast<double>(options.decode_tokens);
   const cost::TokenWork work = phase_work(view, options, {depth + 1, depth + steps}, 1);
-  return summarize_phase(options.decode_tokens, std::move(seconds),
-                         cost::decode_limit(work, probes), work.weight_bytes + work.kv_bytes, work);
+  return phase_speed(options.decode_tokens, median(std::move(seconds)),
+                     cost::decode_limit(work, probes), work.weight_bytes + work.kv_bytes, work);
 }
 
 Result<void> check_options(const BenchOptions& options) {
@@ -213,6 +192,29 @@ Result<void> check_options(const BenchOptions& options) {
 }
 
 }  // namespace
+
+PhaseSpeed phase_speed(std::size_t tokens, double seconds, double limit, double bytes_per_token,
+                       const cost::TokenWork& work) {
+  PhaseSpeed speed;
+  speed.tokens = tokens;
+  speed.seconds = seconds;
+  speed.tokens_per_second = seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+  speed.limit_tokens_per_second = limit;
+  speed.limit_share = cost::limit_share(speed.tokens_per_second, limit);
+  speed.bytes_per_token = bytes_per_token;
+  speed.operations_per_token = work.int8_operations + work.f32_operations;
+  return speed;
+}
+
+std::vector<std::int32_t> random_prompt(std::size_t tokens, std::size_t vocabulary,
+                                        std::uint64_t stream) {
+  RandomStream random({.seed = 1, .sequence = stream});
+  std::vector<std::int32_t> ids(tokens);
+  for (std::int32_t& id : ids) {
+    id = static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(vocabulary)));
+  }
+  return ids;
+}
 
 Result<BenchResult> bench(const ModelView& view, Executor& executor, const cost::Probes& probes,
                           const BenchOptions& options) {

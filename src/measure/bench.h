@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
+#include <cstdint>
+#include <vector>
 
 #include "base/executor.h"
 #include "base/result.h"
 #include "cost/probes.h"
+#include "cost/roofline.h"
 #include "model/forward.h"
 
 namespace paring::measure {
@@ -31,6 +33,14 @@ struct PhaseSpeed {
   double bytes_per_token = 0;          // weights and cache read from memory
   double operations_per_token = 0;     // 2 a multiply-add
 };
+
+// What `tokens` in `seconds` come to beside the limit; `work` is the average token's.
+PhaseSpeed phase_speed(std::size_t tokens, double seconds, double limit, double bytes_per_token,
+                       const cost::TokenWork& work);
+
+// Random tokens, for which the time does not matter; the same for the same stream.
+std::vector<std::int32_t> random_prompt(std::size_t tokens, std::size_t vocabulary,
+                                        std::uint64_t stream = 0);
 
 struct BenchResult {
   PhaseSpeed prefill;

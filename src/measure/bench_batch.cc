@@ -8,19 +8,14 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/random.h"
 #include "cost/roofline.h"
 #include "engine/batch_engine.h"
+#include "measure/statistics.h"
 #include "measure/token_work.h"
 
 namespace paring::measure {
 
 namespace {
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[values.size() / 2];
-}
 
 class Ignore : public engine::SequenceListener {
  public:
@@ -35,16 +30,6 @@ struct Round {
   double prefill_seconds = 0;
   std::vector<double> steps;  // seconds of each step that generated a token of every sequence
 };
-
-std::vector<std::int32_t> random_prompt(std::size_t tokens, std::size_t vocabulary,
-                                        std::uint64_t stream) {
-  RandomStream random({.seed = 1, .sequence = stream});
-  std::vector<std::int32_t> ids(tokens);
-  for (std::int32_t& id : ids) {
-    id = static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(vocabulary)));
-  }
-  return ids;
-}
 
 Result<Round> run_round(engine::BatchEngine& engine, const model::BlockSpec& spec,
                         const BenchOptions& options, std::size_t sequences) {
@@ -84,19 +69,6 @@ Result<void> check(const BenchOptions& options, std::size_t sequences) {
   return {};
 }
 
-PhaseSpeed summarize(double tokens, double seconds, double limit, double bytes,
-                     const cost::TokenWork& work) {
-  PhaseSpeed speed;
-  speed.tokens = static_cast<std::size_t>(tokens);
-  speed.seconds = seconds;
-  speed.tokens_per_second = seconds > 0 ? tokens / seconds : 0;
-  speed.limit_tokens_per_second = limit;
-  speed.limit_share = cost::limit_share(speed.tokens_per_second, limit);
-  speed.bytes_per_token = bytes;
-  speed.operations_per_token = work.int8_operations + work.f32_operations;
-  return speed;
-}
-
 }  // namespace
 
 Result<BatchResult> bench_batch(const model::ModelView& view, Executor& executor,
@@ -131,8 +103,8 @@ Result<BatchResult> bench_batch(const model::ModelView& view, Executor& executor
   const std::vector<MatrixLoad> loads = matrix_loads(view);
   const cost::TokenWork reading =
       token_work(loads, view.spec(), {options.numerics, options.kv_type, {1, prompt}, 1 / prompt});
-  result.prefill = summarize(
-      count * prompt, median(prefills),
+  result.prefill = phase_speed(
+      sequences * options.prefill_tokens, median(prefills),
       cost::prefill_limit(reading, options.prefill_tokens * sequences, step_tokens, probes),
       reading.weight_bytes / static_cast<double>(step_tokens), reading);
   // One step reads the weights once for all, and each sequence's own keys and values.
@@ -142,8 +114,9 @@ Result<BatchResult> bench_batch(const model::ModelView& view, Executor& executor
   token.weight_bytes /= count;
   result.gap_median_seconds = median(steps);
   result.gap_worst_seconds = steps.empty() ? 0 : *std::max_element(steps.begin(), steps.end());
-  result.decode = summarize(count, result.gap_median_seconds, cost::decode_limit(token, probes),
-                            token.weight_bytes + token.kv_bytes, token);
+  result.decode =
+      phase_speed(sequences, result.gap_median_seconds, cost::decode_limit(token, probes),
+                  token.weight_bytes + token.kv_bytes, token);
   return result;
 }
 

@@ -27,6 +27,12 @@ double quantile(std::span<const double> sorted, double q) {
   return sorted[low] * (1 - share) + sorted[high] * share;
 }
 
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return quantile(values, 0.5);
+}
+
 Perplexity perplexity_of(std::span<const double> losses) {
   const Moments m = moments(losses);
   const double value = std::exp(m.mean);

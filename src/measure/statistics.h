@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace paring::measure {
 
@@ -19,6 +20,8 @@ Moments moments(std::span<const double> values);
 // Linear interpolation between the two nearest ranks, as numpy.quantile does by default.
 // REQUIRES: sorted ascending, not empty, 0 <= q <= 1.
 double quantile(std::span<const double> sorted, double q);
+// quantile(1/2) of values in any order; 0 of none.
+double median(std::vector<double> values);
 
 struct Perplexity {
   double value = 0;           // exp(mean negative log-likelihood)

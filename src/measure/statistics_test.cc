@@ -24,6 +24,12 @@ TEST(Statistics, MomentsAreThoseOfNumpy) {
   EXPECT_EQ(moments(one).standard_error, 0);
 }
 
+TEST(Statistics, TheMedianNeedsNoOrder) {
+  EXPECT_EQ(median({}), 0);
+  EXPECT_EQ(median({3, 1, 2}), 2);
+  EXPECT_EQ(median({4, 1, 3, 2}), 2.5);
+}
+
 TEST(Statistics, QuantilesAreThoseOfNumpy) {
   EXPECT_NEAR(quantile(kValues, 0.5), 0.0315, 1e-12);
   EXPECT_NEAR(quantile(kValues, 0.9), 1.113, 1e-12);
