@@ -305,6 +305,13 @@ Result<std::string> read_messages(const RunOptions& options) {
   return text.value_or("");
 }
 
+// The option given that only a chat template can serve, null: none.
+const char* template_option(const RunOptions& options) {
+  if (!options.messages_path.empty()) return "--messages";
+  if (!options.tools_path.empty()) return "--tools";
+  return options.variables.empty() ? nullptr : "--template-variables";
+}
+
 // Options that contradict each other, before a model is loaded.
 Result<void> check_options(const RunOptions& options) {
   const bool has_messages = !options.messages_path.empty();
@@ -315,10 +322,7 @@ Result<void> check_options(const RunOptions& options) {
     return invalid_argument("--system is given beside --messages",
                             "write the system message into the file");
   }
-  const char* needs_template = has_messages                  ? "--messages"
-                               : !options.tools_path.empty() ? "--tools"
-                               : !options.variables.empty()  ? "--template-variables"
-                                                             : nullptr;
+  const char* needs_template = template_option(options);
   if (options.is_raw && needs_template != nullptr) {
     return invalid_argument(
         fmt::format("{} needs a chat template, and --raw does without", needs_template),
@@ -360,11 +364,7 @@ Result<void> run(Context& context, const RunOptions& options) {
   }
   PARING_TRY(const std::unique_ptr<Session> session, Session::create(context, options));
   if (!session->uses_template()) {
-    const char* needs_template = !options.system.empty()          ? "--system"
-                                 : !options.messages_path.empty() ? "--messages"
-                                 : !options.tools_path.empty()    ? "--tools"
-                                 : !options.variables.empty()     ? "--template-variables"
-                                                                  : nullptr;
+    const char* needs_template = !options.system.empty() ? "--system" : template_option(options);
     if (needs_template != nullptr) {
       return invalid_argument(
           fmt::format("{} needs a chat template, and none is in use", needs_template),

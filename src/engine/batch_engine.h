@@ -104,9 +104,7 @@ class BatchEngine {
   const api::StepRecord& last_step() const noexcept { return last_step_; }
   std::size_t running() const noexcept { return running_.size(); }
   std::size_t waiting() const noexcept { return waiting_.size(); }
-  std::size_t pages_free() const noexcept { return pool_->pages_free(); }
   const model::KvPool& pool() const noexcept { return *pool_; }
-  const PrefixCache* prefix_cache() const noexcept { return prefixes_.get(); }
   // Forgets all cached prefixes.
   void clear_prefixes();
 

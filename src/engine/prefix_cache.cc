@@ -86,7 +86,6 @@ void PrefixCache::insert(std::uint64_t scope, std::span<const std::int32_t> toke
       child->parent = node;
       child->block = block;
       child->pages.assign(pool_.class_count(), kNoPage);
-      ++nodes_;
     }
     node = child.get();
     touch(*node);
@@ -123,9 +122,8 @@ bool PrefixCache::evict_one() {
     release_pages(*leaf);
     leaves_.erase({used, leaf});
     parent->children.erase(block);
-    --nodes_;
     if (!parent->children.empty()) return true;
-    if (is_root(*parent)) {
+    if (parent->parent == nullptr) {
       std::erase_if(roots_, [parent](const auto& root) { return &root.second == parent; });
     } else {
       leaves_.insert({parent->used, parent});
@@ -147,7 +145,6 @@ void PrefixCache::clear() {
   leaves_.clear();
   for (auto& [scope, root] : roots_) clear_below(root);
   roots_.clear();
-  nodes_ = 0;
 }
 
 }  // namespace paring::engine

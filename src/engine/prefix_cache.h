@@ -40,7 +40,6 @@ class PrefixCache {
   // Forgets the least recently used prefix end whose page nobody else owns. False: there is none.
   bool evict_one();
   void clear();
-  std::size_t node_count() const noexcept { return nodes_; }
 
  private:
   using Block = std::array<std::int32_t, kernels::kPageTokens>;
@@ -57,7 +56,6 @@ class PrefixCache {
   bool is_whole(const std::vector<Node*>& path, std::size_t pages) const;
   std::size_t usable_pages(const std::vector<Node*>& path, std::size_t tokens) const;
   void touch(Node& node);
-  bool is_root(const Node& node) const noexcept { return node.parent == nullptr; }
   void release_pages(const Node& node);
   void clear_below(Node& node);
 
@@ -65,7 +63,6 @@ class PrefixCache {
   std::map<std::uint64_t, Node> roots_;               // by scope
   std::set<std::pair<std::uint64_t, Node*>> leaves_;  // by time of use
   std::uint64_t now_ = 0;
-  std::size_t nodes_ = 0;
 };
 
 }  // namespace paring::engine
