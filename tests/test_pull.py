@@ -8,6 +8,7 @@ import os
 import threading
 import urllib.parse
 
+import http_answers
 import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -53,14 +54,7 @@ class Hub:
         """What is to go wrong this time, taken from a list."""
         return self.faults[name].pop(0) if self.faults.get(name) else None
 
-    @staticmethod
-    def send(handler, status, body=b"", headers=()):
-        handler.send_response(status)
-        for name, value in headers:
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
+    send = staticmethod(http_answers.send)
 
     def listing(self):
         siblings = []

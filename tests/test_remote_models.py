@@ -6,6 +6,7 @@ import json
 import struct
 import threading
 
+import http_answers
 import numpy as np
 import pytest
 
@@ -46,17 +47,7 @@ class Repository:
     def ranges(self, path):
         return [wanted for seen, wanted in self.seen if seen.endswith("/" + path)]
 
-    @staticmethod
-    def send(handler, status, body=b"", headers=()):
-        handler.send_response(status)
-        for name, value in headers:
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        try:
-            handler.wfile.write(body)
-        except OSError:
-            handler.close_connection = True
+    send = staticmethod(http_answers.send)
 
     def listing(self):
         return {"sha": COMMIT, "siblings": [
