@@ -104,6 +104,9 @@ Result<text::TokenizerSpec> read_tokenizer_spec(const io::Metadata& metadata) {
   text::drop_missing_ids(spec);
   PARING_TRY_VOID(read_special_ids(metadata, spec));
   PARING_TRY_VOID(read_flags(metadata, spec));
+  PARING_TRY(const std::string name, metadata.string_or("general.name", ""));
+  PARING_TRY(const std::string architecture, metadata.string_or("general.architecture", ""));
+  text::add_strip_rules(spec, name, architecture);
   return spec;
 }
 

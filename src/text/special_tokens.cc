@@ -149,10 +149,15 @@ bool is_end_spelling(std::string_view token) {
 }
 
 SpecialTokenFinder::SpecialTokenFinder(const std::vector<std::string>& tokens,
-                                       const std::vector<TokenKind>& kinds) {
+                                       const std::vector<TokenKind>& kinds,
+                                       const TokenizerSpec& spec) {
+  const auto lists = [](const std::vector<std::int32_t>& ids, std::size_t id) {
+    return std::binary_search(ids.begin(), ids.end(), static_cast<std::int32_t>(id));
+  };
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (!kinds[i].is_special() && !kinds[i].is_user_defined) continue;
-    entries_.push_back({tokens[i], static_cast<std::int32_t>(i), kinds[i].is_special()});
+    entries_.push_back({tokens[i], static_cast<std::int32_t>(i), kinds[i].is_special(),
+                        lists(spec.strip_left, i), lists(spec.strip_right, i)});
   }
   std::stable_sort(entries_.begin(), entries_.end(),
                    [](const Entry& a, const Entry& b) { return a.text.size() > b.text.size(); });
@@ -176,6 +181,30 @@ std::vector<bool> SpecialTokenFinder::occurring(std::string_view text) const {
   return occurs;
 }
 
+void SpecialTokenFinder::cut(std::string_view text, const Fragment& fragment, const Entry& entry,
+                             std::vector<Fragment>& out) {
+  static constexpr std::string_view kSpaces = " \t\n\v\f\r";
+  const std::string_view stretch = text.substr(0, fragment.begin + fragment.size);
+  std::size_t begin = fragment.begin;
+  while (true) {
+    const std::size_t match = stretch.find(entry.text, begin);
+    if (match == std::string_view::npos) break;
+    std::size_t end = match;
+    while (entry.strips_left && end > begin &&
+           kSpaces.find(text[end - 1]) != std::string_view::npos) {
+      --end;
+    }
+    if (end > begin) out.push_back({begin, end - begin, -1});
+    out.push_back({match, entry.text.size(), entry.id});
+    begin = match + entry.text.size();
+    while (entry.strips_right && begin < stretch.size() &&
+           kSpaces.find(text[begin]) != std::string_view::npos) {
+      ++begin;
+    }
+  }
+  if (begin < stretch.size()) out.push_back({begin, stretch.size() - begin, -1});
+}
+
 std::vector<Fragment> SpecialTokenFinder::partition(std::string_view text,
                                                     bool parse_special) const {
   std::vector<Fragment> fragments;
@@ -184,24 +213,14 @@ std::vector<Fragment> SpecialTokenFinder::partition(std::string_view text,
   std::vector<Fragment> next;
   const std::vector<bool> occurs = occurring(text);
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const Entry& entry = entries_[i];
-    if (!occurs[i] || (entry.is_special && !parse_special)) continue;
+    if (!occurs[i] || (entries_[i].is_special && !parse_special)) continue;
     next.clear();
     for (const Fragment& fragment : fragments) {
       if (fragment.token >= 0) {
         next.push_back(fragment);
-        continue;
+      } else {
+        cut(text, fragment, entries_[i], next);
       }
-      const std::string_view stretch = text.substr(0, fragment.begin + fragment.size);
-      std::size_t begin = fragment.begin;
-      while (true) {
-        const std::size_t match = stretch.find(entry.text, begin);
-        if (match == std::string_view::npos) break;
-        if (match > begin) next.push_back({begin, match - begin, -1});
-        next.push_back({match, entry.text.size(), entry.id});
-        begin = match + entry.text.size();
-      }
-      if (begin < stretch.size()) next.push_back({begin, stretch.size() - begin, -1});
     }
     fragments.swap(next);
   }

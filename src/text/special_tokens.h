@@ -48,10 +48,12 @@ struct Fragment {
 class SpecialTokenFinder {
  public:
   SpecialTokenFinder() = default;
-  SpecialTokenFinder(const std::vector<std::string>& tokens, const std::vector<TokenKind>& kinds);
+  // Of `spec` the strips are read.
+  SpecialTokenFinder(const std::vector<std::string>& tokens, const std::vector<TokenKind>& kinds,
+                     const TokenizerSpec& spec);
 
-  // `text` in order, without empty stretches. Control and unknown tokens are looked for only with
-  // `parse_special`.
+  // `text` in order, without empty stretches and without white space that a token takes. Control
+  // and unknown tokens are looked for only with `parse_special`.
   std::vector<Fragment> partition(std::string_view text, bool parse_special) const;
 
  private:
@@ -59,7 +61,12 @@ class SpecialTokenFinder {
     std::string text;
     std::int32_t id;
     bool is_special;
+    bool strips_left;
+    bool strips_right;
   };
+  // Cuts the plain stretch `fragment` at every occurrence of `entry`.
+  static void cut(std::string_view text, const Fragment& fragment, const Entry& entry,
+                  std::vector<Fragment>& out);
   // Which entries occur in the text at all: one pass for all of them.
   std::vector<bool> occurring(std::string_view text) const;
 

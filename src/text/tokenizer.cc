@@ -63,7 +63,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::create(const TokenizerSpec& 
   PARING_TRY_VOID(fill_vocabulary(spec, state->vocabulary));
   PARING_TRY_VOID(surround(spec, state->before, state->after));
   PARING_TRY(state->encoder, make_encoder(spec, state->vocabulary));
-  state->finder = SpecialTokenFinder(state->vocabulary.tokens, state->vocabulary.kinds);
+  state->finder = SpecialTokenFinder(state->vocabulary.tokens, state->vocabulary.kinds, spec);
   state->texts = texts_of(spec, state->vocabulary);
   state->strips_first_space = has_own_first_space(spec);
   state->bos = spec.bos;

@@ -60,11 +60,18 @@ struct TokenizerSpec {
   std::string precompiled_charsmap;       // kUnigram: SentencePiece's normalization, raw bytes
   bool lowercase = true;                  // kWordPiece [normalizer.lowercase]
   bool strip_accents = true;              // kWordPiece [normalizer.strip_accents]
+  // Special and user-defined tokens that take the white space in front of them, or behind them.
+  // Ascending. GGUF has no key for them: add_strip_rules().
+  std::vector<std::int32_t> strip_left, strip_right;
 };
 
 // A spec without tokens, in which ids and flags are those that llama.cpp takes when a file does not
 // have their keys. Ids may lie outside the vocabulary: see drop_missing_ids().
 TokenizerSpec default_spec(TokenizerModel model, std::string_view pre_tokenizer);
+// Fills strip_left and strip_right as llama.cpp does, which goes by the names of the model
+// (general.name), its architecture and the pre-tokenizer. REQUIRES: the vocabulary is filled in.
+void add_strip_rules(TokenizerSpec& spec, std::string_view model_name,
+                     std::string_view architecture);
 // Takes back default ids that the vocabulary does not reach.
 void drop_missing_ids(TokenizerSpec& spec);
 // Adds unused tokens "[PAD<id>]" until the vocabulary has as many as the embedding has rows.

@@ -54,7 +54,10 @@ std::string vocab_list(const TokenizerSpec& spec, const Vocabulary& vocabulary) 
   return json + "]";
 }
 
-std::string added_tokens(const Vocabulary& vocabulary) {
+std::string added_tokens(const TokenizerSpec& spec, const Vocabulary& vocabulary) {
+  const auto lists = [](const std::vector<std::int32_t>& ids, std::size_t id) {
+    return std::binary_search(ids.begin(), ids.end(), static_cast<std::int32_t>(id));
+  };
   Json list = Json::array();
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const TokenKind& kind = vocabulary.kinds[id];
@@ -62,8 +65,8 @@ std::string added_tokens(const Vocabulary& vocabulary) {
     list.push_back({{"id", id},
                     {"content", vocabulary.tokens[id]},
                     {"single_word", false},
-                    {"lstrip", false},
-                    {"rstrip", false},
+                    {"lstrip", lists(spec.strip_left, id)},
+                    {"rstrip", lists(spec.strip_right, id)},
                     {"normalized", false},
                     {"special", kind.is_special()}});
   }
@@ -261,7 +264,7 @@ Result<std::string> tokenizer_json_of(const TokenizerSpec& spec) {
   PARING_TRY_VOID(fill_vocabulary(spec, vocabulary));
   PARING_TRY(const Json splitter, pre_tokenizer(spec));
   return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)" +
-         added_tokens(vocabulary) + R"(,"normalizer":)" + normalizer_json(spec).dump() +
+         added_tokens(spec, vocabulary) + R"(,"normalizer":)" + normalizer_json(spec).dump() +
          R"(,"pre_tokenizer":)" + splitter.dump() + R"(,"post_processor":)" +
          post_processor(spec, vocabulary).dump() + R"(,"decoder":)" + decoder(spec).dump() +
          R"(,"model":)" + model_json(spec, vocabulary) + "}";

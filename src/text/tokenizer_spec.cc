@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Defaults of a spec, those of llama.cpp (llama-vocab.cpp of llama-cpp-python 0.3.36).
+#include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "text/pre_tokenizer.h"
+#include "text/special_tokens.h"
 #include "text/tokenizer.h"
 
 namespace paring::text {
@@ -39,6 +42,41 @@ TokenizerSpec default_spec(TokenizerModel model, std::string_view pre_tokenizer)
       break;
   }
   return spec;
+}
+
+void add_strip_rules(TokenizerSpec& spec, std::string_view model_name,
+                     std::string_view architecture) {
+  std::string name(model_name);
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  }
+  const auto holds_any = [](std::string_view text, std::initializer_list<std::string_view> parts) {
+    return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
+      return text.find(part) != std::string_view::npos;
+    });
+  };
+  const auto each_spelled = [&](std::string_view token, auto what) {
+    for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
+      if (spec.tokens[id] == token) what(static_cast<std::int32_t>(id));
+    }
+  };
+  const auto strip_left = [&](std::int32_t id) { spec.strip_left.push_back(id); };
+  const auto strip_right = [&](std::int32_t id) { spec.strip_right.push_back(id); };
+  if (holds_any(spec.pre_tokenizer, {"jina-v2-de", "jina-v2-es", "jina-v2-code"}) ||
+      holds_any(architecture, {"nomic-bert-moe", "jina-bert-v3"})) {
+    each_spelled("<mask>", strip_left);
+  } else if (holds_any(name, {"phi-3", "phi3"})) {
+    // Every token that is looked for in texts, but for those that are plain text or Llama's.
+    for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
+      const std::string& token = spec.tokens[id];
+      const bool is_text = spec.token_types.size() <= id || spec.token_types[id] == kTokenNormal ||
+                           spec.token_types[id] == kTokenByte;
+      if (token == "<unk>" || token == "<s>" || token == "<|endoftext|>") continue;
+      if (!is_text || is_end_spelling(token)) strip_right(static_cast<std::int32_t>(id));
+    }
+  } else if (holds_any(name, {"modern-bert"})) {
+    each_spelled("[MASK]", strip_left);
+  }
 }
 
 void drop_missing_ids(TokenizerSpec& spec) {
