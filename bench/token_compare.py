@@ -7,22 +7,25 @@ if there was any. The lines are tests/data/tokens/lines.jsonl (at least 500 a cl
 and once more the class "special" with them parsed. Beside the models given come:
   - every tokenizer.ggml.pre that Paring knows, on a vocabulary whose merges cross all boundaries
     (tests/data/tokenizer/unsplit.txt), so that no wrong cut goes unseen;
-  - the small SentencePiece, Unigram and WordPiece vocabularies of tests/data/tokenizer;
+  - the small SentencePiece, Unigram and WordPiece vocabularies of tests/data/tokenizer, Unigram also in the layouts of
+    T5's, XLM-R's and ALBERT's tokenizer.json (bench/unigram_layouts.py);
   - Phi-3's rules for white space around its added tokens, on a vocabulary of Llama 2's kind if one is given;
-  - a tokenizer.json made of each GGUF file, encoded by `tokenizers`.
+  - a tokenizer.json made of each GGUF file, encoded by `tokenizers`, and a GGUF file made of each tokenizer.json that
+    GGUF can hold, encoded by llama.cpp.
 Fixtures of llama.cpp (FILE.gguf with FILE.gguf.inp and .out beside it) are compared with their .out as well.
 Needs the packages gguf, numpy and tokenizers, and a shared library of llama.cpp.
 
-With --speed TEXT.txt that text is encoded as one by Paring and by `tokenizers`, in turns, through each tokenizer.json
-and those made of GGUF files; medians and the range of the ratio are printed.
+With --speed TEXT.txt that text is encoded in pieces of 4 kB by one thread, in turns with llama.cpp (GGUF files, made or
+given) and `tokenizers` (tokenizer.json, made or given): medians in MB/s and the range of the ratio. Takes the GGUF
+file and the tokenizer.json of each MODEL as above.
 
 usage: token_compare.py --ids build/bench/bench/paring_token_ids --llama LIBLLAMA.so [--markdown] MODEL...
        MODEL is a GGUF file or a tokenizer.json (or a folder that holds one)
 """
 import argparse
-import base64
 import collections
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -30,15 +33,18 @@ import sys
 import tempfile
 import time
 
-import gguf
-import tokenizers
+os.environ["RAYON_NUM_THREADS"] = "1"  # read when the first batch is encoded
+import tokenizers  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+import gguf_vocabulary  # noqa: E402
 import make_token_golden  # noqa: E402
+import unigram_layouts  # noqa: E402
 
 DATA = ROOT / "tests/data"
 PAIRS = 7
+DOCUMENT_BYTES = 4000
 FIXTURE_SEPARATOR = "\n__ggml_vocab_test__\n"
 PHI3_ADDED = ("<|endoftext|>", "<|assistant|>", "<|placeholder1|>", "<|system|>", "<|end|>", "<|user|>")
 PHI3_LINES = (
@@ -95,74 +101,41 @@ class Report:
         print(f"{self.differences} differences in {sum(row[3] for row in self.rows)} lines")
 
 
-def write_gguf(path, pre, tokens, types, merges, name="test", ids=()):
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name(name)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre)
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    writer.add_token_merges(merges)
-    for key, value in ids:
-        writer.add_uint32(f"tokenizer.ggml.{key}_token_id", value)
-    writer.add_bool("tokenizer.ggml.add_bos_token", False)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-
-
 def unsplit_vocabulary():
     rows = (DATA / "tokenizer/unsplit.txt").read_text(encoding="utf-8").split("\n")
     count = int(rows[1].split()[1])
     tokens = [row[2:] for row in rows[2:2 + count]]
     digits, digit_merges = make_token_golden.digit_groups()
+    tokens += [d for d in digits if d not in set(tokens)]
     merges = [row for row in rows[3 + count:] if row] + digit_merges
-    return tokens + [d for d in digits if d not in set(tokens)], merges
+    return {"name": "test", "model": "gpt2", "tokens": tokens, "types": [1] * len(tokens), "merges": merges,
+            "add_bos": False}
 
 
-def small_vocabulary(name, path):
-    """A GGUF file of tests/data/tokenizer/NAME.json."""
+def small_vocabulary(name):
     spec = json.loads((DATA / f"tokenizer/{name}.json").read_text(encoding="utf-8"))
-    writer = gguf.GGUFWriter(path, "t5" if spec["model"] == "t5" else "llama")
-    writer.add_tokenizer_model(spec["model"])
-    writer.add_tokenizer_pre(spec["pre"])
-    writer.add_token_list(spec["tokens"])
-    writer.add_token_types(spec["types"])
-    if "scores" in spec:
-        writer.add_token_scores(spec["scores"])
-    keys = {"bos": "bos", "eos": "eos", "unk": "unknown", "sep": "seperator", "pad": "padding", "mask": "mask"}
-    for ours, theirs in keys.items():
-        if ours in spec:
-            writer.add_uint32(f"tokenizer.ggml.{theirs}_token_id", spec[ours])
-    for flag in ("add_space_prefix", "remove_extra_whitespaces"):
-        if flag in spec:
-            writer.add_bool(f"tokenizer.ggml.{flag}", spec[flag])
-    writer.add_bool("tokenizer.ggml.add_bos_token", spec["add_bos"])
-    writer.add_bool("tokenizer.ggml.add_eos_token", spec["add_eos"])
-    if spec.get("charsmap"):
-        writer.add_precompiled_charsmap(base64.b64decode(spec["charsmap"]))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
+    return {**spec, "architecture": "t5" if spec["model"] == "t5" else "llama"}
 
 
-def copy_as_phi3(source, path):
-    """The vocabulary of `source` (SentencePiece) with Phi-3's added tokens and its name."""
-    fields = gguf.GGUFReader(source).fields
-    writer = gguf.GGUFWriter(path, "phi3")
-    writer.add_name("Phi-3 test")
-    writer.add_tokenizer_model("llama")
-    writer.add_tokenizer_pre("default")
-    writer.add_token_list(fields["tokenizer.ggml.tokens"].contents() + list(PHI3_ADDED))
-    writer.add_token_scores(fields["tokenizer.ggml.scores"].contents() + [-1000.0] * len(PHI3_ADDED))
-    writer.add_token_types(fields["tokenizer.ggml.token_type"].contents() + [3] * len(PHI3_ADDED))
-    for name in ("bos", "eos", "unknown"):
-        writer.add_uint32(f"tokenizer.ggml.{name}_token_id",
-                          fields[f"tokenizer.ggml.{name}_token_id"].contents())
-    writer.add_bool("tokenizer.ggml.add_bos_token", False)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
+def as_phi3(path):
+    """The vocabulary of a GGUF file (SentencePiece) with Phi-3's added tokens and its name."""
+    vocabulary = gguf_vocabulary.read(path)
+    count = len(PHI3_ADDED)
+    return {**vocabulary, "architecture": "phi3", "name": "Phi-3 test", "add_bos": False,
+            "tokens": vocabulary["tokens"] + list(PHI3_ADDED), "types": vocabulary["types"] + [3] * count,
+            "scores": vocabulary["scores"] + [-1000.0] * count}
+
+
+def documents(path):
+    """The text of a file in pieces of whole lines, DOCUMENT_BYTES at least."""
+    pieces, lines, size = [], [], 0
+    for line in path.read_text(encoding="utf-8").replace("\0", "").splitlines(keepends=True):
+        lines.append(line)
+        size += len(line.encode())
+        if size >= DOCUMENT_BYTES:
+            pieces.append("".join(lines))
+            lines, size = [], 0
+    return pieces + ["".join(lines)] if lines else pieces
 
 
 class Comparison:
@@ -171,49 +144,51 @@ class Comparison:
         self.llama = make_token_golden.Llama(arguments.llama)
         self.folder = folder
         self.lines = read_lines()
-        self.speed_text = arguments.speed
+        self.documents = documents(arguments.speed) if arguments.speed else []
         self.report = Report(arguments.markdown)
 
     def gguf_file(self, name, path, lines=None):
-        if self.speed_text:
-            return
         lines = lines or self.lines
         vocab = self.llama.load(path)
+        if self.documents:
+            self.speed(name, path, "llama.cpp", self.llama.encoder(vocab))
+            return
         theirs = [self.llama.tokenize(vocab, text, parse) for _, text, parse in lines]
         self.report.compare(name, "llama.cpp", lines, our_ids(self.program, path, lines), theirs)
 
     def json_file(self, name, path):
-        if self.speed_text:
-            self.speed(name, path)
-            return
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        if self.documents:
+            tokenizer.encode_special_tokens = True
+            # One thread by RAYON_NUM_THREADS; its fastest call, which counts no offsets.
+            self.speed(name, path, "tokenizers",
+                       lambda texts: tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+            return
         theirs = []
         for _, text, parse in self.lines:
             tokenizer.encode_special_tokens = not parse
             theirs.append(tokenizer.encode(text, add_special_tokens=False).ids)
         self.report.compare(name, "tokenizers", self.lines, our_ids(self.program, path, self.lines), theirs)
 
-    def speed(self, name, path):
-        """MB/s, each side seven times, in turns."""
-        tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        tokenizer.encode_special_tokens = True
-        text = self.speed_text.read_text(encoding="utf-8")
+    def speed(self, name, path, peer, encode_all):
+        """MB/s of one thread, each side seven times, in turns."""
+        texts = self.documents
         ours, theirs = [], []
         for _ in range(PAIRS):
-            done = subprocess.run([self.program, str(path), "--time"], input=text, capture_output=True, text=True,
-                                  check=True)
+            done = subprocess.run([self.program, str(path), "--time"], input="\0".join(texts), capture_output=True,
+                                  text=True, check=True)
             ours.append(float(done.stdout))
             begin, best = time.perf_counter(), 1e30
             while time.perf_counter() - begin < 2:
                 one = time.perf_counter()
-                tokenizer.encode(text, add_special_tokens=False)
+                encode_all(texts)
                 best = min(best, time.perf_counter() - one)
-            theirs.append(len(text.encode()) / best * 1e-6)
+            theirs.append(sum(len(text.encode()) for text in texts) / best * 1e-6)
         ratios = sorted(a / b for a, b in zip(ours, theirs))
-        print(f"  {name}: {statistics.median(ours):.2f} MB/s, tokenizers {statistics.median(theirs):.2f} MB/s, ratio "
-              f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print(f"| {name} | {peer} | {statistics.median(ours):.2f} | {statistics.median(theirs):.2f} | "
+              f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |", flush=True)
 
     def exported(self, name, path):
         done = subprocess.run([self.program, str(path), "--export"], capture_output=True, text=True)
@@ -225,7 +200,7 @@ class Comparison:
         self.json_file(name + ", exported", made)
 
     def fixture(self, name, path):
-        if self.speed_text:
+        if self.documents:
             return
         texts = path.with_name(path.name + ".inp").read_text(encoding="utf-8").split(FIXTURE_SEPARATOR)
         rows = path.with_name(path.name + ".out").read_text(encoding="utf-8").splitlines()
@@ -233,28 +208,37 @@ class Comparison:
         lines = [("fixture", text, False) for text in texts][:len(expected)]
         self.report.compare(name, "its .out", lines, our_ids(self.program, path, lines), expected)
 
+    def converted(self, name, path):
+        """The GGUF file that a tokenizer.json becomes, in llama.cpp and here."""
+        made = self.folder / "converted.gguf"
+        done = subprocess.run([self.program, str(path), "--gguf", str(made)], capture_output=True, text=True)
+        if done.returncode != 0:
+            print(f"  {name}: no GGUF file: {done.stderr.strip()[:200]}")
+            return
+        self.gguf_file(name + ", converted", made)
+
     def model(self, path):
         name = path.name.removesuffix(".gguf").removeprefix("ggml-vocab-")
         if path.suffix != ".gguf":
             self.json_file(path.parent.name, path)
+            self.converted(path.parent.name, path)
             return
         self.gguf_file(name, path)
         self.exported(name, path)
         if path.with_name(path.name + ".inp").exists():
             self.fixture(name, path)
-        fields = gguf.GGUFReader(path).fields
-        if fields["tokenizer.ggml.model"].contents() == "llama":
+        if not self.documents and gguf_vocabulary.read(path)["model"] == "llama":
             made = self.folder / "phi3.gguf"
-            copy_as_phi3(path, made)
+            gguf_vocabulary.write(made, as_phi3(path))
             self.gguf_file("Phi-3's rules", made,
                            [("special, parsed", text, True) for text in PHI3_LINES] + self.lines)
 
     def pre_tokenizers(self):
         listed = subprocess.run([self.program, "--pre-tokenizers"], capture_output=True, text=True, check=True)
-        tokens, merges = unsplit_vocabulary()
+        vocabulary = unsplit_vocabulary()
         for pre in filter(None, listed.stdout.split("\n")):
             made = self.folder / "pre.gguf"
-            write_gguf(made, pre, tokens, [1] * len(tokens), merges)
+            gguf_vocabulary.write(made, {**vocabulary, "pre": pre})
             self.gguf_file(pre, made, [line for line in self.lines if not line[2]])
 
 
@@ -267,6 +251,8 @@ def main() -> int:
     parser.add_argument("--only-models", action="store_true", help="leave out what is made here")
     parser.add_argument("models", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
+    if arguments.speed:
+        print("| tokenizer | peer | Paring MB/s | peer MB/s | ratio |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         comparison = Comparison(arguments, pathlib.Path(folder))
         for path in arguments.models:
@@ -274,9 +260,15 @@ def main() -> int:
         if not arguments.only_models and not arguments.speed:
             for name in ("spm", "unigram", "word_piece"):
                 made = comparison.folder / f"{name}.gguf"
-                small_vocabulary(name, made)
+                gguf_vocabulary.write(made, small_vocabulary(name))
                 comparison.gguf_file("small " + name, made)
                 comparison.exported("small " + name, made)
+            for name, tokenizer in unigram_layouts.layouts(small_vocabulary("unigram")).items():
+                made = comparison.folder / "unigram.json"
+                tokenizer.save(str(made))
+                comparison.json_file(name, made)
+                comparison.converted(name, made)
+            comparison.json_file("WordPiece of tests/data", DATA / "tokenizer/word_piece.tokenizer.json")
             comparison.pre_tokenizers()
         if not arguments.speed:
             comparison.report.print()

@@ -238,12 +238,12 @@ def test_tokenizer_lists(paring, figures, tiny, tmp_path, name):
             ["hostile.gguf", ";", *parts])
 
 
-SPM_BYTES = ["<0x-1>", "<0xZZ>", "<0x100>", "<0x>", "<0x1>", "<0x 1>", "<0x+1>"]
+SPM_BYTES = ["<0x-1>", "<0xGG>", "<0x100>", "<0x>", "<0x1>", "<0x 1>", "<0x+1>"]
 
 
 @pytest.mark.parametrize("token", SPM_BYTES)
 def test_byte_tokens(paring, figures, tiny, tmp_path, token):
-    """A byte token whose number is none: read as a number, it would be an index outside of its table."""
+    """A byte token whose number is none: read as one, it would be an index outside of a table."""
     tokens = ["<unk>", "<s>", "</s>", token] + [f"t{i}" for i in range(COUNT - 4)]
     kinds = [2, 3, 3, 6] + [1] * (COUNT - 4)
     path = tmp_path / "hostile.gguf"
@@ -251,8 +251,8 @@ def test_byte_tokens(paring, figures, tiny, tmp_path, token):
     path.write_bytes(changed_model(path, TYPES, array(TYPES, I32, kinds)))
     path.write_bytes(changed_model(path, SCORES, array(SCORES, F32, [0.0] * COUNT)))
     path.write_bytes(changed_model(path, "tokenizer.ggml.model", kv("tokenizer.ggml.model", STRING, "llama")))
-    done = paring("run", path, "hi", "--max-tokens", "1", timeout=60, before=limit_memory)
-    assert done.code == 0 or done.code in REFUSALS, (done.code, done.err)  # an ordinary token, or refused
+    refused(paring, figures, f"GGUF tokenizer: byte token {token}", ("run", path, "hi", "--max-tokens", "1"),
+            ["hostile.gguf", TOKENS, "token 3", f'"{token}"', "; byte tokens are <0x00> to <0xFF>"])
 
 
 # ---- folders
@@ -390,6 +390,25 @@ def test_tokenizer_json(paring, figures, folder, tmp_path, name):
         path.write_text(json.dumps(tokenizer))
     refused(paring, figures, f"tokenizer.json: {name}", ("run", copy, "hi", "--max-tokens", "1"),
             ["hostile", ";", part])
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                                  "model.safetensors.index.json"])
+def test_deep_json(paring, figures, folder, tmp_path, name):
+    copy = tmp_path / "hostile"
+    shutil.copytree(folder, copy)
+    if name.endswith("index.json"):
+        (copy / "model.safetensors").unlink()
+    (copy / name).write_text('{"x":' + DEEP + "}")
+    refused(paring, figures, f"deep JSON: {name}", ("run", copy, "hi", "--max-tokens", "1"),
+            ["hostile", name, "64 levels", "; a model's file ", "fetch it again"])
+
+
+def test_deep_json_of_a_chat(paring, figures, tiny, tmp_path):
+    tools = tmp_path / "tools.json"
+    tools.write_text(DEEP)
+    refused(paring, figures, "deep JSON: tools", ("run", tiny, "hi", "--tools", tools, "--max-tokens", "1"),
+            ["tools", "64 levels", "; send less of it"])
 
 
 def test_an_index_that_leaves_its_folder(paring, figures, folder, tmp_path):

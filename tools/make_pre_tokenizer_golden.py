@@ -13,6 +13,7 @@ import pathlib
 import sys
 import tempfile
 
+import gguf_vocabulary
 import make_token_golden
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -31,13 +32,13 @@ def folded(ids):
 
 def main() -> int:
     llama = make_token_golden.Llama(sys.argv[1])
-    tokens, merges = token_compare.unsplit_vocabulary()
+    vocabulary = token_compare.unsplit_vocabulary()
     texts = [text for _, text, parse in token_compare.read_lines() if not parse]
     data = b""
     with tempfile.TemporaryDirectory() as folder:
         for name in NAMES:
             path = pathlib.Path(folder) / "model.gguf"
-            token_compare.write_gguf(path, name, tokens, [1] * len(tokens), merges)
+            gguf_vocabulary.write(path, {**vocabulary, "pre": name})
             vocab = llama.load(path)
             data += bytes(folded(llama.tokenize(vocab, text, False)) for text in texts)
     target = ROOT / "tests/data/tokens"

@@ -17,7 +17,7 @@ import struct
 import sys
 import tempfile
 
-import gguf
+import gguf_vocabulary
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import BertWordPieceTokenizer, Tokenizer
@@ -77,30 +77,6 @@ def word_piece(lines):
     return spec, tokenizer
 
 
-def write_gguf(spec, target):
-    writer = gguf.GGUFWriter(target, "llama")
-    writer.add_tokenizer_model(spec["model"])
-    writer.add_tokenizer_pre(spec["pre"])
-    writer.add_token_list(spec["tokens"])
-    writer.add_token_types(spec["types"])
-    if "scores" in spec:
-        writer.add_token_scores(spec["scores"])
-    for key, name in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("sep", "seperator"),
-                      ("pad", "padding"), ("mask", "mask")):
-        if key in spec:
-            writer.add_uint32(f"tokenizer.ggml.{name}_token_id", spec[key])
-    for key in ("add_space_prefix", "remove_extra_whitespaces"):
-        if key in spec:
-            writer.add_bool(f"tokenizer.ggml.{key}", spec[key])
-    writer.add_bool("tokenizer.ggml.add_bos_token", spec["add_bos"])
-    writer.add_bool("tokenizer.ggml.add_eos_token", spec["add_eos"])
-    if "charsmap" in spec:
-        writer.add_precompiled_charsmap(base64.b64decode(spec["charsmap"]))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-
-
 def write_hashes(path, rows):
     path.write_bytes(b"".join(struct.pack("<Q", fnv1a(row)) for row in rows))
 
@@ -130,7 +106,7 @@ def main() -> int:
                 json.dumps(spec, ensure_ascii=False, separators=(",", ":")) + "\n",
                 encoding="utf-8")
             path = pathlib.Path(temporary) / f"{name}.gguf"
-            write_gguf(spec, path)
+            gguf_vocabulary.write(path, spec)
             vocab = llama.load(path)
             for kind, lines, parse in (("plain", texts, False), ("special", special, True)):
                 ids = [llama.tokenize(vocab, text, parse) for text in lines]

@@ -22,7 +22,7 @@ import struct
 import sys
 import tempfile
 
-import gguf
+import gguf_vocabulary
 
 OTHERS = ("default", "gpt-2", "llama-bpe", "qwen2")
 
@@ -73,6 +73,18 @@ class Llama:
             raise SystemExit(f"{-count} tokens for {len(data)} bytes")
         return list(ids[:count])
 
+    def encoder(self, vocab):
+        """A function that encodes texts and drops the ids: nothing but llama_tokenize() and its call."""
+        call = self.lib.llama_tokenize
+        ids = (ctypes.c_int32 * (1 << 20))()
+
+        def encode_all(texts):
+            for text in texts:
+                data = text.encode()
+                if call(vocab, data, len(data), ids, len(ids), False, False) < 0:
+                    raise SystemExit(f"more than {len(ids)} tokens")
+        return encode_all
+
     def ends(self, vocab):
         return [i for i in range(self.lib.llama_vocab_n_tokens(vocab))
                 if self.lib.llama_vocab_is_eog(vocab, i)]
@@ -102,23 +114,13 @@ def digit_groups():
 
 def write_vocabulary(source, pre, target):
     """The vocabulary of `source` with digit groups under another tokenizer.ggml.pre, no weights."""
-    fields = gguf.GGUFReader(source).fields
-    tokens, merges = digit_groups()
-    types = [1] * len(tokens) + [kind for _, kind in EXTRA]
-    tokens += [text for text, _ in EXTRA]
-    writer = gguf.GGUFWriter(target, fields["general.architecture"].contents())
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre)
-    writer.add_token_list(fields["tokenizer.ggml.tokens"].contents() + tokens)
-    writer.add_token_types(fields["tokenizer.ggml.token_type"].contents() + types)
-    writer.add_token_merges(fields["tokenizer.ggml.merges"].contents() + merges)
-    for name in ("bos", "eos", "unknown", "padding"):
-        key = f"tokenizer.ggml.{name}_token_id"
-        writer.add_uint32(key, fields[key].contents())
-    writer.add_bool("tokenizer.ggml.add_bos_token", False)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
+    vocabulary = gguf_vocabulary.read(source)
+    groups, merges = digit_groups()
+    vocabulary["pre"] = pre
+    vocabulary["tokens"] += groups + [text for text, _ in EXTRA]
+    vocabulary["types"] += [1] * len(groups) + [kind for _, kind in EXTRA]
+    vocabulary["merges"] += merges
+    gguf_vocabulary.write(target, {**vocabulary, "add_bos": False})
 
 
 def main() -> int:
@@ -128,7 +130,7 @@ def main() -> int:
     special = [row["text"] for row in rows if row["class"] == "special"]
     plain = [row["text"] for row in rows]
     llama = Llama(library)
-    own_pre = gguf.GGUFReader(model).fields["tokenizer.ggml.pre"].contents()
+    own_pre = gguf_vocabulary.read(model)["pre"]
     about = {"lines_sha256": hashlib.sha256(raw).hexdigest(), "own_pre": own_pre,
              "made_with": "llama.cpp of llama-cpp-python 0.3.36", "pre": [own_pre, *OTHERS]}
     with tempfile.TemporaryDirectory() as temporary:

@@ -23,11 +23,7 @@ std::string shown(const Json& value) {
 }
 
 Result<Json> parsed(const std::string& json, const char* name) {
-  auto limits = check_json_limits(json, name, kChatBytesMax, kChatDepthMax);
-  if (!limits) {
-    limits.error().code = ErrorCode::kInvalidArgument;
-    return std::move(limits.error());
-  }
+  PARING_TRY_VOID(check_json_limits(json, name, kChatLimits));
   Json value = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!value.is_discarded()) return value;
   return invalid_argument(std::string(name) + " of the chat are not JSON (or not valid UTF-8)");

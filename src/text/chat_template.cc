@@ -44,11 +44,7 @@ Result<void> check_messages(std::span<const ChatMessage> messages) {
 
 // `json` is one whole value of the kind that begins with `opening`.
 Result<void> check_part(const std::string& json, const char* name, char opening) {
-  auto limits = check_json_limits(json, name, kChatBytesMax, kChatDepthMax);
-  if (!limits) {
-    limits.error().code = ErrorCode::kInvalidArgument;
-    return limits;
-  }
+  PARING_TRY_VOID(check_json_limits(json, name, kChatLimits));
   const std::size_t begin = json.find_first_not_of(" \t\r\n");
   if (begin != std::string::npos && json[begin] == opening && Json::accept(json)) return {};
   return invalid_argument("the " + std::string(name) + " of the chat are not a JSON " +

@@ -436,6 +436,29 @@ TEST(TokenizerJson, RefusesWhatIsNotOne) {
   }
 }
 
+TEST(TokenizerJson, DeepNestingIsRefusedWithWhatToDo) {
+  const auto nested = [](int depth) {
+    const auto levels = static_cast<std::size_t>(depth);
+    return R"({"model":)" + std::string(levels, '[') + std::string(levels, ']') + "}";
+  };
+  const auto refusal = [](auto result) { return result ? "" : result.error().text(); };
+  const std::string hint =
+      "; a model's file of this name is far smaller and flatter; fetch it again";
+  const std::string levels = " is nested deeper than 64 levels at byte 72";
+  for (const int depth : {64, 100'000}) {
+    EXPECT_EQ(refusal(Tokenizer::create_from_json(nested(depth), {})),
+              "tokenizer.json" + levels + hint);
+    EXPECT_EQ(refusal(spec_of_tokenizer_json(nested(depth), {})), "tokenizer.json" + levels + hint);
+    EXPECT_EQ(refusal(read_tokenizer_config(nested(depth), "")),
+              "tokenizer_config.json" + levels + hint);
+    EXPECT_EQ(refusal(read_tokenizer_config("", nested(depth))),
+              "generation_config.json" + levels + hint);
+  }
+  // 64 levels are read, and found to be no tokenizer; brackets in texts are no levels.
+  EXPECT_EQ(refusal(Tokenizer::create_from_json(nested(63), {})).find("nested"), std::string::npos);
+  EXPECT_TRUE(read_tokenizer_config(R"({"bos_token":")" + std::string(100, '[') + "\"}", ""));
+}
+
 TEST(TokenizerJson, AnUnknownPreTokenizerIsAnErrorOfConversionOnly) {
   const std::string json =
       R"x({"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":)x"

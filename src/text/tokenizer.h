@@ -60,8 +60,9 @@ struct TokenizerSpec {
   std::string precompiled_charsmap;       // kUnigram: SentencePiece's normalization, raw bytes
   bool lowercase = true;                  // kWordPiece [normalizer.lowercase]
   bool strip_accents = true;              // kWordPiece [normalizer.strip_accents]
-  // Special and user-defined tokens that take the white space in front of them, or behind them.
-  // Ascending. GGUF has no key for them: add_strip_rules().
+  // Tokens that take the ASCII white space in front of them, or behind them, where they are found
+  // whole in a text (special and user-defined ones; no effect on others). Ascending ids. GGUF has
+  // no key for them: add_strip_rules().
   std::vector<std::int32_t> strip_left, strip_right;
 };
 

@@ -14,7 +14,8 @@ constexpr std::size_t kConfigBytesMax = std::size_t{1} << 25;  // old Llama 3 fi
 
 Result<Json> parsed(std::string_view json, const char* name) {
   if (json.empty()) return Json::object();
-  PARING_TRY_VOID(check_json_limits(json, name, kConfigBytesMax, kTokenizerJsonDepthMax));
+  PARING_TRY_VOID(check_json_limits(
+      json, name, {.bytes_max = kConfigBytesMax, .depth_max = kTokenizerJsonDepthMax}));
   Json value = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!value.is_object()) return corrupt(std::string(name) + " is not a JSON object");
   return value;

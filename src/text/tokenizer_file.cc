@@ -165,11 +165,12 @@ std::optional<std::int32_t> TokenizerFile::find(std::string_view token) const {
   return static_cast<std::int32_t>(found - tokens.begin());
 }
 
-Result<void> check_json_limits(std::string_view json, const char* name, std::size_t bytes_max,
-                               std::size_t depth_max) {
-  if (json.size() > bytes_max) {
-    return exhausted(std::string(name) + " has " + std::to_string(json.size()) +
-                     " bytes, the limit is " + std::to_string(bytes_max));
+Result<void> check_json_limits(std::string_view json, const char* name, const JsonLimits& limits) {
+  if (json.size() > limits.bytes_max) {
+    return Error{limits.code,
+                 std::string(name) + " has " + std::to_string(json.size()) +
+                     " bytes, the limit is " + std::to_string(limits.bytes_max),
+                 limits.hint};
   }
   std::size_t depth = 0;
   bool is_in_text = false;
@@ -183,16 +184,19 @@ Result<void> check_json_limits(std::string_view json, const char* name, std::siz
     is_in_text = c == '"';
     if (c == '[' || c == '{') ++depth;
     if ((c == ']' || c == '}') && depth > 0) --depth;
-    if (depth <= depth_max) continue;
-    return exhausted(std::string(name) + " is nested deeper than " + std::to_string(depth_max) +
-                     " levels at byte " + std::to_string(at));
+    if (depth <= limits.depth_max) continue;
+    return Error{limits.code,
+                 std::string(name) + " is nested deeper than " + std::to_string(limits.depth_max) +
+                     " levels at byte " + std::to_string(at),
+                 limits.hint};
   }
   return {};
 }
 
 Result<TokenizerFile> read_tokenizer_file(std::string_view tokenizer_json) {
-  PARING_TRY_VOID(check_json_limits(tokenizer_json, "tokenizer.json", kTokenizerJsonBytesMax,
-                                    kTokenizerJsonDepthMax));
+  PARING_TRY_VOID(check_json_limits(
+      tokenizer_json, "tokenizer.json",
+      {.bytes_max = kTokenizerJsonBytesMax, .depth_max = kTokenizerJsonDepthMax}));
   const Json json = Json::parse(tokenizer_json, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("model")) {
     return broken(json.is_discarded() ? "it is not JSON" : "it has no model");

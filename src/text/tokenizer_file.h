@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "text/chat_template.h"
 #include "text/vocabulary.h"
 
 namespace paring::text {
@@ -53,9 +54,19 @@ struct TokenizerFile {
 // Corrupt when it is not a tokenizer.json, Exhausted beyond the limits of tokenizer_json.h.
 Result<TokenizerFile> read_tokenizer_file(std::string_view tokenizer_json);
 
-// Nothing deeper than `depth_max`, not longer than `bytes_max`. `name` is for the message.
-Result<void> check_json_limits(std::string_view json, const char* name, std::size_t bytes_max,
-                               std::size_t depth_max);
+// What a JSON text may be, and the error when it is more.
+struct JsonLimits {
+  std::size_t bytes_max = 0;
+  std::size_t depth_max = 0;
+  ErrorCode code = ErrorCode::kExhausted;
+  const char* hint = "a model's file of this name is far smaller and flatter; fetch it again";
+};
+// Of messages, tools and template variables that a request brings.
+inline constexpr JsonLimits kChatLimits = {kChatBytesMax, kChatDepthMax,
+                                           ErrorCode::kInvalidArgument,
+                                           "send less of it, with fewer brackets in brackets"};
+// Looks at brackets only, before a parser has to. `name` is for the message.
+Result<void> check_json_limits(std::string_view json, const char* name, const JsonLimits& limits);
 
 // What the tokens stand for by the file's decoder, and whether it takes a leading space off.
 // Unsupported for a decoder that is not known.

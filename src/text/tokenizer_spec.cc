@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "text/pre_tokenizer.h"
-#include "text/special_tokens.h"
 #include "text/tokenizer.h"
 
 namespace paring::text {
@@ -55,27 +54,21 @@ void add_strip_rules(TokenizerSpec& spec, std::string_view model_name,
       return text.find(part) != std::string_view::npos;
     });
   };
-  const auto each_spelled = [&](std::string_view token, auto what) {
+  const auto list_tokens = [&](std::vector<std::int32_t>& ids, auto is_listed) {
     for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
-      if (spec.tokens[id] == token) what(static_cast<std::int32_t>(id));
+      if (is_listed(spec.tokens[id])) ids.push_back(static_cast<std::int32_t>(id));
     }
   };
-  const auto strip_left = [&](std::int32_t id) { spec.strip_left.push_back(id); };
-  const auto strip_right = [&](std::int32_t id) { spec.strip_right.push_back(id); };
   if (holds_any(spec.pre_tokenizer, {"jina-v2-de", "jina-v2-es", "jina-v2-code"}) ||
       holds_any(architecture, {"nomic-bert-moe", "jina-bert-v3"})) {
-    each_spelled("<mask>", strip_left);
+    list_tokens(spec.strip_left, [](const std::string& token) { return token == "<mask>"; });
   } else if (holds_any(name, {"phi-3", "phi3"})) {
-    // Every token that is looked for in texts, but for those that are plain text or Llama's.
-    for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
-      const std::string& token = spec.tokens[id];
-      const bool is_text = spec.token_types.size() <= id || spec.token_types[id] == kTokenNormal ||
-                           spec.token_types[id] == kTokenByte;
-      if (token == "<unk>" || token == "<s>" || token == "<|endoftext|>") continue;
-      if (!is_text || is_end_spelling(token)) strip_right(static_cast<std::int32_t>(id));
-    }
+    // All that are looked for in texts but Llama's own; for others the list has no effect.
+    list_tokens(spec.strip_right, [](const std::string& token) {
+      return token != "<unk>" && token != "<s>" && token != "<|endoftext|>";
+    });
   } else if (holds_any(name, {"modern-bert"})) {
-    each_spelled("[MASK]", strip_left);
+    list_tokens(spec.strip_left, [](const std::string& token) { return token == "[MASK]"; });
   }
 }
 

@@ -100,6 +100,52 @@ TEST(Tokenizer, SpecialTokensInTextNeedAskingFor) {
   EXPECT_EQ(smollm2()->decode(parsed, {.skip_special = false}).value(), text);
 }
 
+// 0 "<s>" and 5 "<|end|>" control, 6 "<mask>" user-defined, and letters with white space.
+TokenizerSpec spec_with_space() {
+  TokenizerSpec spec;
+  spec.pre_tokenizer = "gpt-2";
+  spec.tokens = {"<s>", "a", "b", "\u0120", "\u010A", "<|end|>", "<mask>"};
+  spec.token_types = {3, 1, 1, 1, 1, 3, 4};
+  return spec;
+}
+
+TEST(Tokenizer, SomeTokensTakeTheWhiteSpaceBesideThem) {
+  TokenizerSpec spec = spec_with_space();
+  spec.strip_left = {6};
+  spec.strip_right = {0, 1, 5};  // 1 is plain text: no effect
+  const Shared tokenizer = made(spec);
+  const auto ids = [&](std::string_view text) {
+    return encoded(*tokenizer, text, {.parse_special = true});
+  };
+  EXPECT_EQ(ids("a <mask> b"), (Ids{1, 6, 3, 2}));
+  EXPECT_EQ(ids(" \n\t\v\f\r<mask>"), Ids{6});
+  EXPECT_EQ(ids("a <|end|> \n b"), (Ids{1, 3, 5, 2}));
+  EXPECT_EQ(ids("<|end|> \n"), Ids{5});
+  EXPECT_EQ(ids("<|end|>  <|end|> <mask> a"), (Ids{5, 5, 6, 3, 1}));
+  EXPECT_EQ(ids("a b"), (Ids{1, 3, 2}));
+  // A control token that stays text takes nothing; nor does space that is not ASCII count.
+  EXPECT_EQ(encoded(*tokenizer, "<|end|> a"), (Ids{3, 1}));
+  EXPECT_EQ(ids("<|end|>\u00A0 a").size(), 3U);
+}
+
+TEST(Tokenizer, StripRulesGoByNames) {
+  const auto rules = [](std::string_view pre, std::string_view name,
+                        std::string_view architecture) {
+    TokenizerSpec spec = spec_with_space();
+    spec.pre_tokenizer = pre;
+    spec.tokens.insert(spec.tokens.end(), {"[MASK]", "<unk>", "<|endoftext|>", "</s>"});
+    add_strip_rules(spec, name, architecture);
+    return std::pair(spec.strip_left, spec.strip_right);
+  };
+  EXPECT_EQ(rules("gpt-2", "A model", "llama"), std::pair(Ids{}, Ids{}));
+  EXPECT_EQ(rules("gpt-2", "My PHI-3 mini", "phi3"),
+            std::pair(Ids{}, (Ids{1, 2, 3, 4, 5, 6, 7, 10})));
+  EXPECT_EQ(rules("gpt-2", "", "phi3"), std::pair(Ids{}, Ids{}));
+  EXPECT_EQ(rules("jina-v2-code", "phi3", ""), std::pair(Ids{6}, Ids{}));
+  EXPECT_EQ(rules("gpt-2", "", "jina-bert-v3"), std::pair(Ids{6}, Ids{}));
+  EXPECT_EQ(rules("gpt-2", "Modern-BERT base", "modern-bert"), std::pair(Ids{7}, Ids{}));
+}
+
 TEST(Tokenizer, KnowsWhatItsTokensAre) {
   EXPECT_EQ(smollm2()->vocab_size(), 49152U);
   EXPECT_EQ(smollm2()->bos(), 1);
@@ -181,6 +227,25 @@ TEST(Tokenizer, RefusesHostileVocabularies) {
   spec.add_bos = true;
   spec.bos.reset();
   expect_refused(spec, ErrorCode::kCorrupt, "no BOS");
+}
+
+TEST(Tokenizer, RefusesByteTokensThatAreNone) {
+  for (const char* text : {"<0x-1>", "<0xGG>", "<0x1>", "<0x100>", "<0x>", "<0x 1>", "<0x+1>",
+                           "<0xff>", "<0X41>", "0x41", "a", ""}) {
+    TokenizerSpec spec = small_spec();
+    spec.tokens[3] = text;
+    spec.token_types[3] = kTokenByte;
+    spec.tokens[1] = "z";  // the text "a" stands once only
+    spec.merges.clear();
+    expect_refused(spec, ErrorCode::kCorrupt, "token 3 has the type 6 (byte) and the text \"");
+    expect_refused(spec, ErrorCode::kCorrupt, std::string("\"") + text + "\"");
+    expect_refused(spec, ErrorCode::kCorrupt, "<0x00> to <0xFF>");
+  }
+  TokenizerSpec spec = small_spec();
+  spec.merges.clear();
+  spec.tokens[3] = "<0xE9>";
+  spec.token_types[3] = kTokenByte;
+  EXPECT_EQ(made(spec)->token_bytes(3), "\xE9");
 }
 
 TEST(Tokenizer, RefusesAbsurdSizes) {

@@ -5,12 +5,15 @@
 #include <cmath>
 #include <utility>
 
+#include "base/text.h"
 #include "text/byte_level.h"
 #include "text/encoder.h"
 #include "text/unicode.h"
 
 namespace paring::text {
 namespace {
+
+constexpr std::size_t kShownBytesMax = 64;  // of a token in an error
 
 Error too_many(const std::string& what, std::size_t count, std::size_t limit) {
   return corrupt("the vocabulary has " + std::to_string(count) + " " + what + ", the limit is " +
@@ -77,6 +80,19 @@ Result<void> check_lists(const TokenizerSpec& spec) {
   return {};
 }
 
+// A byte token's number becomes an index: what is not one must not pass for another token.
+Result<void> check_byte_tokens(const TokenizerSpec& spec) {
+  for (std::size_t i = 0; i < spec.token_types.size(); ++i) {
+    if (spec.token_types[i] != kTokenByte || byte_of_name(spec.tokens[i])) continue;
+    return corrupt("tokenizer.ggml.tokens: token " + std::to_string(i) + " has the type " +
+                       std::to_string(kTokenByte) + " (byte) and the text \"" +
+                       escape_control(spec.tokens[i].substr(0, kShownBytesMax)) +
+                       "\", which is no byte token",
+                   "byte tokens are <0x00> to <0xFF>, with two digits of 0-9 and A-F");
+  }
+  return {};
+}
+
 // The text of a token in the lookup: an empty one gets a name of its own, as in llama.cpp.
 std::vector<std::string> named_tokens(const std::vector<std::string>& tokens) {
   std::vector<std::string> named = tokens;
@@ -103,6 +119,7 @@ Result<TokenIds> index_tokens(const std::vector<std::string>& tokens) {
 Result<void> check_spec(const TokenizerSpec& spec) {
   PARING_TRY_VOID(check_sizes(spec));
   PARING_TRY_VOID(check_lists(spec));
+  PARING_TRY_VOID(check_byte_tokens(spec));
   return check_ids(spec);
 }
 

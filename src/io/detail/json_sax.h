@@ -85,7 +85,8 @@ class JsonSax : public nlohmann::json_sax<nlohmann::json> {
   bool enter() {
     if (depth_ == kJsonDepthMax) {
       return fail(
-          corrupt(fmt::format("{} nests more than {} levels deep", source_, kJsonDepthMax)));
+          corrupt(fmt::format("{} nests more than {} levels deep", source_, kJsonDepthMax),
+                  "a model's file nests a few levels only; the file is damaged, fetch it again"));
     }
     ++depth_;
     return true;
