@@ -34,7 +34,8 @@ Result<measure::Windows> cut_text(const engine::LoadedModel& model, const EvalFl
 // Bytes beside the weights: step buffers, cache, and the base's logits.
 std::size_t extra_bytes(const model::BlockSpec& spec, const EvalFlags& flags, std::size_t threads) {
   const std::size_t tokens = std::max(flags.context_tokens(), measure::kEvalTokensMax);
-  return model::Forward::bytes_for(spec, tokens, threads) +
+  return model::Forward::bytes_for(
+             spec, {.tokens_max = tokens, .context_tokens = flags.context_tokens()}, threads) +
          tokens * model::KvPool::bytes_per_token(spec, kernels::KvType::kF32) +
          model::kLogitRowsMax * spec.vocabulary * sizeof(float);
 }

@@ -18,6 +18,10 @@ namespace {
 // Waiting sequences that are looked at in one step.
 constexpr std::size_t kAdmitScanMax = 64;
 
+model::ForwardShape shape_of(const BatchOptions& options) {
+  return {.tokens_max = options.step_tokens, .context_tokens = options.context_tokens};
+}
+
 model::KvCapacity capacity_of(const BatchOptions& options) {
   return {.tokens = options.cache_tokens,
           .step_tokens = options.step_tokens,
@@ -99,7 +103,7 @@ std::uint64_t stream_of(std::uint64_t id, std::size_t sample) noexcept {
 
 std::size_t BatchEngine::bytes_for(const model::BlockSpec& spec, const BatchOptions& options,
                                    std::size_t threads) {
-  return model::Forward::bytes_for(spec, options.step_tokens, threads) +
+  return model::Forward::bytes_for(spec, shape_of(options), threads) +
          model::KvPool::bytes_for(spec, options.kv_type, capacity_of(options));
 }
 
@@ -126,9 +130,7 @@ Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& mod
         "raise step_tokens or lower sequences_max; mixed_prompt_tokens is at least 1");
   }
   std::unique_ptr<BatchEngine> engine(new BatchEngine(model, options));
-  const model::ForwardShape shape{.tokens_max = options.step_tokens,
-                                  .context_tokens = options.context_tokens};
-  PARING_TRY(engine->forward_, model::Forward::create(model.spec(), shape, executor));
+  PARING_TRY(engine->forward_, model::Forward::create(model.spec(), shape_of(options), executor));
   PARING_TRY(model::KvPool pool,
              model::KvPool::create(model.spec(), options.kv_type, capacity_of(options)));
   engine->pool_ = std::make_unique<model::KvPool>(std::move(pool));

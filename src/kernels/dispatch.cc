@@ -163,11 +163,14 @@ std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept {
   return 2 * (values + values / kCacheGroupValues * 2);
 }
 
-// Keys and values of a page as f32; per query: q, the accumulator, 32 probabilities, maximum, sum
-// and correction (kernels/attention-inl.h).
+// As place_scratch of kernels/attention_state-inl.h divides it: a page as f32 or the tile of
+// integer attention; per query q, its scales, 32 probabilities, a factor and two states of a
+// softmax. Pieces are whole vectors of 16 floats.
 std::size_t attention_scratch_bytes(std::size_t queries, std::size_t head_width) noexcept {
+  constexpr std::size_t kPieces = 10;
   const std::size_t floats =
-      2 * kPageTokens * head_width + queries * (2 * head_width + kPageTokens) + 3 * (queries + 16);
+      2 * kPageTokens * head_width +
+      queries * (3 * head_width + head_width / kCacheGroupValues + kPageTokens + 5) + kPieces * 16;
   return align_64(floats * 4);
 }
 

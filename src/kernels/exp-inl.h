@@ -35,6 +35,27 @@ PARING_INLINE F32x16 exp(F32x16 x) {
   return mul(mul(p, first), second);
 }
 
+// For x <= 0 or NaN; exactly 0 below -87.7, where results would be no normal numbers. Relative
+// error below 3e-7. The exponent has room for 2^n, so that one factor does.
+PARING_INLINE F32x16 exp_of_negative(F32x16 x) {
+  x = max(broadcast(-88.0F), x);
+  const F32x16 magic = broadcast(12582912.0F);
+  const F32x16 shifted = fma(x, broadcast(1.44269504F), magic);
+  const F32x16 n = sub(shifted, magic);
+  F32x16 r = fnma(n, broadcast(0.693359375F), x);
+  r = fnma(n, broadcast(-2.12194440e-4F), r);
+  F32x16 p = broadcast(1.0F / 720);
+  p = fma(p, r, broadcast(1.0F / 120));
+  p = fma(p, r, broadcast(1.0F / 24));
+  p = fma(p, r, broadcast(1.0F / 6));
+  p = fma(p, r, broadcast(0.5F));
+  p = fma(p, r, broadcast(1.0F));
+  p = fma(p, r, broadcast(1.0F));
+  // n = -127 gives the bits of 0.
+  const I32x16 exponent = sub(bits(shifted), broadcast_i32(0x4b400000 - 127));
+  return mul(p, from_bits(shift_left<23>(exponent)));
+}
+
 // For x <= 709; below -708 the result is about 3e-308. Relative error below 1e-15.
 PARING_INLINE F64x16 exp(F64x16 x) {
   x = max(broadcast(-708.0), x);

@@ -59,9 +59,11 @@ enum class KvType : std::uint8_t { kF32, kF16, kQ8 };
 // that a score is a column sum and needs no transposition, neither for one query nor for hundreds:
 //   kF32  keys f32 [D][32], values f32 [32][D]
 //   kF16  keys u16 [D][32], values u16 [32][D]
-//   kQ8   keys s8 [D][32], values s8 [32][D], key_scales bf16 [D/16][32], value_scales bf16
-//   [32][D/16]. A scale is max|x|/127 of its group of 16, rounded up to bf16; code = round(x/scale)
-//   to nearest even; all-zero group: scale 0. Twice as many bf16 scales lose less than f32 ones.
+//   kQ8   keys s8 [D/2][32][2], values s8 [16][D][2], key_scales and value_scales bf16 [D/16][32].
+//   A scale is max|x|/127 of a token's group of 16, rounded up to bf16; code = round(x/scale) to
+//   nearest even; all-zero group: scale 0. Twice as many bf16 scales lose less than f32 ones. Two
+//   neighbours of a sum lie side by side (of keys two dimensions, of values two tokens), because
+//   pairs of int16 products are what the instructions add.
 // Planes follow each other in this order in one block of kv_page_bytes(), 64-byte aligned. Slots
 // that were never written may hold anything. Only kv_write and attention know this layout.
 std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept;
@@ -91,6 +93,37 @@ struct AttentionArgs {
   float scale;         // of a dot product, mostly 1/sqrt(D)
   float soft_cap;      // c > 0: scaled dot products s become c tanh(s / c); 0: they stay
   std::byte* scratch;  // attention_scratch_bytes(queries, D), 64-byte aligned
+  // Not null: only the positions of span `span` are attended, and parts[i] gets the state of row i
+  // (attention_part_floats(D) floats, opaque) in the place of out[i]; attention_join makes the
+  // outputs. Bit for bit what one call without parts gives.
+  float* const* parts = nullptr;
+  std::size_t span = 0;
+};
+
+// Positions [s * kSpanTokens, (s + 1) * kSpanTokens) are a span. The softmax of a row goes span by
+// span, whoever computes which: long sequences can be divided among threads.
+inline constexpr std::size_t kSpanTokens = 512;
+
+// The spans that a row with a given end and window sees.
+struct SpanRange {
+  std::size_t begin;
+  std::size_t end;
+};
+constexpr SpanRange spans_seen(std::size_t visible, std::size_t window) noexcept {
+  const std::size_t first = window != 0 && visible > window ? visible - window : 0;
+  return {first / kSpanTokens, (visible + kSpanTokens - 1) / kSpanTokens};
+}
+
+constexpr std::size_t attention_part_floats(std::size_t head_width) noexcept {
+  return head_width + 16;
+}
+
+struct AttentionJoinArgs {
+  std::size_t head_width;
+  const float* parts;  // of consecutive spans of one row, `stride` floats apart
+  std::size_t stride;
+  std::size_t count;
+  float* out;  // [D]
 };
 
 struct KernelTable {
@@ -123,8 +156,13 @@ struct KernelTable {
   void (*soft_cap)(float* x, std::size_t count, float cap) noexcept;
 
   void (*kv_write)(const KvWriteArgs& args) noexcept;
-  // Online softmax over tiles of one page; a row's result does not depend on the other rows.
+  // Online softmax (arXiv:2205.14135, algorithm 1) within a span, whose results are joined in the
+  // order of the spans; a row's result does not depend on the other rows. kF32 and kF16 compute in
+  // f32. kQ8 multiplies integers: queries are rounded to 16 bits of the largest of each group of
+  // 16, probabilities (and their products with the values' scales) to 15 bits of the largest of 64
+  // positions, a hundredth of the rounding of keys and values.
   void (*attention)(const AttentionArgs& args) noexcept;
+  void (*attention_join)(const AttentionJoinArgs& args) noexcept;
 
   // log(sum_i exp(x[i])) with the maximum taken out and the sum in double.
   double (*log_sum_exp)(const float* x, std::size_t count) noexcept;

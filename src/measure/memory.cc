@@ -47,7 +47,7 @@ MemoryUse run_memory(const model::BlockSpec& spec, std::uint64_t weight_bytes,
   use.weight_bytes = weight_bytes;
   use.kv_bytes = model::KvPool::bytes_for(spec, shape.kv_type,
                                           {.tokens = shape.context_tokens, .step_tokens = chunk});
-  use.buffer_bytes = model::Forward::bytes_for(spec, chunk, shape.threads) +
+  use.buffer_bytes = model::Forward::bytes_for(spec, {chunk, shape.context_tokens}, shape.threads) +
                      spec.vocabulary * sizeof(float);  // the generator's copy of one row
   return use;
 }

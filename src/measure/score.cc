@@ -73,7 +73,8 @@ std::size_t Scorer::Unit::longest() const {
 
 std::size_t Scorer::bytes_for(const model::BlockSpec& spec, const EvalOptions& eval,
                               std::size_t context_tokens, std::size_t threads) {
-  return model::Forward::bytes_for(spec, kScoreTokensMax, threads) +
+  return model::Forward::bytes_for(
+             spec, {.tokens_max = kScoreTokensMax, .context_tokens = context_tokens}, threads) +
          pool_tokens(context_tokens) * model::KvPool::bytes_per_token(spec, eval.kv_type);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "model/detail/attention_step.h"
 #include "model/detail/forward_buffers.h"
 #include "model/detail/head_terms.h"
 
@@ -44,9 +45,10 @@ void finish_logits(const KernelTable& table, const ModelView& view, Range mine, 
 
 }  // namespace
 
-std::size_t Forward::bytes_for(const BlockSpec& spec, std::size_t tokens_max, std::size_t threads) {
+std::size_t Forward::bytes_for(const BlockSpec& spec, const ForwardShape& shape,
+                               std::size_t threads) {
   ForwardBuffers counting{};
-  return counting.lay_out(spec, tokens_max, threads, nullptr);
+  return counting.lay_out(spec, shape, threads, nullptr);
 }
 
 Forward::Forward(const BlockSpec& spec, const ForwardShape& shape, Executor& executor)
@@ -61,9 +63,8 @@ Result<std::unique_ptr<Forward>> Forward::create(const BlockSpec& spec, const Fo
   std::unique_ptr<Forward> forward(new Forward(spec, shape, executor));
   forward->buffers_ = std::make_unique<ForwardBuffers>();
   PARING_TRY(forward->buffers_->memory,
-             AlignedBuffer::create(bytes_for(spec, shape.tokens_max, executor.threads())));
-  forward->buffers_->lay_out(spec, shape.tokens_max, executor.threads(),
-                             forward->buffers_->memory.data());
+             AlignedBuffer::create(bytes_for(spec, shape, executor.threads())));
+  forward->buffers_->lay_out(spec, shape, executor.threads(), forward->buffers_->memory.data());
   return forward;
 }
 
@@ -80,21 +81,14 @@ class Forward::Step {
         spec_(view.spec()),
         segments_(segments),
         options_(options),
-        kernels_(kernels::kernels()) {
-    for (std::size_t s = 0; s < segments.size(); ++s) {
-      const Segment& segment = segments[s];
-      const std::size_t first = segment.sequence->length() - segment.tokens.size();
-      for (std::size_t i = 0; i < segment.tokens.size(); ++i) {
-        tokens_.push_back({segment.tokens[i], first + i, s});
-        if (i + segment.logit_rows >= segment.tokens.size()) {
-          logit_tokens_.push_back(tokens_.size() - 1);
-        }
-      }
-      for (std::size_t i = 0; i < segment.tokens.size(); i += kAttentionTileTokens) {
-        const std::size_t count = std::min(kAttentionTileTokens, segment.tokens.size() - i);
-        for (std::size_t head = 0; head < spec_.kv_heads; ++head) {
-          items_.push_back({tokens_.size() - segment.tokens.size() + i, count, head});
-        }
+        kernels_(kernels::kernels()),
+        tokens_(tokens_of(segments)),
+        attention_(spec_, segments, tokens_, buffers_, forward.executor_.threads()) {
+    std::size_t first = 0;
+    for (const Segment& segment : segments) {
+      first += segment.tokens.size();
+      for (std::size_t i = std::min(segment.logit_rows, segment.tokens.size()); i > 0; --i) {
+        logit_tokens_.push_back(first - i);
       }
       positions_end_ = std::max(positions_end_, segment.sequence->length());
     }
@@ -113,16 +107,17 @@ class Forward::Step {
   }
 
  private:
-  struct Token {
-    std::int32_t id;
-    std::size_t position;
-    std::size_t segment;
-  };
-  struct AttentionItem {
-    std::size_t token;  // first
-    std::size_t count;
-    std::size_t kv_head;
-  };
+  static std::vector<StepToken> tokens_of(std::span<const Segment> segments) {
+    std::vector<StepToken> tokens;
+    for (std::size_t s = 0; s < segments.size(); ++s) {
+      const Segment& segment = segments[s];
+      const std::size_t first = segment.sequence->length() - segment.tokens.size();
+      for (std::size_t i = 0; i < segment.tokens.size(); ++i) {
+        tokens.push_back({segment.tokens[i], first + i, s});
+      }
+    }
+    return tokens;
+  }
 
   bool uses_codes(const PackedMatrix& matrix) const {
     return options_.numerics == Numerics::kServed && is_block_type(matrix.type);
@@ -246,10 +241,12 @@ class Forward::Step {
 
     rotate_and_cache(worker, layer);
     worker.barrier();
-    for (std::size_t i = worker.index(); i < items_.size(); i += worker.count()) {
-      attend(worker, layer, items_[i]);
-    }
+    attention_.attend(worker, layer);
     worker.barrier();
+    if (attention_.is_divided()) {
+      attention_.join(worker, layer);
+      worker.barrier();
+    }
     tap(worker, TapSite::kAttentionOutput, layer, buffers_.attended, tokens_.size(),
         spec_.query_width());
     project(worker, {MatrixKind::kAttentionOut, layer}, buffers_.attended, buffers_.heads,
@@ -263,7 +260,7 @@ class Forward::Step {
     const KeyBalance& balance = view_.model().key_balance(layer);
     const Range rows = worker.split(tokens_.size());
     for (std::size_t t = rows.begin; t < rows.end; ++t) {
-      const Token& token = tokens_[t];
+      const StepToken& token = tokens_[t];
       float* query = buffers_.qkv + t * spec_.qkv_width();
       float* key = query + spec_.query_width();
       const float* value = key + spec_.kv_width();
@@ -291,52 +288,6 @@ class Forward::Step {
   void norm_head(const std::vector<float>& weight, float* head) {
     if (weight.empty()) return;
     kernels_.rms_norm(head, weight.data(), head, spec_.head_width, spec_.norm_epsilon);
-  }
-
-  // The queries of a few tokens against what they see of one KV head's cache.
-  void attend(Worker& worker, std::size_t layer, const AttentionItem& item) {
-    const std::size_t group = spec_.group();
-    const std::size_t d = spec_.head_width;
-    KvSequence& sequence = *segments_[tokens_[item.token].segment].sequence;
-    thread_local std::vector<const float*> queries;
-    thread_local std::vector<float*> outs;
-    thread_local std::vector<std::size_t> visible;
-    thread_local std::vector<const std::byte*> pages;
-    queries.clear();
-    outs.clear();
-    visible.clear();
-    pages.clear();
-    for (std::size_t i = 0; i < item.count; ++i) {
-      const std::size_t t = item.token + i;
-      for (std::size_t g = 0; g < group; ++g) {
-        const std::size_t offset = (item.kv_head * group + g) * d;
-        queries.push_back(buffers_.qkv + t * spec_.qkv_width() + offset);
-        outs.push_back(buffers_.attended + t * spec_.query_width() + offset);
-        visible.push_back(tokens_[t].position + 1);
-      }
-    }
-    const std::size_t page_count =
-        (visible.back() + kernels::kPageTokens - 1) / kernels::kPageTokens;
-    const std::size_t window = spec_.scope(layer).window;
-    // The first token of the item sees furthest back.
-    const std::size_t begin =
-        window != 0 && visible.front() > window ? visible.front() - window : 0;
-    const std::size_t first_page = begin / kernels::kPageTokens;
-    for (std::size_t p = first_page; p < page_count; ++p) {
-      pages.push_back(sequence.page(p, layer, item.kv_head));
-    }
-    kernels_.attention({.type = sequence.pool().type(),
-                        .head_width = d,
-                        .queries = queries.size(),
-                        .q = queries.data(),
-                        .out = outs.data(),
-                        .visible = visible.data(),
-                        .window = window,
-                        .pages = pages.data(),
-                        .first_page = first_page,
-                        .scale = spec_.score_scale(),
-                        .soft_cap = spec_.attention_soft_cap,
-                        .scratch = buffers_.scratch + worker.index() * buffers_.scratch_stride});
   }
 
   // x += W data, the end of each half of a block; with a post-norm x += norm(W data).
@@ -467,9 +418,9 @@ class Forward::Step {
   std::span<const Segment> segments_;
   const ForwardOptions& options_;
   const KernelTable& kernels_;
-  std::vector<Token> tokens_;
+  const std::vector<StepToken> tokens_;
+  const AttentionStep attention_;
   std::vector<std::size_t> logit_tokens_;
-  std::vector<AttentionItem> items_;
   std::size_t positions_end_ = 0;
 };
 

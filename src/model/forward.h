@@ -67,7 +67,8 @@ inline constexpr std::size_t kLogitRowsMax = 32;
 
 struct ForwardShape {
   std::size_t tokens_max = 0;  // of a step, at least 1
-  // The longest sequence that is meant to run: decides between LongRoPE's two sets of divisors.
+  // The longest sequence that is meant to run: decides between LongRoPE's two sets of divisors, and
+  // up to it the attention of single tokens is divided among the workers.
   std::size_t context_tokens = 0;
 };
 
@@ -95,7 +96,8 @@ class Forward {
   Executor& executor() noexcept { return executor_; }
   std::size_t bytes() const noexcept;
   // What create() would allocate.
-  static std::size_t bytes_for(const BlockSpec& spec, std::size_t tokens_max, std::size_t threads);
+  static std::size_t bytes_for(const BlockSpec& spec, const ForwardShape& shape,
+                               std::size_t threads);
 
  private:
   class Step;

@@ -46,7 +46,8 @@ std::vector<float> run_chunks(const Model& model, const std::vector<std::int32_t
                               const KvCapacity& capacity = {.tokens = 256}) {
   const auto executor = make_executor(threads);
   const ModelView view(model);
-  auto forward = Forward::create(model.spec(), {.tokens_max = 128}, *executor).value();
+  const ForwardShape shape{.tokens_max = 128, .context_tokens = capacity.tokens};
+  auto forward = Forward::create(model.spec(), shape, *executor).value();
   KvPool pool = KvPool::create(model.spec(), kv, capacity).value();
   KvSequence sequence(pool);
   std::vector<float> all;
@@ -261,6 +262,20 @@ TEST_P(BatchInvariance, ChunksAndThreadsGiveTheSameBits) {
   EXPECT_EQ(run({1}, 2), want);
   EXPECT_EQ(run({7, 33, 2}, 2), want);
   EXPECT_EQ(run({64, 5}, 3), want);
+}
+
+// Long enough for several spans of attention, which few tokens divide among the workers.
+TEST_P(BatchInvariance, DividedAttentionGivesTheSameBits) {
+  const Case param = GetParam();
+  const RandomModel random = random_model(param.spec(), param.type, 15);
+  const auto tokens = test_tokens(620, random.model->spec().vocabulary, 6);
+  const auto run = [&](std::vector<std::size_t> chunks, std::size_t threads) {
+    return run_chunks(*random.model, tokens, chunks, threads, param.numerics, param.kv,
+                      {.tokens = 640});
+  };
+  const auto want = run({100}, 1);
+  EXPECT_EQ(run({100, 100, 100, 100, 100, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 1, 16, 15}, 2), want);
+  EXPECT_EQ(run({100, 99, 101, 100, 100, 10, 4, 1, 1, 100, 100, 100, 2, 50}, 3), want);
 }
 
 TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {

@@ -118,8 +118,9 @@ std::size_t KvPool::take(std::size_t kv_class) {
 
 void KvPool::copy(std::size_t kv_class, std::size_t from, std::size_t to) noexcept {
   const Class& c = classes_[kv_class];
-  std::byte* pages = memory_.data() + c.offset;
-  std::memcpy(pages + to * c.page_bytes, pages + from * c.page_bytes, c.page_bytes);
+  for (std::size_t part = 0; part < c.layers * kv_heads_; ++part) {
+    std::memcpy(address_in(c, to, part), address_in(c, from, part), head_page_bytes_);
+  }
 }
 
 std::size_t KvPool::first_visible_page(std::size_t kv_class, std::size_t length) const noexcept {

@@ -7,6 +7,7 @@
 // thread at a time; workers of a step write disjoint parts.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -84,11 +85,19 @@ class KvPool {
                                        const KvCapacity& capacity, std::vector<LayerPlace>* places);
   std::size_t take(std::size_t kv_class);
   void copy(std::size_t kv_class, std::size_t from, std::size_t to) noexcept;
+  // Consecutive pages of one layer and KV head lie side by side, kRunPages of them: attention
+  // streams through them, and a short sequence touches little of a large pool.
+  static constexpr std::size_t kRunPages = 16;
   std::byte* address(std::size_t page, std::size_t layer, std::size_t kv_head) noexcept {
     const LayerPlace place = places_[layer];
-    const Class& c = classes_[place.kv_class];
-    return memory_.data() + c.offset + page * c.page_bytes +
-           (place.index * kv_heads_ + kv_head) * head_page_bytes_;
+    return address_in(classes_[place.kv_class], page, place.index * kv_heads_ + kv_head);
+  }
+  // Part `part` of a page: KV head part % kv_heads_ of the class's layer part / kv_heads_.
+  std::byte* address_in(const Class& c, std::size_t page, std::size_t part) noexcept {
+    const std::size_t first = page / kRunPages * kRunPages;
+    const std::size_t run = std::min(kRunPages, c.pages - first);
+    return memory_.data() + c.offset + first * c.page_bytes +
+           (part * run + page - first) * head_page_bytes_;
   }
 
   kernels::KvType type_ = kernels::KvType::kQ8;

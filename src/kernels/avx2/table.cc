@@ -11,6 +11,9 @@
 #include "kernels/weights-inl.h"
 #include "kernels/float_tile-inl.h"
 #include "kernels/matmul_f-inl.h"
+#include "kernels/attention_state-inl.h"
+#include "kernels/attention_f-inl.h"
+#include "kernels/attention_q-inl.h"
 #include "kernels/attention-inl.h"
 #include "kernels/matmul_q-inl.h"
 #include "kernels/avx2/matmul_q_tile-inl.h"
@@ -19,8 +22,8 @@
 namespace paring::kernels {
 
 const KernelTable kAvx2Kernels = {
-    "avx2",   quantize_rows, matmul_q, matmul_f,  rms_norm,    add_rows,      silu_mul,
-    gelu_mul, soft_cap,      kv_write, attention, log_sum_exp, kl_divergence,
+    "avx2",   quantize_rows, matmul_q, matmul_f,  rms_norm,       add_rows,    silu_mul,
+    gelu_mul, soft_cap,      kv_write, attention, attention_join, log_sum_exp, kl_divergence,
 };
 
 }  // namespace paring::kernels

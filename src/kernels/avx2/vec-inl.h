@@ -40,6 +40,11 @@ struct HalfQuad {
   __m256i v;
 };
 
+// 16 lanes of two int16 side by side.
+struct Pairs {
+  __m256i lo, hi;
+};
+
 PARING_INLINE F32x16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 PARING_INLINE F32x16 broadcast(float x) {
   const __m256 v = _mm256_set1_ps(x);
@@ -191,6 +196,47 @@ PARING_INLINE void store_s8(std::int8_t* p, I32x16 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
 
+PARING_INLINE __m256i low_halves(I32x16 a) {
+  // packs gives 0-3, 8-11, 4-7, 12-15.
+  return _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
+}
+// The low half of each lane; lanes lie within -32768..32767.
+PARING_INLINE void store_s16(std::int16_t* p, I32x16 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), low_halves(a));
+}
+
+PARING_INLINE I32x16 zero_i32() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+// 32 bytes, widened.
+PARING_INLINE Pairs load_pairs(const std::int8_t* p) {
+  return {_mm256_cvtepi8_epi16(load_128(p)), _mm256_cvtepi8_epi16(load_128(p + 16))};
+}
+PARING_INLINE __m256i load_256(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+PARING_INLINE Pairs load_pairs(const std::int16_t* p) { return {load_256(p), load_256(p + 16)}; }
+PARING_INLINE void store_pairs(std::int16_t* p, Pairs a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 16), a.hi);
+}
+// The low halves of the lanes of a, then of b; lanes lie within -32768..32767.
+PARING_INLINE Pairs low_halves(I32x16 a, I32x16 b) { return {low_halves(a), low_halves(b)}; }
+// a * b / 2^15 of each int16, to nearest, halves up.
+PARING_INLINE Pairs mul_fraction(Pairs a, Pairs b) {
+  return {_mm256_mulhrs_epi16(a.lo, b.lo), _mm256_mulhrs_epi16(a.hi, b.hi)};
+}
+// The two values at p, in every lane.
+PARING_INLINE Pairs broadcast_pair(const std::int16_t* p) {
+  std::int32_t both;
+  __builtin_memcpy(&both, p, sizeof(both));
+  const __m256i v = _mm256_set1_epi32(both);
+  return {v, v};
+}
+// a[0] * b[0] + a[1] * b[1] + sum in each lane; REQUIRES: no overflow of int32.
+PARING_INLINE I32x16 add_pair_products(Pairs a, Pairs b, I32x16 sum) {
+  return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(a.lo, b.lo)),
+          _mm256_add_epi32(sum.hi, _mm256_madd_epi16(a.hi, b.hi))};
+}
+
 template <class Function>
 PARING_INLINE F64x16 each(const Function& function) {
   return {{function(0), function(1), function(2), function(3)}};
@@ -239,9 +285,6 @@ PARING_INLINE double reduce_add(F64x16 a) {
   return _mm_cvtsd_f64(_mm_add_sd(d, _mm_unpackhi_pd(d, d)));
 }
 
-PARING_INLINE __m256i load_256(const void* p) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
-}
 template <class V>
 PARING_INLINE V load_vector(const void* p) {
   if constexpr (sizeof(V) == 32) {
@@ -308,6 +351,10 @@ PARING_INLINE I32x16 as_i32(Quad a) { return {a.lo, a.hi}; }
 inline constexpr int kFloatTileVectors = 6;
 inline constexpr int kFloatTileRows = 6;
 inline constexpr int kFloatTileColumnsMax = 4;
+
+// Rows and vectors of a tile of integer attention: 4 sums of two registers.
+inline constexpr int kPairTileRows = 4;
+inline constexpr int kPairTileColumns = 1;
 
 // Tokens of a tile of matmul_q: 6 int16 sums, two weight vectors, constants and what is in flight.
 inline constexpr std::size_t kQuantizedTileTokens = 6;

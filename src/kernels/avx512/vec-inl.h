@@ -37,6 +37,11 @@ struct Quad {
   __m512i v;
 };
 
+// 16 lanes of two int16 side by side.
+struct Pairs {
+  __m512i v;
+};
+
 PARING_INLINE __mmask16 first_lanes(std::size_t count) {
   return static_cast<__mmask16>((1U << count) - 1);
 }
@@ -131,6 +136,36 @@ PARING_INLINE void store_s8(std::int8_t* p, I32x16 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
 
+// The low half of each lane.
+PARING_INLINE void store_s16(std::int16_t* p, I32x16 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
+}
+
+PARING_INLINE I32x16 zero_i32() { return {_mm512_setzero_si512()}; }
+// 32 bytes, widened.
+PARING_INLINE Pairs load_pairs(const std::int8_t* p) {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+PARING_INLINE Pairs load_pairs(const std::int16_t* p) { return {_mm512_loadu_si512(p)}; }
+PARING_INLINE void store_pairs(std::int16_t* p, Pairs a) { _mm512_storeu_si512(p, a.v); }
+// The low halves of the lanes of a, then of b.
+PARING_INLINE Pairs low_halves(I32x16 a, I32x16 b) {
+  return {_mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(a.v)),
+                             _mm512_cvtepi32_epi16(b.v), 1)};
+}
+// a * b / 2^15 of each int16, to nearest, halves up.
+PARING_INLINE Pairs mul_fraction(Pairs a, Pairs b) { return {_mm512_mulhrs_epi16(a.v, b.v)}; }
+// The two values at p, in every lane.
+PARING_INLINE Pairs broadcast_pair(const std::int16_t* p) {
+  std::int32_t both;
+  __builtin_memcpy(&both, p, sizeof(both));
+  return {_mm512_set1_epi32(both)};
+}
+// a[0] * b[0] + a[1] * b[1] + sum in each lane; REQUIRES: no overflow of int32.
+PARING_INLINE I32x16 add_pair_products(Pairs a, Pairs b, I32x16 sum) {
+  return {_mm512_dpwssd_epi32(sum.v, a.v, b.v)};
+}
+
 PARING_INLINE F64x16 zero_f64() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
 PARING_INLINE F64x16 broadcast(double x) { return {_mm512_set1_pd(x), _mm512_set1_pd(x)}; }
 PARING_INLINE F64x16 to_f64(F32x16 a) {
@@ -208,6 +243,10 @@ PARING_INLINE I32x16 as_i32(Quad a) { return {a.v}; }
 inline constexpr int kFloatTileVectors = 24;
 inline constexpr int kFloatTileRows = 12;
 inline constexpr int kFloatTileColumnsMax = 4;
+
+// Rows and vectors of a tile of integer attention: 12 sums, and as many in f32 for scores.
+inline constexpr int kPairTileRows = 6;
+inline constexpr int kPairTileColumns = 2;
 
 // Tokens and panels of a tile of matmul_q: 12 sums and 16 weight vectors leave registers for what
 // is in flight. Every activation that is broadcast serves two panels; with 12 tokens and one panel

@@ -270,31 +270,40 @@ Page page_planes(KvType type, std::byte* page, std::size_t width) {
   return {{type, page, scales}, {type, values, scales + count / kCacheGroupValues}};
 }
 
-// Writes x[D] to a plane; element d lies at d * step + offset, the scale of group g at
-// g * scale_step + scale_offset.
-void write_plane(const PagePlane& plane, const float* x, std::size_t width, std::size_t step,
-                 std::size_t offset, std::size_t scale_step, std::size_t scale_offset) {
-  for (std::size_t d = 0; d < width; ++d) {
-    const std::size_t at = d * step + offset;
-    if (plane.type == KvType::kF32) reinterpret_cast<float*>(plane.data)[at] = x[d];
-    if (plane.type == KvType::kF16) {
-      reinterpret_cast<std::uint16_t*>(plane.data)[at] = quant::f32_to_f16(x[d]);
-    }
-    if (plane.type == KvType::kQ8) {
-      const std::size_t group = d / kCacheGroupValues;
-      const std::uint16_t scale = cache_scale(x + group * kCacheGroupValues);
-      plane.scales[group * scale_step + scale_offset] = scale;
-      reinterpret_cast<std::int8_t*>(plane.data)[at] = quantize(x[d], bf16_value(scale));
-    }
+// Where element d of the key or value in a slot lies (ops.h).
+std::size_t key_index(KvType type, std::size_t slot, std::size_t d) {
+  if (type == KvType::kQ8) return d / 2 * 2 * kPageTokens + 2 * slot + d % 2;
+  return d * kPageTokens + slot;
+}
+std::size_t value_index(KvType type, std::size_t slot, std::size_t d, std::size_t width) {
+  if (type == KvType::kQ8) return slot / 2 * 2 * width + 2 * d + slot % 2;
+  return slot * width + d;
+}
+std::size_t scale_index(std::size_t slot, std::size_t d) {
+  return d / kCacheGroupValues * kPageTokens + slot;
+}
+
+// Writes element d of x[D], which lies at `at` in a plane, and its group's scale.
+void write_element(const PagePlane& plane, const float* x, std::size_t slot, std::size_t d,
+                   std::size_t at) {
+  if (plane.type == KvType::kF32) reinterpret_cast<float*>(plane.data)[at] = x[d];
+  if (plane.type == KvType::kF16) {
+    reinterpret_cast<std::uint16_t*>(plane.data)[at] = quant::f32_to_f16(x[d]);
+  }
+  if (plane.type == KvType::kQ8) {
+    const std::uint16_t scale = cache_scale(x + d / kCacheGroupValues * kCacheGroupValues);
+    plane.scales[scale_index(slot, d)] = scale;
+    reinterpret_cast<std::int8_t*>(plane.data)[at] = quantize(x[d], bf16_value(scale));
   }
 }
 
 void kv_write(const KvWriteArgs& args) noexcept {
-  const std::size_t width = args.head_width;
-  const Page page = page_planes(args.type, args.page, width);
-  write_plane(page.keys, args.key, width, kPageTokens, args.slot, kPageTokens, args.slot);
-  write_plane(page.values, args.value, width, 1, args.slot * width, 1,
-              args.slot * (width / kCacheGroupValues));
+  const Page page = page_planes(args.type, args.page, args.head_width);
+  for (std::size_t d = 0; d < args.head_width; ++d) {
+    write_element(page.keys, args.key, args.slot, d, key_index(args.type, args.slot, d));
+    write_element(page.values, args.value, args.slot, d,
+                  value_index(args.type, args.slot, d, args.head_width));
+  }
 }
 
 const std::byte* page_of(const AttentionArgs& args, std::size_t position) {
@@ -307,41 +316,73 @@ double score(const AttentionArgs& args, std::size_t query, std::size_t position)
   const Page page = page_planes(args.type, bytes, args.head_width);
   double sum = 0;
   for (std::size_t d = 0; d < args.head_width; ++d) {
-    sum += args.q[query][d] *
-           page.keys.get(d * kPageTokens + slot, d / kCacheGroupValues * kPageTokens + slot);
+    sum += args.q[query][d] * page.keys.get(key_index(args.type, slot, d), scale_index(slot, d));
   }
   sum *= static_cast<double>(args.scale);
   const double cap = args.soft_cap;
   return cap > 0 ? cap * tanh(sum / cap) : sum;
 }
 
-// One query: largest score, then weights and their sum, element by element of the output.
+// One query: largest score, then weights and their sum, element by element of the output. With
+// parts only the positions of a span, and the sums as they are.
 void attend(const AttentionArgs& args, std::size_t query) {
-  const std::size_t visible = args.visible[query];
-  const std::size_t begin = args.window != 0 && visible > args.window ? visible - args.window : 0;
+  std::size_t end = args.visible[query];
+  std::size_t begin = args.window != 0 && end > args.window ? end - args.window : 0;
+  if (args.parts != nullptr) {
+    const std::size_t first = args.span * kSpanTokens;
+    begin = begin > first ? begin : first;
+    end = end < first + kSpanTokens ? end : first + kSpanTokens;
+  }
   const std::size_t width = args.head_width;
   double largest = -kInfinity;
-  for (std::size_t t = begin; t < visible; ++t) largest = fmax(largest, score(args, query, t));
+  for (std::size_t t = begin; t < end; ++t) largest = fmax(largest, score(args, query, t));
   auto* sums = reinterpret_cast<double*>(args.scratch);  // [D]
   for (std::size_t d = 0; d < width; ++d) sums[d] = 0;
   double total = 0;
-  for (std::size_t t = begin; t < visible; ++t) {
+  for (std::size_t t = begin; t < end; ++t) {
     auto* bytes = const_cast<std::byte*>(page_of(args, t));  // only read
     const Page page = page_planes(args.type, bytes, width);
     const double p = exp(score(args, query, t) - largest);
     const std::size_t slot = t % kPageTokens;
     total += p;
     for (std::size_t d = 0; d < width; ++d) {
-      sums[d] += p * page.values.get(slot * width + d, (slot * width + d) / kCacheGroupValues);
+      sums[d] += p * page.values.get(value_index(args.type, slot, d, width), scale_index(slot, d));
     }
   }
+  if (args.parts != nullptr) {
+    for (std::size_t d = 0; d < width; ++d) {
+      args.parts[query][d] = static_cast<float>(sums[d]);
+    }
+    args.parts[query][width] = static_cast<float>(largest);
+    args.parts[query][width + 1] = static_cast<float>(total);
+    return;
+  }
   for (std::size_t d = 0; d < width; ++d) {
-    args.out[query][d] = visible == 0 ? 0.0F : static_cast<float>(sums[d] / total);
+    args.out[query][d] = begin >= end ? 0.0F : static_cast<float>(sums[d] / total);
   }
 }
 
 void attention(const AttentionArgs& args) noexcept {
   for (std::size_t query = 0; query < args.queries; ++query) attend(args, query);
+}
+
+void attention_join(const AttentionJoinArgs& args) noexcept {
+  const std::size_t width = args.head_width;
+  double largest = -kInfinity;
+  for (std::size_t i = 0; i < args.count; ++i) {
+    largest = fmax(largest, args.parts[i * args.stride + width]);
+  }
+  for (std::size_t d = 0; d < width; ++d) {
+    double sum = 0;
+    double total = 0;
+    for (std::size_t i = 0; i < args.count; ++i) {
+      const float* part = args.parts + i * args.stride;
+      const double factor = part[width + 1] > 0 ? exp(part[width] - largest) : 0;
+      sum += factor * part[d];
+      total += factor * part[width + 1];
+    }
+    args.out[d] = total > 0 ? static_cast<float>(sum / total) : 0.0F;
+  }
 }
 
 double log_sum_exp(const float* x, std::size_t count) noexcept {
@@ -366,8 +407,8 @@ double kl_divergence(const float* p, double p_lse, const float* q, double q_lse,
 }  // namespace
 
 const KernelTable kReferenceKernels = {
-    "reference", quantize_rows, matmul_q, matmul_f,  rms_norm,    add,           silu_mul,
-    gelu_mul,    soft_cap,      kv_write, attention, log_sum_exp, kl_divergence,
+    "reference", quantize_rows, matmul_q, matmul_f,  rms_norm,       add,         silu_mul,
+    gelu_mul,    soft_cap,      kv_write, attention, attention_join, log_sum_exp, kl_divergence,
 };
 
 }  // namespace paring::kernels

@@ -40,9 +40,10 @@ QuantizedRows take_quantized(Arena& arena, std::size_t tokens, std::size_t cols)
 
 }  // namespace
 
-std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, std::size_t tokens, std::size_t threads,
-                                    std::byte* base) {
+std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, const ForwardShape& shape,
+                                    std::size_t threads, std::byte* base) {
   Arena arena(base);
+  const std::size_t tokens = shape.tokens_max;
   const std::size_t rows = std::min(tokens, kLogitRowsMax);
   x = arena.take<float>(tokens * spec.width);
   normed = arena.take<float>(tokens * spec.width);
@@ -62,6 +63,11 @@ std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, std::size_t tokens, s
   scratch_stride = round_up(
       kernels::attention_scratch_bytes(kAttentionTileTokens * spec.group(), spec.head_width), 64);
   scratch = arena.take<std::byte>(scratch_stride * threads);
+  spans_max = kernels::spans_seen(shape.context_tokens, 0).end;
+  if (threads == 1 || spans_max == 1) spans_max = 0;
+  part_stride = round_up(kernels::attention_part_floats(spec.head_width), 16);
+  parts =
+      arena.take<float>(std::min(tokens, kDividedTokensMax) * spec.heads * spans_max * part_stride);
   return arena.used();
 }
 

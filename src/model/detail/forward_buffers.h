@@ -12,6 +12,10 @@ namespace paring::model {
 
 // Tokens of one segment whose queries attend together: a page is decoded once for all of them.
 inline constexpr std::size_t kAttentionTileTokens = 16;
+// Steps of more tokens are not divided by spans (attention_step.h): their tiles suffice.
+inline constexpr std::size_t kDividedTokensMax = 16;
+
+struct ForwardShape;
 
 // T: tokens of a step; R: rows of logits at a time.
 struct ForwardBuffers {
@@ -32,9 +36,13 @@ struct ForwardBuffers {
   kernels::QuantizedRows wide;    // [T, F]
   std::byte* scratch;             // per worker
   std::size_t scratch_stride;
+  // States of attention by spans, [tokens][H][spans_max] of part_stride floats each.
+  float* parts;
+  std::size_t spans_max;  // 0: attention is never divided
+  std::size_t part_stride;
 
   // Places every piece from `base` on; with a null base it only counts. Returns the bytes.
-  std::size_t lay_out(const BlockSpec& spec, std::size_t tokens, std::size_t threads,
+  std::size_t lay_out(const BlockSpec& spec, const ForwardShape& shape, std::size_t threads,
                       std::byte* base);
 };
 
