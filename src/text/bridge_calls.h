@@ -28,7 +28,6 @@ struct BridgeFree {
     kFree(handle);
   }
 };
-using BpeHandle = std::unique_ptr<paring_bridge_bpe, BridgeFree<paring_bridge_bpe_free>>;
 using PipelineHandle =
     std::unique_ptr<paring_bridge_pipeline, BridgeFree<paring_bridge_pipeline_free>>;
 using TemplateHandle =

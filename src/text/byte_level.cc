@@ -43,4 +43,19 @@ std::optional<std::string> byte_level_decoded(std::string_view token) {
   return bytes;
 }
 
+std::string byte_level_encoded(std::string_view bytes) {
+  static const auto kSpellings = [] {
+    std::array<std::string, 256> spellings;
+    unsigned next = 256;
+    for (unsigned byte = 0; byte < 256; ++byte) {
+      append_utf8(stands_for_itself(byte) ? byte : next++, spellings[byte]);
+    }
+    return spellings;
+  }();
+  std::string token;
+  token.reserve(bytes.size() * 2);
+  for (const char byte : bytes) token += kSpellings[static_cast<unsigned char>(byte)];
+  return token;
+}
+
 }  // namespace paring::text

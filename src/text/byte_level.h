@@ -11,5 +11,7 @@ namespace paring::text {
 
 // The bytes that a token spells; nothing when it holds a character outside the alphabet.
 std::optional<std::string> byte_level_decoded(std::string_view token);
+// How a vocabulary spells these bytes.
+std::string byte_level_encoded(std::string_view bytes);
 
 }  // namespace paring::text

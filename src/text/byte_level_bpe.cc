@@ -1,80 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
-// Byte-level BPE: repair UTF-8, split into words (ours), merge each word (bridge).
+// Byte-level BPE: repair UTF-8, split into words, merge each word.
+#include "text/byte_level_bpe.h"
+
+#include <algorithm>
+#include <string>
 #include <utility>
 
-#include "text/bridge_calls.h"
-#include "text/byte_level_bpe.h"
+#include "text/byte_level.h"
 #include "text/encoder.h"
-#include "text/pre_tokenizer.h"
 #include "text/unicode.h"
 
 namespace paring::text {
+
+Result<ByteBpe> ByteBpe::create(TextTokens tokens, std::span<const TextMerge> merges,
+                                bool ignores_merges) {
+  ByteBpe bpe;
+  PARING_TRY(bpe.merges_, BpeMerges::create(tokens, merges));
+  for (std::size_t byte = 0; byte < bpe.byte_ids_.size(); ++byte) {
+    const char bytes[] = {static_cast<char>(byte)};
+    bpe.byte_ids_[byte] = tokens.find(byte_level_encoded({bytes, 1}));
+  }
+  bpe.tokens_ = std::move(tokens);
+  bpe.ignores_merges_ = ignores_merges;
+  return bpe;
+}
+
+bool ByteBpe::spells_every_byte() const {
+  return std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end();
+}
+
+void ByteBpe::append_words(const Splitter& splitter, std::string_view text,
+                           std::vector<std::int32_t>& ids) const {
+  WordMemo memo;
+  std::vector<std::int32_t> part;
+  std::size_t begin = 0;
+  for (const std::size_t end : splitter.split(text)) {
+    const std::string_view word = text.substr(begin, end - begin);
+    begin = end;
+    if (memo.append_known(word, ids)) continue;
+    const std::size_t first = ids.size();
+    append_word(word, part, ids);
+    memo.remember(word, ids, first);
+  }
+}
+
+void ByteBpe::append_word(std::string_view word, std::vector<std::int32_t>& part,
+                          std::vector<std::int32_t>& ids) const {
+  if (ignores_merges_ && word.size() <= kTokenBytesMax) {
+    if (const std::int32_t id = tokens_.find(byte_level_encoded(word)); id >= 0) {
+      ids.push_back(id);
+      return;
+    }
+  }
+  part.clear();
+  const auto finish_part = [&] {
+    merges_.join(part);
+    ids.insert(ids.end(), part.begin(), part.end());
+    part.clear();
+  };
+  for (const char c : word) {
+    const std::int32_t id = byte_ids_[static_cast<unsigned char>(c)];
+    if (id >= 0) {
+      part.push_back(id);
+    } else {
+      finish_part();
+    }
+  }
+  finish_part();
+}
+
 namespace {
 
-// Merges as pairs of ids. A merge is "left right"; the left part has at least one byte, so that a
-// blank can be the first byte of it.
-Result<std::vector<std::uint32_t>> read_merges(const std::vector<std::string>& merges,
-                                               const TokenIds& ids) {
-  std::vector<std::uint32_t> pairs;
-  pairs.reserve(merges.size() * 2);
-  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const std::string_view merge = merges[rank];
+// "left right"; the left part has at least one byte, so that a blank can be the first byte of it.
+Result<std::vector<TextMerge>> read_merges(const std::vector<std::string>& merges) {
+  std::vector<TextMerge> pairs;
+  pairs.reserve(merges.size());
+  for (const std::string_view merge : merges) {
     const std::size_t blank = merge.find(' ', 1);
     if (blank == std::string_view::npos || blank + 1 == merge.size()) {
-      return corrupt("merge " + std::to_string(rank) + " is not two tokens with a blank between");
+      return bad_merge(pairs.size(), "is not two tokens with a blank between");
     }
-    for (const std::string_view part : {merge.substr(0, blank), merge.substr(blank + 1)}) {
-      const auto found = ids.find(part);
-      if (found == ids.end()) {
-        return corrupt("merge " + std::to_string(rank) + " names \"" +
-                       repaired_utf8(part.substr(0, 64)) + "\", which is not a token");
-      }
-      pairs.push_back(static_cast<std::uint32_t>(found->second));
-    }
+    pairs.emplace_back(merge.substr(0, blank), merge.substr(blank + 1));
   }
   return pairs;
 }
 
-}  // namespace
-
-Result<BpeHandle> make_bpe(const std::vector<std::string>& tokens,
-                           const std::vector<std::uint32_t>& merges, bool ignore_merges) {
-  std::vector<paring_bridge_slice> slices;
-  slices.reserve(tokens.size());
-  for (const std::string& token : tokens) slices.push_back(bridge_slice(token));
-  const paring_bridge_bpe_spec spec{slices.data(), slices.size(), merges.data(), merges.size() / 2,
-                                    ignore_merges};
-  paring_bridge_bpe* bpe = nullptr;
-  PARING_TRY_VOID(bridge_result(paring_bridge_bpe_create(&spec, &bpe)));
-  return BpeHandle(bpe);
-}
-
-Result<void> append_words(const BpeHandle& bpe, const Splitter& splitter, std::string_view text,
-                          std::vector<std::int32_t>& ids) {
-  const std::vector<std::size_t> words = splitter.split(text);
-  paring_bridge_ids encoded{};
-  PARING_TRY_VOID(bridge_result(paring_bridge_bpe_encode(bpe.get(), bridge_slice(text),
-                                                         words.data(), words.size(), &encoded)));
-  ids.insert(ids.end(), encoded.data, encoded.data + encoded.size);
-  paring_bridge_ids_free(encoded);
-  return {};
-}
-
-namespace {
-
 class ByteLevelBpe final : public Encoder {
  public:
-  ByteLevelBpe(Splitter splitter, BpeHandle bpe)
+  ByteLevelBpe(Splitter splitter, ByteBpe bpe)
       : splitter_(std::move(splitter)), bpe_(std::move(bpe)) {}
 
   Result<void> encode(std::string_view text, bool /*begins*/,
                       std::vector<std::int32_t>& ids) const override {
-    return append_words(bpe_, splitter_, repaired_utf8(text), ids);
+    if (is_well_formed_utf8(text)) {
+      bpe_.append_words(splitter_, text, ids);
+    } else {
+      bpe_.append_words(splitter_, repaired_utf8(text), ids);
+    }
+    return {};
   }
 
  private:
   Splitter splitter_;
-  BpeHandle bpe_;
+  ByteBpe bpe_;
 };
 
 }  // namespace
@@ -83,8 +111,9 @@ Result<std::unique_ptr<const Encoder>> make_byte_level_bpe(const TokenizerSpec& 
                                                            const Vocabulary& vocabulary) {
   PARING_TRY(const PreTokenizer pre_tokenizer, find_pre_tokenizer(spec.pre_tokenizer));
   PARING_TRY(Splitter splitter, Splitter::create(spec.pre_tokenizer));
-  PARING_TRY(const std::vector<std::uint32_t> merges, read_merges(spec.merges, vocabulary.ids));
-  PARING_TRY(BpeHandle bpe, make_bpe(vocabulary.tokens, merges, pre_tokenizer.ignore_merges));
+  PARING_TRY(const std::vector<TextMerge> merges, read_merges(spec.merges));
+  PARING_TRY(ByteBpe bpe,
+             ByteBpe::create({&vocabulary.ids, {}}, merges, pre_tokenizer.ignore_merges));
   return std::unique_ptr<const Encoder>(
       std::make_unique<ByteLevelBpe>(std::move(splitter), std::move(bpe)));
 }

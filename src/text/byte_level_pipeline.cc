@@ -2,10 +2,7 @@
 #include "text/byte_level_pipeline.h"
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "text/byte_level.h"
@@ -49,75 +46,6 @@ std::optional<Splitter> read_splitter(const std::vector<PipelineStep>& steps) {
   return std::move(splitter).value();
 }
 
-// The ids around a text; false when post-processing is of another kind.
-bool read_around(const TokenizerFile& file, std::vector<std::int32_t>& before,
-                 std::vector<std::int32_t>& after) {
-  bool has_template = false;
-  for (const PipelineStep& step : file.post_processor) {
-    if (step.type == "ByteLevel") continue;
-    if (step.type != "TemplateProcessing" || has_template) return false;
-    has_template = true;
-    const Json fields = Json::parse(step.fields, nullptr, false);
-    bool is_behind = false;
-    for (const Json& piece : fields.at("single")) {
-      if (piece.contains("Sequence")) {
-        if (is_behind || piece["Sequence"].at("id") != "A") return false;
-        is_behind = true;
-        continue;
-      }
-      const std::string name = piece.at("SpecialToken").at("id").get<std::string>();
-      for (const Json& id : fields.at("special_tokens").at(name).at("ids")) {
-        if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= file.tokens.size()) return false;
-        (is_behind ? after : before).push_back(id.get<std::int32_t>());
-      }
-    }
-    if (!is_behind) return false;
-  }
-  return true;
-}
-
-// Names by which text can become a token: added tokens have others, which no bytes spell.
-std::optional<std::vector<std::string>> names_of_text(const TokenizerFile& file) {
-  std::vector<std::string> names = file.tokens;
-  std::vector<bool> is_special(names.size());
-  for (const AddedToken& token : file.added) {
-    is_special[static_cast<std::size_t>(token.id)] = token.is_special;
-  }
-  std::unordered_set<std::string_view> seen;
-  for (std::size_t id = 0; id < names.size(); ++id) {
-    const bool is_text = id < file.is_in_model.size() && file.is_in_model[id] && !is_special[id];
-    if (!is_text) names[id] = "\u2400" + std::to_string(id);
-    if (!seen.insert(names[id]).second) return std::nullopt;
-  }
-  // All bytes: otherwise there would be unknown ones.
-  std::vector<bool> has_byte(256);
-  for (const std::string& name : names) {
-    const auto bytes = byte_level_decoded(name);
-    if (bytes && bytes->size() == 1) has_byte[static_cast<unsigned char>(bytes->front())] = true;
-  }
-  if (std::find(has_byte.begin(), has_byte.end(), false) != has_byte.end()) return std::nullopt;
-  return names;
-}
-
-// As pairs of ids. nullopt when one makes or takes a token that text must not become.
-std::optional<std::vector<std::uint32_t>> merges_of(const TokenizerFile& file,
-                                                    const std::vector<std::string>& names) {
-  std::unordered_map<std::string_view, std::uint32_t> ids;
-  for (std::size_t id = 0; id < names.size(); ++id) {
-    ids.emplace(names[id], static_cast<std::uint32_t>(id));
-  }
-  std::vector<std::uint32_t> pairs;
-  pairs.reserve(file.merges.size() * 2);
-  for (const auto& [left, right] : file.merges) {
-    const auto a = ids.find(left);
-    const auto b = ids.find(right);
-    if (a == ids.end() || b == ids.end() || !ids.contains(left + right)) return std::nullopt;
-    pairs.push_back(a->second);
-    pairs.push_back(b->second);
-  }
-  return pairs;
-}
-
 bool is_known_model(const TokenizerFile& file) {
   const bool has_known_normalizer =
       file.normalizer.empty() || (file.normalizer.size() == 1 && file.normalizer[0].type == "NFC");
@@ -132,100 +60,33 @@ bool are_known(const std::vector<AddedToken>& added, bool has_nfc) {
   });
 }
 
-std::size_t space_behind(std::string_view text, std::size_t at) {
-  while (at < text.size()) {
-    const Utf8Step step = utf8_step(text, at);
-    if (char_category(step.code_point) != CharCategory::kWhiteSpace) break;
-    at += step.size;
-  }
-  return at;
-}
-
-// Where the white space in front of `at` begins, `from` at the earliest.
-std::size_t space_before(std::string_view text, std::size_t from, std::size_t at) {
-  while (at > from) {
-    std::size_t begin = at - 1;
-    while (begin > from && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80U) --begin;
-    if (char_category(utf8_step(text, begin).code_point) != CharCategory::kWhiteSpace) break;
-    at = begin;
-  }
-  return at;
-}
-
 }  // namespace
 
-Result<std::unique_ptr<const ByteLevelPipeline>> ByteLevelPipeline::create(
-    const TokenizerFile& file) {
-  using Made = std::unique_ptr<const ByteLevelPipeline>;
+std::unique_ptr<const ByteLevelPipeline> ByteLevelPipeline::create(const TokenizerFile& file,
+                                                                   const Vocabulary& vocabulary) {
   const bool has_nfc = !file.normalizer.empty();
-  if (!is_known_model(file) || !are_known(file.added, has_nfc)) return Made();
-  std::vector<std::int32_t> before, after;
+  if (!is_known_model(file) || !are_known(file.added, has_nfc)) return nullptr;
+  std::optional<TextSurroundings> around;
   std::optional<Splitter> splitter;
   try {
     splitter = read_splitter(file.pre_tokenizer);
-    if (!splitter || !read_around(file, before, after)) return Made();
+    around = read_surroundings(file);
+    if (!splitter || !around) return nullptr;
   } catch (const Json::exception&) {
-    return Made();  // the crate says what is wrong with it
+    return nullptr;  // the crate says what is wrong with it
   }
-  const auto names = names_of_text(file);
-  if (!names) return Made();
-  const auto merges = merges_of(file, *names);
-  if (!merges) return Made();
-  PARING_TRY(BpeHandle bpe, make_bpe(*names, *merges, file.ignore_merges));
-  auto made = std::make_unique<ByteLevelPipeline>(Key(), *std::move(splitter), std::move(bpe));
-  made->plain_ = make_finder(file.added, false);
-  made->normalized_ = make_finder(file.added, true);
+  auto is_text = tokens_of_text(file, vocabulary);
+  if (!is_text) return nullptr;
+  const std::vector<TextMerge> merges(file.merges.begin(), file.merges.end());
+  auto bpe = ByteBpe::create({&vocabulary.ids, *std::move(is_text)}, merges, file.ignore_merges);
+  // A merge that makes a token of another kind, or is broken; unknown bytes: the crate knows.
+  if (!bpe || !bpe->spells_every_byte()) return nullptr;
+  auto made = std::make_unique<ByteLevelPipeline>(Key(), *std::move(splitter), *std::move(bpe));
+  made->plain_ = AddedTokenFinder(file.added, /*is_normalized=*/false);
+  made->normalized_ = AddedTokenFinder(file.added, /*is_normalized=*/true);
   made->has_nfc_ = has_nfc;
-  made->before_ = std::move(before);
-  made->after_ = std::move(after);
-  return Made(std::move(made));
-}
-
-ByteLevelPipeline::Finder ByteLevelPipeline::make_finder(const std::vector<AddedToken>& added,
-                                                         bool is_normalized) {
-  // What is listed twice has the last properties.
-  std::map<std::string, AddedToken> by_content;
-  for (const AddedToken& token : added) by_content.insert_or_assign(token.content, token);
-  Finder finder;
-  for (const auto& [content, token] : by_content) {
-    if (token.is_normalized == is_normalized && !content.empty()) finder.tokens.push_back(token);
-  }
-  std::vector<std::pair<std::string_view, std::int32_t>> texts;
-  for (std::size_t i = 0; i < finder.tokens.size(); ++i) {
-    texts.emplace_back(finder.tokens[i].content, static_cast<std::int32_t>(i));
-  }
-  finder.trie = TokenTrie(std::move(texts));
-  return finder;
-}
-
-void ByteLevelPipeline::find(const Finder& finder, std::string_view text, bool parse_special,
-                             std::vector<Stretch>& stretches) {
-  std::size_t begin = 0;  // of what is not cut yet
-  for (std::size_t at = 0; at < text.size();) {
-    std::int32_t best = -1;
-    std::uint32_t node = TokenTrie::kRoot;
-    for (std::size_t end = at; end < text.size(); ++end) {
-      node = finder.trie.next(node, text[end]);
-      if (node == TokenTrie::kNone) break;
-      if (finder.trie.token(node) >= 0) best = finder.trie.token(node);
-    }
-    if (best < 0) {
-      ++at;
-      continue;
-    }
-    const AddedToken& token = finder.tokens[static_cast<std::size_t>(best)];
-    std::size_t first = at;
-    at += token.content.size();
-    // One that stays text hides what it overlaps all the same.
-    if (token.is_special && !parse_special) continue;
-    std::size_t behind = at;
-    if (token.strips_left) first = space_before(text, std::min(begin, first), first);
-    if (token.strips_right) behind = space_behind(text, behind);
-    if (first > begin) stretches.push_back({text.substr(begin, first - begin), -1});
-    stretches.push_back({{}, token.id});
-    begin = behind;
-  }
-  if (begin < text.size()) stretches.push_back({text.substr(begin), -1});
+  made->around_ = *std::move(around);
+  return made;
 }
 
 bool ByteLevelPipeline::is_for_the_crate(std::string_view text) const {
@@ -242,36 +103,36 @@ bool ByteLevelPipeline::is_for_the_crate(std::string_view text) const {
   return false;
 }
 
-Result<std::optional<std::vector<std::int32_t>>> ByteLevelPipeline::encode(
-    std::string_view utf8, EncodeOptions options) const {
+std::optional<std::vector<std::int32_t>> ByteLevelPipeline::encode(std::string_view utf8,
+                                                                   EncodeOptions options) const {
   std::string repaired;
   if (!is_well_formed_utf8(utf8)) {
     repaired = repaired_utf8(utf8);
     utf8 = repaired;
   }
-  if (is_for_the_crate(utf8)) return std::optional<std::vector<std::int32_t>>();
+  if (is_for_the_crate(utf8)) return std::nullopt;
   std::vector<std::int32_t> ids;
-  if (options.add_special) ids = before_;
+  if (options.add_special) ids = around_.before;
   std::vector<Stretch> stretches;
-  find(plain_, utf8, options.parse_special, stretches);
+  plain_.cut(utf8, options.parse_special, stretches);
   std::vector<Stretch> inner;
   for (const Stretch& stretch : stretches) {
     inner.clear();
     if (stretch.token >= 0) {
       inner.push_back(stretch);
     } else {
-      find(normalized_, stretch.text, options.parse_special, inner);
+      normalized_.cut(stretch.text, options.parse_special, inner);
     }
     for (const Stretch& part : inner) {
       if (part.token >= 0) {
         ids.push_back(part.token);
       } else {
-        PARING_TRY_VOID(append_words(bpe_, splitter_, part.text, ids));
+        bpe_.append_words(splitter_, part.text, ids);
       }
     }
   }
-  if (options.add_special) ids.insert(ids.end(), after_.begin(), after_.end());
-  return std::optional(std::move(ids));
+  if (options.add_special) ids.insert(ids.end(), around_.after.begin(), around_.after.end());
+  return ids;
 }
 
 }  // namespace paring::text

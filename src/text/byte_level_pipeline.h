@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The encoding half of a tokenizer.json without the `tokenizers` crate, for the pipelines that most
-// models have: byte-level BPE, words cut by patterns, perhaps NFC in front. Gives the crate's ids,
-// many times faster. Immutable, shared by threads.
+// The fast pipeline that most models have: byte-level BPE, words cut by patterns, perhaps NFC in
+// front. Immutable, shared by threads.
 #pragma once
 
 #include <cstdint>
@@ -11,52 +10,40 @@
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
+#include "text/added_tokens.h"
 #include "text/byte_level_bpe.h"
-#include "text/token_trie.h"
-#include "text/tokenizer_file.h"
+#include "text/fast_pipeline.h"
 
 namespace paring::text {
 
-class ByteLevelPipeline {
+class ByteLevelPipeline final : public FastPipeline {
   class Key {  // create() alone makes one
     friend class ByteLevelPipeline;
     Key() = default;
   };
 
  public:
-  ByteLevelPipeline(Key, Splitter splitter, BpeHandle bpe)
+  ByteLevelPipeline(Key, Splitter splitter, ByteBpe bpe)
       : splitter_(std::move(splitter)), bpe_(std::move(bpe)) {}
 
-  // Null for a pipeline that is not one of these; an error only for what is broken in any.
-  static Result<std::unique_ptr<const ByteLevelPipeline>> create(const TokenizerFile& file);
+  // Null for a pipeline that is not one of these, or broken. `vocabulary` is that of the file and
+  // must outlive the pipeline.
+  static std::unique_ptr<const ByteLevelPipeline> create(const TokenizerFile& file,
+                                                         const Vocabulary& vocabulary);
 
-  // As Tokenizer::encode. nullopt for a text that the crate has to see: one that NFC would change
-  // (or might), and characters younger than our tables.
-  Result<std::optional<std::vector<std::int32_t>>> encode(std::string_view utf8,
-                                                          EncodeOptions options) const;
+  // nullopt for a text that NFC would change (or might), and for characters younger than our
+  // tables.
+  std::optional<std::vector<std::int32_t>> encode(std::string_view utf8,
+                                                  EncodeOptions options) const override;
 
  private:
-  // Added tokens that are looked for at the same time.
-  struct Finder {
-    std::vector<AddedToken> tokens;
-    TokenTrie trie;  // content to position in `tokens`
-  };
-  struct Stretch {
-    std::string_view text;
-    std::int32_t token = -1;  // >= 0: this one
-  };
-  static Finder make_finder(const std::vector<AddedToken>& added, bool is_normalized);
-  // Cuts `text` as the crate does: the leftmost token counts, of those the longest.
-  static void find(const Finder& finder, std::string_view text, bool parse_special,
-                   std::vector<Stretch>& stretches);
   bool is_for_the_crate(std::string_view text) const;
 
   Splitter splitter_;
-  BpeHandle bpe_;
-  Finder plain_, normalized_;
+  ByteBpe bpe_;
+  AddedTokenFinder plain_, normalized_;
   bool has_nfc_ = false;
-  std::vector<std::int32_t> before_, after_;  // what add_special puts around a text
+  TextSurroundings around_;
 };
 
 }  // namespace paring::text

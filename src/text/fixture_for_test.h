@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "text/base64.h"
 #include "text/tokenizer.h"
 
 namespace paring::text {
@@ -87,6 +90,31 @@ inline TokenizerSpec extended_spec(const std::string& pre_tokenizer) {
   add("<|eot_id|>", 1);
   add("<unk>", 2);
   for (const char* token : {"</s>", "  ", "<|"}) add(token, 4);
+  return spec;
+}
+
+// Small vocabularies of the other kinds (tools/make_small_vocabularies.py).
+inline TokenizerSpec small_vocabulary(const std::string& name) {
+  const auto json = nlohmann::json::parse(read_test_file("tokenizer/" + name + ".json"));
+  const std::map<std::string, TokenizerModel> models = {{"llama", TokenizerModel::kSpm},
+                                                        {"t5", TokenizerModel::kUnigram},
+                                                        {"bert", TokenizerModel::kWordPiece}};
+  TokenizerSpec spec = default_spec(models.at(json.at("model")), json.at("pre").get<std::string>());
+  spec.tokens = json.at("tokens");
+  spec.token_types = json.at("types").get<std::vector<std::int32_t>>();
+  if (json.contains("scores")) spec.scores = json.at("scores").get<std::vector<float>>();
+  const std::map<std::string, std::optional<std::int32_t>*> ids = {
+      {"bos", &spec.bos}, {"eos", &spec.eos}, {"unk", &spec.unk},
+      {"sep", &spec.sep}, {"pad", &spec.pad}, {"mask", &spec.mask}};
+  for (const auto& [key, id] : ids) {
+    id->reset();
+    if (json.contains(key)) *id = json.at(key).get<std::int32_t>();
+  }
+  spec.add_bos = json.at("add_bos");
+  spec.add_eos = json.at("add_eos");
+  spec.add_space_prefix = json.value("add_space_prefix", spec.add_space_prefix);
+  spec.remove_extra_whitespaces = json.value("remove_extra_whitespaces", false);
+  spec.precompiled_charsmap = base64_decoded(json.value("charsmap", "")).value();
   return spec;
 }
 

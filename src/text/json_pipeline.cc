@@ -29,4 +29,13 @@ Result<std::vector<std::int32_t>> JsonPipeline::encode(std::string_view utf8,
   return ids;
 }
 
+Result<const JsonPipeline*> LateJsonPipeline::get() const {
+  std::call_once(once_, [this] {
+    made_.emplace(JsonPipeline::create(json_));
+    json_ = std::string();
+  });
+  if (!*made_) return made_->error();
+  return &made_->value();
+}
+
 }  // namespace paring::text

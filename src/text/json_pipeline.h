@@ -4,6 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,6 +26,20 @@ class JsonPipeline {
  private:
   explicit JsonPipeline(PipelineHandle handle) : handle_(std::move(handle)) {}
   PipelineHandle handle_;
+};
+
+// One that is made when the first text needs it: for a large vocabulary that takes seconds and
+// hundreds of MB, which most models never need beside their fast pipeline. Shared by threads.
+class LateJsonPipeline {
+ public:
+  explicit LateJsonPipeline(std::string_view tokenizer_json) : json_(tokenizer_json) {}
+  // Makes it now. Errors as JsonPipeline::create(), the same for each call.
+  Result<const JsonPipeline*> get() const;
+
+ private:
+  mutable std::once_flag once_;
+  mutable std::string json_;  // empty once it is made
+  mutable std::optional<Result<JsonPipeline>> made_;
 };
 
 }  // namespace paring::text

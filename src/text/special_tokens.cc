@@ -103,8 +103,8 @@ class Classifier {
  private:
   TokenKind& at(std::int32_t id) { return kinds_[static_cast<std::size_t>(id)]; }
   TokenKind* find(std::string_view text) {
-    const auto found = ids_.find(text);
-    return found == ids_.end() ? nullptr : &at(found->second);
+    const std::int32_t id = ids_.find(text);
+    return id < 0 ? nullptr : &at(id);
   }
   bool is_end(std::string_view text) {
     const TokenKind* kind = find(text);
@@ -114,8 +114,8 @@ class Classifier {
   void apply(const Role& role) {
     std::optional<std::int32_t> lowest;
     for (const std::string_view text : role.spellings) {
-      const auto found = ids_.find(text);
-      if (found != ids_.end() && (!lowest || found->second < *lowest)) lowest = found->second;
+      const std::int32_t id = ids_.find(text);
+      if (id >= 0 && (!lowest || id < *lowest)) lowest = id;
     }
     if (!lowest) return;
     at(*lowest).is_control = true;

@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "text/token_ids.h"
 #include "text/token_trie.h"
 #include "text/tokenizer.h"
 
@@ -26,8 +26,6 @@ struct TokenKind {
 
   bool is_special() const { return is_control || is_unknown; }
 };
-
-using TokenIds = std::unordered_map<std::string_view, std::int32_t>;
 
 // One kind per token. REQUIRES: spec.token_types is empty or as long as spec.tokens, eos and eot
 // lie in the vocabulary, `ids` maps the text of every token.

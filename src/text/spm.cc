@@ -5,16 +5,13 @@
 #include <array>
 #include <limits>
 #include <queue>
-#include <unordered_map>
 #include <utility>
 
+#include "text/bpe_merges.h"
 #include "text/encoder.h"
 
 namespace paring::text {
 namespace {
-
-constexpr std::size_t kMemoWordBytesMax = 64;     // longer words hardly repeat
-constexpr std::size_t kMemoWordsMax = 1U << 16U;  // bounds the memo of a call to a few MB
 
 struct Symbol {
   std::uint32_t begin = 0;
@@ -46,8 +43,8 @@ std::size_t announced_size(char first) {
 // Joins the symbols of one word. The buffers live through a whole encode call.
 class Joiner {
  public:
-  Joiner(const TokenIds& ids, const std::vector<float>& scores, std::size_t token_bytes_max)
-      : ids_(ids), scores_(scores), token_bytes_max_(token_bytes_max) {}
+  Joiner(const TextTokens& tokens, const std::vector<float>& scores, std::size_t token_bytes_max)
+      : tokens_(tokens), scores_(scores), token_bytes_max_(token_bytes_max) {}
 
   // Calls `out(piece)` for each piece that is left, in order.
   template <typename Out>
@@ -81,9 +78,9 @@ class Joiner {
     if (left < 0 || right < 0) return;
     const std::uint32_t size = at(left).size + at(right).size;
     if (size > token_bytes_max_) return;
-    const auto found = ids_.find(word_.substr(at(left).begin, size));
-    if (found == ids_.end()) return;
-    queue_.push({scores_[static_cast<std::size_t>(found->second)], left, right, size});
+    const std::int32_t id = tokens_.find(word_.substr(at(left).begin, size));
+    if (id < 0) return;
+    queue_.push({scores_[static_cast<std::size_t>(id)], left, right, size});
   }
 
   void apply(const Candidate& candidate) {
@@ -98,7 +95,7 @@ class Joiner {
     consider(candidate.left, left.next);
   }
 
-  const TokenIds& ids_;
+  const TextTokens& tokens_;
   const std::vector<float>& scores_;
   std::size_t token_bytes_max_;
   std::string_view word_;
@@ -111,10 +108,11 @@ class Spm final : public Encoder {
   Spm(const TokenizerSpec& spec, const Vocabulary& vocabulary)
       : scores_(spec.scores), unknown_(spec.unk), add_space_prefix_(spec.add_space_prefix) {
     byte_ids_.fill(-1);
+    tokens_ = {&vocabulary.ids, std::vector<bool>(vocabulary.tokens.size())};
     for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
       const std::string& token = vocabulary.tokens[id];
       if (!vocabulary.is_text(id)) continue;
-      ids_.emplace(token, static_cast<std::int32_t>(id));
+      tokens_.is_text[id] = true;
       token_bytes_max_ = std::max(token_bytes_max_, token.size());
       words_end_at_space_ = words_end_at_space_ && !has_inner_space(token);
     }
@@ -138,40 +136,21 @@ class Spm final : public Encoder {
         escaped += c;
       }
     }
-    Joiner joiner(ids_, scores_, token_bytes_max_);
-    std::unordered_map<std::string_view, std::pair<std::size_t, std::size_t>> memo;
+    Joiner joiner(tokens_, scores_, token_bytes_max_);
+    WordMemo memo;
     for (std::size_t begin = 0; begin < escaped.size();) {
       const std::size_t end = word_end(escaped, begin);
       const std::string_view word = std::string_view(escaped).substr(begin, end - begin);
       begin = end;
-      if (const auto known = memo.find(word); known != memo.end()) {
-        for (std::size_t i = known->second.first; i < known->second.second; ++i) {
-          ids.push_back(std::int32_t{ids[i]});
-        }
-        continue;
-      }
+      if (memo.append_known(word, ids)) continue;
       const std::size_t first = ids.size();
       joiner.join(word, [&](std::string_view piece) { append(piece, ids); });
-      if (word.size() <= kMemoWordBytesMax && memo.size() < kMemoWordsMax) {
-        memo.emplace(word, std::pair(first, ids.size()));
-      }
+      memo.remember(word, ids, first);
     }
     return {};
   }
 
  private:
-  // A space behind something that is not a space.
-  static bool has_inner_space(std::string_view token) {
-    for (std::size_t at = token.find(kEscapedSpace, 1); at != std::string_view::npos;
-         at = token.find(kEscapedSpace, at + 1)) {
-      if (at < kEscapedSpace.size() ||
-          token.substr(at - kEscapedSpace.size(), kEscapedSpace.size()) != kEscapedSpace) {
-        return true;
-      }
-    }
-    return false;
-  }
-
   // When no token has a space inside, nothing is ever joined across the beginning of a run of
   // spaces: the parts can be encoded one by one, which is faster and gives the same ids. Broken
   // text can hide a space in what counts as a character; then there is one word less.
@@ -188,21 +167,19 @@ class Spm final : public Encoder {
   }
 
   void find_byte_tokens(const Vocabulary& vocabulary) {
-    static constexpr std::string_view kDigits = "0123456789ABCDEF";
     for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte) {
-      const std::string name{'<', '0', 'x', kDigits[byte >> 4U], kDigits[byte & 15U], '>'};
+      const std::string name = name_of_byte(static_cast<unsigned char>(byte));
       const std::string itself(1, static_cast<char>(byte));
       for (const std::string& spelling : {name, itself}) {
-        const auto found = vocabulary.ids.find(spelling);
-        if (found == vocabulary.ids.end() || byte_ids_[byte] >= 0) continue;
-        byte_ids_[byte] = found->second;
+        const std::int32_t id = vocabulary.ids.find(spelling);
+        if (id >= 0 && byte_ids_[byte] < 0) byte_ids_[byte] = id;
       }
     }
   }
 
   void append(std::string_view piece, std::vector<std::int32_t>& ids) const {
-    if (const auto found = ids_.find(piece); found != ids_.end()) {
-      ids.push_back(found->second);
+    if (const std::int32_t id = tokens_.find(piece); id >= 0) {
+      ids.push_back(id);
       return;
     }
     for (const char c : piece) {
@@ -211,7 +188,7 @@ class Spm final : public Encoder {
     }
   }
 
-  TokenIds ids_;  // of tokens that text may become
+  TextTokens tokens_;
   std::vector<float> scores_;
   std::array<std::int32_t, 256> byte_ids_{};
   std::optional<std::int32_t> unknown_;

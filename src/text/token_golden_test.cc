@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "text/base64.h"
 #include "text/fixture_for_test.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_json.h"
@@ -166,31 +165,6 @@ TEST(TokenGolden, EveryPreTokenizerAsLlamaCpp) {
     EXPECT_EQ(different, 0) << name;
     std::printf("  %-24s %zu lines compared\n", name.c_str(), lines.size());
   }
-}
-
-// Small vocabularies of the other kinds (tools/make_small_vocabularies.py).
-TokenizerSpec small_vocabulary(const std::string& name) {
-  const auto json = nlohmann::json::parse(read_test_file("tokenizer/" + name + ".json"));
-  const std::map<std::string, TokenizerModel> models = {{"llama", TokenizerModel::kSpm},
-                                                        {"t5", TokenizerModel::kUnigram},
-                                                        {"bert", TokenizerModel::kWordPiece}};
-  TokenizerSpec spec = default_spec(models.at(json.at("model")), json.at("pre").get<std::string>());
-  spec.tokens = json.at("tokens");
-  spec.token_types = json.at("types").get<std::vector<std::int32_t>>();
-  if (json.contains("scores")) spec.scores = json.at("scores").get<std::vector<float>>();
-  const std::map<std::string, std::optional<std::int32_t>*> ids = {
-      {"bos", &spec.bos}, {"eos", &spec.eos}, {"unk", &spec.unk},
-      {"sep", &spec.sep}, {"pad", &spec.pad}, {"mask", &spec.mask}};
-  for (const auto& [key, id] : ids) {
-    id->reset();
-    if (json.contains(key)) *id = json.at(key).get<std::int32_t>();
-  }
-  spec.add_bos = json.at("add_bos");
-  spec.add_eos = json.at("add_eos");
-  spec.add_space_prefix = json.value("add_space_prefix", spec.add_space_prefix);
-  spec.remove_extra_whitespaces = json.value("remove_extra_whitespaces", false);
-  spec.precompiled_charsmap = base64_decoded(json.value("charsmap", "")).value();
-  return spec;
 }
 
 using Shared = std::shared_ptr<const Tokenizer>;
@@ -352,24 +326,42 @@ TEST(TokenGolden, TextStreamsBackCharacterByCharacter) {
 }
 
 TEST(TokenGolden, ControlTokensInTextStayText) {
-  const std::string json = read_test_file("tokenizer/word_piece.tokenizer.json");
-  const std::vector<std::pair<Shared, std::string>> cases = {
-      {made(Tokenizer::create(small_vocabulary("spm"))), "a </s> b<s>"},
-      {made(Tokenizer::create(small_vocabulary("unigram"))), "a </s> b<s>"},
-      {made(Tokenizer::create(small_vocabulary("word_piece"))), "a [SEP] b[CLS]"},
-      {made(Tokenizer::create_from_json(json, {})), "a [SEP] b[CLS]"},
-      {made(
-           Tokenizer::create_from_json(tokenizer_json_of(small_vocabulary("unigram")).value(), {})),
-       "a </s> b<s>"}};
-  for (const auto& [tokenizer, text] : cases) {
+  const auto from_json = [](const TokenizerSpec& spec) {
+    return made(Tokenizer::create_from_json(tokenizer_json_of(spec).value(), {}));
+  };
+  const std::string word_piece = read_test_file("tokenizer/word_piece.tokenizer.json");
+  struct Case {
+    Shared tokenizer;
+    const char* text;
+    const char* control;
+  };
+  const char* const kSentencePiece = "a </s> b<s>";
+  const char* const kWordPiece = "a [SEP] b[CLS]";
+  const char* const kByteLevel = "a <|im_end|> b<|im_start|>";
+  const Case cases[] = {
+      {made(Tokenizer::create(small_vocabulary("spm"))), kSentencePiece, "</s>"},
+      {from_json(small_vocabulary("spm")), kSentencePiece, "</s>"},
+      {made(Tokenizer::create(small_vocabulary("unigram"))), kSentencePiece, "</s>"},
+      {from_json(small_vocabulary("unigram")), kSentencePiece, "</s>"},
+      {made(Tokenizer::create(small_vocabulary("word_piece"))), kWordPiece, "[SEP]"},
+      {made(Tokenizer::create_from_json(word_piece, {})), kWordPiece, "[SEP]"},
+      {made(Tokenizer::create(smollm2_spec())), kByteLevel, "<|im_end|>"},
+      {made(Tokenizer::create(extended_spec("llama-bpe"))), kByteLevel, "<|im_end|>"},
+      {from_json(smollm2_spec()), kByteLevel, "<|im_end|>"}};
+  for (const auto& [tokenizer, text, control] : cases) {
     ASSERT_NE(tokenizer, nullptr);
-    const auto control = tokenizer->find(text[2] == '<' ? "</s>" : "[SEP]");
-    ASSERT_TRUE(control.has_value());
+    const auto id = tokenizer->find(control);
+    ASSERT_TRUE(id.has_value());
     const auto plain = tokenizer->encode(text, {});
     const auto parsed = tokenizer->encode(text, {.parse_special = true});
     ASSERT_TRUE(plain.has_value() && parsed.has_value());
-    EXPECT_EQ(std::count(plain->begin(), plain->end(), *control), 0) << text;
-    EXPECT_EQ(std::count(parsed->begin(), parsed->end(), *control), 1) << text;
+    EXPECT_EQ(std::count(parsed->begin(), parsed->end(), *id), 1) << text;
+    for (const std::int32_t each : *plain) {
+      // What a vocabulary cannot spell is its unknown token.
+      EXPECT_TRUE(!tokenizer->is_special(each) || tokenizer->spelling(each) == "<unk>" ||
+                  tokenizer->spelling(each) == "[UNK]")
+          << text << " " << each;
+    }
   }
 }
 
@@ -474,6 +466,47 @@ TEST(TokenizerJson, AnUnknownPreTokenizerIsAnErrorOfConversionOnly) {
   ASSERT_FALSE(spec.has_value());
   EXPECT_EQ(spec.error().code, ErrorCode::kUnsupported);
   EXPECT_NE(spec.error().message.find("\\p{L}+"), std::string::npos) << spec.error().text();
+}
+
+// Gemma 3's folders: runs of spaces are user-defined tokens that merges make in several ways.
+TEST(TokenizerJson, UserDefinedSpacesMayBeMergedAtSeveralRanks) {
+  auto json = nlohmann::json::parse(tokenizer_json_of(small_vocabulary("spm")).value());
+  auto& vocab = json["model"]["vocab"];
+  const std::string space = "\u2581";
+  std::string run = space;
+  for (int size = 2; size <= 4; ++size) {
+    run += space;
+    if (vocab.contains(run)) continue;
+    const std::size_t id = vocab.size();
+    vocab[run] = id;
+  }
+  const std::string two = space + space;
+  auto& merges = json["model"]["merges"];
+  for (const auto& [left, right] : {std::pair(two + space, space), std::pair(two, space)}) {
+    merges.insert(merges.begin(), nlohmann::json::array({left, right}));
+    merges.push_back(nlohmann::json::array({right, left}));
+  }
+  const auto refused = spec_of_tokenizer_json(json.dump(), {});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message.find("at two ranks"), std::string::npos);
+  for (const std::string& text : {two, two + space, two + two}) {
+    json["added_tokens"].push_back({{"id", vocab[text]},
+                                    {"content", text},
+                                    {"single_word", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"normalized", false},
+                                    {"special", false}});
+  }
+  const auto spec = spec_of_tokenizer_json(json.dump(), {});
+  ASSERT_TRUE(spec.has_value()) << spec.error().text();
+  const auto id = vocab[two + two].get<std::size_t>();
+  EXPECT_EQ(spec->tokens[id], "    ");
+  EXPECT_EQ(spec->token_types[id], kTokenUserDefined);
+  const Shared tokenizer = made(Tokenizer::create(*spec));
+  const auto ids = tokenizer->encode("a    b", {});
+  EXPECT_EQ(std::count(ids->begin(), ids->end(), static_cast<std::int32_t>(id)), 1);
+  EXPECT_EQ(tokenizer->decode(*ids).value(), "a    b");
 }
 
 TEST(TokenizerJson, ReadsTheConfigurationBesideIt) {

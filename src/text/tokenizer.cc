@@ -79,10 +79,13 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view utf8,
                             "encode it in parts");
   }
   if (state_->fast_pipeline) {
-    PARING_TRY(auto ids, state_->fast_pipeline->encode(utf8, options));
+    auto ids = state_->fast_pipeline->encode(utf8, options);
     if (ids) return *std::move(ids);
   }
-  if (state_->pipeline) return state_->pipeline->encode(utf8, options);
+  if (state_->pipeline) {
+    PARING_TRY(const JsonPipeline* pipeline, state_->pipeline->get());
+    return pipeline->encode(utf8, options);
+  }
   std::vector<std::int32_t> ids;
   if (options.add_special) ids = state_->before;
   bool begins = true;
@@ -122,9 +125,8 @@ bool Tokenizer::is_end(std::int32_t id) const noexcept {
 }
 
 std::optional<std::int32_t> Tokenizer::find(std::string_view token) const {
-  const auto found = state_->vocabulary.ids.find(token);
-  if (found == state_->vocabulary.ids.end()) return std::nullopt;
-  return found->second;
+  const std::int32_t id = state_->vocabulary.ids.find(token);
+  return id < 0 ? std::nullopt : std::optional(id);
 }
 
 std::size_t Tokenizer::vocab_size() const noexcept { return state_->vocabulary.tokens.size(); }

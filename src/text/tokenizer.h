@@ -107,7 +107,9 @@ class Tokenizer {
 
   // From the bytes of a tokenizer.json; ids are those of Hugging Face's `tokenizers` without
   // truncation and padding. Corrupt when it is not one, Unsupported for a decoder that is not
-  // known, Exhausted beyond kTokenizerJsonBytesMax.
+  // known, Exhausted beyond kTokenizerJsonBytesMax. Byte-level and SentencePiece BPE are encoded
+  // by code of ours; the crate is made when the first text needs it (NFC, new characters), and an
+  // encode() can fail with what it has against the file.
   static Result<std::shared_ptr<const Tokenizer>> create_from_json(std::string_view tokenizer_json,
                                                                    const TokenizerConfig& config);
 

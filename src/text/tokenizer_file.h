@@ -54,6 +54,9 @@ struct TokenizerFile {
 // Corrupt when it is not a tokenizer.json, Exhausted beyond the limits of tokenizer_json.h.
 Result<TokenizerFile> read_tokenizer_file(std::string_view tokenizer_json);
 
+// The file's tokens and what they are; those without a name stand for nothing.
+void fill_vocabulary(const TokenizerFile& file, Vocabulary& vocabulary);
+
 // What a JSON text may be, and the error when it is more.
 struct JsonLimits {
   std::size_t bytes_max = 0;

@@ -6,9 +6,7 @@
 #include "text/tokenizer_state.h"
 
 namespace paring::text {
-namespace {
-
-void fill(const TokenizerFile& file, Vocabulary& vocabulary) {
+void fill_vocabulary(const TokenizerFile& file, Vocabulary& vocabulary) {
   vocabulary.tokens = file.tokens;
   vocabulary.kinds.resize(file.tokens.size());
   vocabulary.ids.reserve(file.tokens.size());
@@ -17,7 +15,7 @@ void fill(const TokenizerFile& file, Vocabulary& vocabulary) {
     kind.is_normal = file.is_named[id];
     kind.is_byte = file.byte_fallback && byte_of_name(file.tokens[id]).has_value();
     if (file.is_named[id]) {
-      vocabulary.ids.emplace(vocabulary.tokens[id], static_cast<std::int32_t>(id));
+      vocabulary.ids.add(vocabulary.tokens[id], static_cast<std::int32_t>(id));
     }
   }
   for (const AddedToken& token : file.added) {
@@ -29,25 +27,21 @@ void fill(const TokenizerFile& file, Vocabulary& vocabulary) {
   if (file.unknown) vocabulary.kinds[static_cast<std::size_t>(*file.unknown)].is_unknown = true;
 }
 
-}  // namespace
-
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::create_from_json(
     std::string_view tokenizer_json, const TokenizerConfig& config) {
   PARING_TRY(const TokenizerFile file, read_tokenizer_file(tokenizer_json));
   PARING_TRY(DecodedVocabulary decoded, decode_vocabulary(file));
-  PARING_TRY(JsonPipeline pipeline, JsonPipeline::create(tokenizer_json));
-  PARING_TRY(auto fast_pipeline, ByteLevelPipeline::create(file));
   auto state = std::make_unique<State>();
-  fill(file, state->vocabulary);
+  fill_vocabulary(file, state->vocabulary);
   state->texts = std::move(decoded.texts);
   state->strips_first_space = decoded.strips_first_space;
-  state->pipeline = std::make_unique<const JsonPipeline>(std::move(pipeline));
-  state->fast_pipeline = std::move(fast_pipeline);
+  state->pipeline = std::make_unique<const LateJsonPipeline>(tokenizer_json);
+  state->fast_pipeline = make_fast_pipeline(file, state->vocabulary);
+  if (!state->fast_pipeline) PARING_TRY_VOID(state->pipeline->get());
   const auto id_of = [&](const std::optional<std::string>& text) -> std::optional<std::int32_t> {
     if (!text) return std::nullopt;
-    const auto found = state->vocabulary.ids.find(*text);
-    if (found == state->vocabulary.ids.end()) return std::nullopt;
-    return found->second;
+    const std::int32_t id = state->vocabulary.ids.find(*text);
+    return id < 0 ? std::nullopt : std::optional(id);
   };
   state->bos = id_of(config.bos);
   state->eos = id_of(config.eos);

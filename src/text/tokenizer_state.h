@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "text/byte_level_pipeline.h"
 #include "text/encoder.h"
+#include "text/fast_pipeline.h"
 #include "text/json_pipeline.h"
 #include "text/special_tokens.h"
 #include "text/tokenizer.h"
@@ -28,8 +28,8 @@ struct Tokenizer::State {
   SpecialTokenFinder finder;
   std::vector<std::int32_t> before, after;  // what add_special puts around a text
   // From a tokenizer.json: does all of it, the fast one what it can.
-  std::unique_ptr<const JsonPipeline> pipeline;
-  std::unique_ptr<const ByteLevelPipeline> fast_pipeline;  // null for pipelines that it lacks
+  std::unique_ptr<const LateJsonPipeline> pipeline;
+  std::unique_ptr<const FastPipeline> fast_pipeline;  // null for pipelines that it lacks
 
   bool has(std::int32_t id) const { return id >= 0 && std::cmp_less(id, vocabulary.tokens.size()); }
 };

@@ -3,6 +3,8 @@
 // standard.
 #include "text/unicode.h"
 
+#include <cstring>
+
 #include <vector>
 
 namespace paring::text {
@@ -96,7 +98,14 @@ Utf8Step utf8_step(std::string_view bytes, std::size_t position) noexcept {
 }
 
 bool is_well_formed_utf8(std::string_view bytes) noexcept {
+  constexpr std::uint64_t kUpperBits = 0x8080808080808080U;
   for (std::size_t at = 0; at < bytes.size();) {
+    std::uint64_t chunk = kUpperBits;
+    if (bytes.size() - at >= sizeof chunk) std::memcpy(&chunk, bytes.data() + at, sizeof chunk);
+    if ((chunk & kUpperBits) == 0) {  // eight ASCII characters
+      at += sizeof chunk;
+      continue;
+    }
     const Utf8Step step = utf8_step(bytes, at);
     if (step.kind != Utf8Step::Kind::kCharacter) return false;
     at += step.size;

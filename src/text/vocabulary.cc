@@ -106,9 +106,9 @@ Result<TokenIds> index_tokens(const std::vector<std::string>& tokens) {
   TokenIds ids;
   ids.reserve(tokens.size());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const auto [found, is_new] = ids.emplace(tokens[i], static_cast<std::int32_t>(i));
-    if (is_new) continue;
-    return corrupt("tokens " + std::to_string(found->second) + " and " + std::to_string(i) +
+    const std::int32_t first = ids.add(tokens[i], static_cast<std::int32_t>(i));
+    if (std::cmp_equal(first, i)) continue;
+    return corrupt("tokens " + std::to_string(first) + " and " + std::to_string(i) +
                    " have the same text");
   }
   return ids;
@@ -139,6 +139,16 @@ std::optional<char> byte_of_name(std::string_view token) {
     byte = byte * 16 + static_cast<unsigned>(value);
   }
   return static_cast<char>(byte);
+}
+
+std::string name_of_byte(unsigned char byte) {
+  static constexpr std::string_view kDigits = "0123456789ABCDEF";
+  return {'<', '0', 'x', kDigits[byte >> 4U], kDigits[byte & 15U], '>'};
+}
+
+bool has_inner_space(std::string_view token) {
+  while (token.starts_with(kEscapedSpace)) token.remove_prefix(kEscapedSpace.size());
+  return token.find(kEscapedSpace) != std::string_view::npos;
 }
 
 std::string unescaped_spaces(std::string_view token) {

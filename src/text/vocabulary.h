@@ -53,6 +53,10 @@ TokenTexts texts_of(const TokenizerSpec& spec, const Vocabulary& vocabulary);
 
 // The byte of "<0x1F>"; nothing for other texts.
 std::optional<char> byte_of_name(std::string_view token);
+// The way back.
+std::string name_of_byte(unsigned char byte);
+// Whether the token has U+2581, a space, behind something that is none.
+bool has_inner_space(std::string_view token);
 // `token` with U+2581 as spaces.
 std::string unescaped_spaces(std::string_view token);
 // A word piece as BERT's decoder shows it: no space before punctuation and English endings.
