@@ -127,24 +127,13 @@ Result<void> convert_byte_level(const TokenizerFile& file, TokenizerSpec& spec) 
   return {};
 }
 
-// User-defined tokens are found in the text itself, where a space is a space, as llama.cpp's
-// converter writes them too.
-void unescape_user_defined(TokenizerSpec& spec) {
-  const std::unordered_set<std::string> known(spec.tokens.begin(), spec.tokens.end());
-  for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
-    if (spec.token_types[id] != kTokenUserDefined) continue;
-    std::string text = unescaped_spaces(spec.tokens[id]);
-    if (!known.contains(text)) spec.tokens[id] = std::move(text);
-  }
-}
-
 // SentencePiece's scores decide as the order of merges does when each text has one rank: then
 // minus that rank is its score. User-defined tokens are found before anything is merged, so that
 // their ranks do not matter (Gemma 3 has runs of spaces at many).
 Result<void> scores_of_merges(const TokenizerFile& file, TokenizerSpec& spec) {
   std::unordered_set<std::string_view> user_defined;
-  for (std::size_t id = 0; id < spec.tokens.size(); ++id) {
-    if (spec.token_types[id] == kTokenUserDefined) user_defined.insert(spec.tokens[id]);
+  for (const AddedToken& token : file.added) {
+    if (!token.is_special) user_defined.insert(token.content);
   }
   std::unordered_map<std::string, float> score;
   float next = 0;
@@ -211,9 +200,7 @@ Result<void> convert_spm(const TokenizerFile& file, TokenizerSpec& spec) {
     }
   }
   if (!replaces) return no_way("a BPE with byte fallback that does not escape spaces");
-  PARING_TRY_VOID(scores_of_merges(file, spec));
-  unescape_user_defined(spec);
-  return {};
+  return scores_of_merges(file, spec);
 }
 
 Result<void> convert_unigram(const TokenizerFile& file, TokenizerSpec& spec) {
