@@ -83,7 +83,9 @@ class Forward::Step {
         options_(options),
         kernels_(kernels::kernels()),
         tokens_(tokens_of(segments)),
-        attention_(spec_, segments, tokens_, buffers_, forward.executor_.threads()) {
+        attention_(spec_, segments, tokens_, buffers_, forward.executor_.threads()),
+        has_own_rows_(!buffers_.own.empty() && tokens_.size() <= kOwnRowsMax &&
+                      options.taps == nullptr) {
     std::size_t first = 0;
     for (const Segment& segment : segments) {
       first += segment.tokens.size();
@@ -119,6 +121,18 @@ class Forward::Step {
     return tokens;
   }
 
+  // The rows that this worker reads: its own copy, whole, or its share of making the common one,
+  // which meet() completes.
+  const RowBuffers& rows_of(const Worker& worker) const {
+    return has_own_rows_ ? buffers_.own[worker.index()] : buffers_.shared;
+  }
+  Range share(const Worker& worker, std::size_t rows) const {
+    return has_own_rows_ ? Range{0, rows} : worker.split(rows);
+  }
+  void meet(Worker& worker) const {
+    if (!has_own_rows_) worker.barrier();
+  }
+
   bool uses_codes(const PackedMatrix& matrix) const {
     return options_.numerics == Numerics::kServed && is_block_type(matrix.type);
   }
@@ -132,19 +146,19 @@ class Forward::Step {
   }
 
   void embed(Worker& worker) {
-    const Range rows = worker.split(tokens_.size());
+    const Range rows = share(worker, tokens_.size());
     const std::size_t width = spec_.width;
     const PackedMatrix& embedding = view_.matrix(0);
     for (std::size_t t = rows.begin; t < rows.end; ++t) {
+      float* x = rows_of(worker).x + t * width;
       if (options_.hidden != nullptr) {
-        std::memcpy(buffers_.x + t * width, options_.hidden + t * width, width * sizeof(float));
+        std::memcpy(x, options_.hidden + t * width, width * sizeof(float));
       } else {
-        kernels::unpack_row_f32(embedding, static_cast<std::size_t>(tokens_[t].id),
-                                buffers_.x + t * width);
-        scale_embedding(buffers_.x + t * width);
+        kernels::unpack_row_f32(embedding, static_cast<std::size_t>(tokens_[t].id), x);
+        scale_embedding(x);
       }
     }
-    worker.barrier();
+    meet(worker);
   }
 
   void scale_embedding(float* row) const {
@@ -153,16 +167,17 @@ class Forward::Step {
     for (std::size_t c = 0; c < spec_.width; ++c) row[c] *= scale;
   }
 
-  // Rows [begin, end) of x normed, and quantized when a reader of them wants codes.
+  // x normed, and quantized when a reader of it wants codes.
   void norm(Worker& worker, const std::vector<float>& weight, bool with_codes) {
-    const Range rows = worker.split(tokens_.size());
+    const Range mine = share(worker, tokens_.size());
+    const RowBuffers& rows = rows_of(worker);
     const std::size_t width = spec_.width;
-    for (std::size_t t = rows.begin; t < rows.end; ++t) {
-      kernels_.rms_norm(buffers_.x + t * width, weight.data(), buffers_.normed + t * width, width,
+    for (std::size_t t = mine.begin; t < mine.end; ++t) {
+      kernels_.rms_norm(rows.x + t * width, weight.data(), rows.normed + t * width, width,
                         spec_.norm_epsilon);
     }
-    if (with_codes) quantize(rows, buffers_.normed, width, buffers_.narrow);
-    worker.barrier();
+    if (with_codes) quantize(mine, rows.normed, width, rows.narrow);
+    meet(worker);
   }
 
   void quantize(Range rows, const float* data, std::size_t width, const QuantizedRows& target) {
@@ -183,10 +198,11 @@ class Forward::Step {
   }
 
   // The same with the bias of matrix `id`, inputs from `normed` and `narrow`.
-  void multiply_normed(MatrixId id, float* target, std::size_t stride, PanelRange panels) {
+  void multiply_normed(const RowBuffers& rows, MatrixId id, float* target, std::size_t stride,
+                       PanelRange panels) {
     if (panels.begin >= panels.end) return;
     const PackedMatrix& w = view_.matrix(id);
-    multiply(w, buffers_.normed, buffers_.narrow, target, stride, panels, tokens_.size());
+    multiply(w, rows.normed, rows.narrow, target, stride, panels, tokens_.size());
     const std::vector<float>& bias = view_.bias(id);
     if (bias.empty()) return;
     const Range mine = outputs_of(w, panels);
@@ -222,9 +238,10 @@ class Forward::Step {
   void attention_half(Worker& worker, std::size_t layer) {
     std::array<Reader, 3> storage;
     const std::span<const Reader> readers = attention_readers(layer, storage);
-    tap(worker, TapSite::kLayerInput, layer, buffers_.x, tokens_.size(), spec_.width);
+    const RowBuffers& rows = rows_of(worker);
+    tap(worker, TapSite::kLayerInput, layer, rows.x, tokens_.size(), spec_.width);
     norm(worker, view_.model().norms(layer).attention, any_uses_codes(readers));
-    tap(worker, TapSite::kAttentionInput, layer, buffers_.normed, tokens_.size(), spec_.width);
+    tap(worker, TapSite::kAttentionInput, layer, rows.normed, tokens_.size(), spec_.width);
 
     std::size_t all_panels = 0;
     for (const Reader& reader : readers) all_panels += view_.matrix(reader.id).panels();
@@ -234,7 +251,8 @@ class Forward::Step {
       const std::size_t count = view_.matrix(reader.id).panels();
       const std::size_t begin = std::clamp(panels.begin, first, first + count) - first;
       const std::size_t end = std::clamp(panels.end, first, first + count) - first;
-      multiply_normed(reader.id, buffers_.qkv + reader.offset, spec_.qkv_width(), {begin, end});
+      multiply_normed(rows, reader.id, buffers_.qkv + reader.offset, spec_.qkv_width(),
+                      {begin, end});
       first += count;
     }
     worker.barrier();
@@ -243,46 +261,51 @@ class Forward::Step {
     worker.barrier();
     attention_.attend(worker, layer);
     worker.barrier();
+    const float* attended = buffers_.shared.attended;
     if (attention_.is_divided()) {
-      attention_.join(worker, layer);
-      worker.barrier();
+      attention_.join(share(worker, tokens_.size()), layer, rows.attended);
+      meet(worker);
+      attended = rows.attended;
     }
-    tap(worker, TapSite::kAttentionOutput, layer, buffers_.attended, tokens_.size(),
-        spec_.query_width());
-    project(worker, {MatrixKind::kAttentionOut, layer}, buffers_.attended, buffers_.heads,
+    tap(worker, TapSite::kAttentionOutput, layer, attended, tokens_.size(), spec_.query_width());
+    project(worker, {MatrixKind::kAttentionOut, layer}, attended, rows.heads,
             view_.model().norms(layer).post_attention);
   }
 
+  // A unit of work is a token's heads of one KV head: a single token keeps several workers busy.
   void rotate_and_cache(Worker& worker, std::size_t layer) {
+    const Range units = worker.split(tokens_.size() * spec_.kv_heads);
+    for (std::size_t unit = units.begin; unit < units.end; ++unit) {
+      rotate_and_cache(unit / spec_.kv_heads, unit % spec_.kv_heads, layer);
+    }
+  }
+
+  void rotate_and_cache(std::size_t t, std::size_t kv_head, std::size_t layer) {
     const std::size_t d = spec_.head_width;
     const LayerNorms& norms = view_.model().norms(layer);
     const RopeTable& rope = forward_.ropes_[spec_.scope(layer).rope];
     const KeyBalance& balance = view_.model().key_balance(layer);
-    const Range rows = worker.split(tokens_.size());
-    for (std::size_t t = rows.begin; t < rows.end; ++t) {
-      const StepToken& token = tokens_[t];
-      float* query = buffers_.qkv + t * spec_.qkv_width();
-      float* key = query + spec_.query_width();
-      const float* value = key + spec_.kv_width();
-      for (std::size_t h = 0; h < spec_.heads; ++h, query += d) {
-        norm_head(norms.query_head, query);
-        rope.apply(query, token.position);
-      }
-      KvSequence& sequence = *segments_[token.segment].sequence;
-      const bool is_balanced = sequence.pool().type() == kernels::KvType::kQ8;
-      if (is_balanced) balance.apply_to_queries(query - spec_.query_width(), spec_.group(), d);
-      for (std::size_t h = 0; h < spec_.kv_heads; ++h, key += d, value += d) {
-        norm_head(norms.key_head, key);
-        rope.apply(key, token.position);
-        if (is_balanced) balance.apply_to_key(key, h, d);
-        kernels_.kv_write({.type = sequence.pool().type(),
-                           .head_width = d,
-                           .page = sequence.page_of(token.position, layer, h),
-                           .slot = token.position % kernels::kPageTokens,
-                           .key = key,
-                           .value = value});
-      }
+    const StepToken& token = tokens_[t];
+    float* row = buffers_.qkv + t * spec_.qkv_width();
+    float* queries = row + kv_head * spec_.group() * d;
+    float* key = row + spec_.query_width() + kv_head * d;
+    for (std::size_t g = 0; g < spec_.group(); ++g) {
+      norm_head(norms.query_head, queries + g * d);
+      rope.apply(queries + g * d, token.position);
     }
+    norm_head(norms.key_head, key);
+    rope.apply(key, token.position);
+    KvSequence& sequence = *segments_[token.segment].sequence;
+    if (sequence.pool().type() == kernels::KvType::kQ8) {
+      balance.apply_to_queries(queries, kv_head, spec_.group(), d);
+      balance.apply_to_key(key, kv_head, d);
+    }
+    kernels_.kv_write({.type = sequence.pool().type(),
+                       .head_width = d,
+                       .page = sequence.page_of(token.position, layer, kv_head),
+                       .slot = token.position % kernels::kPageTokens,
+                       .key = key,
+                       .value = key + spec_.kv_width()});
   }
 
   void norm_head(const std::vector<float>& weight, float* head) {
@@ -295,32 +318,45 @@ class Forward::Step {
                const std::vector<float>& post_norm) {
     const PackedMatrix& w = view_.matrix(id);
     if (uses_codes(w)) {
-      quantize(worker.split(tokens_.size()), data, w.cols, codes);
-      worker.barrier();
+      quantize(share(worker, tokens_.size()), data, w.cols, codes);
+      meet(worker);
     }
     const Range split = worker.split(w.panels());
     const PanelRange panels{split.begin, split.end};
     multiply(w, data, codes, buffers_.delta, spec_.width, panels, tokens_.size());
     const Range mine = outputs_of(w, panels);
     for (std::size_t t = 0; !mine.empty() && t < tokens_.size(); ++t) {
-      float* delta = buffers_.delta + t * spec_.width;
-      add_bias(kernels_, view_.bias(id), mine, delta);
-      if (!post_norm.empty()) continue;
-      kernels_.add(buffers_.x + t * spec_.width + mine.begin, delta + mine.begin, mine.size());
+      add_bias(kernels_, view_.bias(id), mine, buffers_.delta + t * spec_.width);
     }
+    // Without a post-norm outputs can join the common stream as they come.
+    const bool adds_at_once = !has_own_rows_ && post_norm.empty();
+    if (adds_at_once) add_delta(buffers_.shared.x, {0, tokens_.size()}, mine);
     worker.barrier();
-    if (!post_norm.empty()) add_normed(worker, post_norm);
+    if (adds_at_once) return;
+    const Range rows = share(worker, tokens_.size());
+    if (post_norm.empty()) {
+      add_delta(rows_of(worker).x, rows, {0, spec_.width});
+    } else {
+      add_normed(rows_of(worker), rows, post_norm);
+    }
+    meet(worker);
+  }
+
+  void add_delta(float* x, Range tokens, Range columns) {
+    for (std::size_t t = tokens.begin; !columns.empty() && t < tokens.end; ++t) {
+      const std::size_t first = t * spec_.width + columns.begin;
+      kernels_.add(x + first, buffers_.delta + first, columns.size());
+    }
   }
 
   // x += norm(delta): a norm needs whole rows, which all workers have made together.
-  void add_normed(Worker& worker, const std::vector<float>& weight) {
-    const Range rows = worker.split(tokens_.size());
-    for (std::size_t t = rows.begin; t < rows.end; ++t) {
-      float* delta = buffers_.delta + t * spec_.width;
-      kernels_.rms_norm(delta, weight.data(), delta, spec_.width, spec_.norm_epsilon);
-      kernels_.add(buffers_.x + t * spec_.width, delta, spec_.width);
+  void add_normed(const RowBuffers& rows, Range tokens, const std::vector<float>& weight) {
+    for (std::size_t t = tokens.begin; t < tokens.end; ++t) {
+      float* normed = rows.normed + t * spec_.width;  // no product reads it any more
+      kernels_.rms_norm(buffers_.delta + t * spec_.width, weight.data(), normed, spec_.width,
+                        spec_.norm_epsilon);
+      kernels_.add(rows.x + t * spec_.width, normed, spec_.width);
     }
-    worker.barrier();
   }
 
   void ffn_half(Worker& worker, std::size_t layer) {
@@ -330,19 +366,20 @@ class Forward::Step {
     const MatrixId up{is_fused ? MatrixKind::kGateUp : MatrixKind::kUp, layer};
     norm(worker, view_.model().norms(layer).ffn,
          uses_codes(view_.matrix(gate)) || uses_codes(view_.matrix(up)));
-    tap(worker, TapSite::kFfnInput, layer, buffers_.normed, tokens_.size(), spec_.width);
+    const RowBuffers& rows = rows_of(worker);
+    tap(worker, TapSite::kFfnInput, layer, rows.normed, tokens_.size(), spec_.width);
 
     // A worker makes the same outputs of gate and up, and so the product without waiting. In a
     // fused matrix up's panels follow gate's, whose number is whole (arch/phi3.cc sees to it).
     const Range split = worker.split((width + kernels::kPanelRows - 1) / kernels::kPanelRows);
     const PanelRange panels{split.begin, split.end};
     const std::size_t stride = buffers_.gate_stride;
-    multiply_normed(gate, buffers_.gate, stride, panels);
+    multiply_normed(rows, gate, buffers_.gate, stride, panels);
     if (is_fused) {
       const std::size_t shift = width / kernels::kPanelRows;
-      multiply_normed(up, buffers_.gate, stride, {panels.begin + shift, panels.end + shift});
+      multiply_normed(rows, up, buffers_.gate, stride, {panels.begin + shift, panels.end + shift});
     } else {
-      multiply_normed(up, buffers_.up, stride, panels);
+      multiply_normed(rows, up, buffers_.up, stride, panels);
     }
     const Range mine{std::min(panels.begin * kernels::kPanelRows, width),
                      std::min(panels.end * kernels::kPanelRows, width)};
@@ -355,48 +392,50 @@ class Forward::Step {
     }
     worker.barrier();
     tap(worker, TapSite::kFfnProduct, layer, buffers_.product, tokens_.size(), width);
-    project(worker, {MatrixKind::kDown, layer}, buffers_.product, buffers_.wide,
+    project(worker, {MatrixKind::kDown, layer}, buffers_.product, rows.wide,
             view_.model().norms(layer).post_ffn);
   }
 
   void head(Worker& worker) {
     const PackedMatrix& w = view_.head();
+    const RowBuffers& inputs = rows_of(worker);
     const std::size_t width = spec_.width;
     for (std::size_t first = 0; first < logit_tokens_.size(); first += kLogitRowsMax) {
       const std::size_t rows = std::min(kLogitRowsMax, logit_tokens_.size() - first);
-      const Range mine = worker.split(rows);
+      const Range mine = share(worker, rows);
       for (std::size_t r = mine.begin; r < mine.end; ++r) {
-        kernels_.rms_norm(buffers_.x + logit_tokens_[first + r] * width,
-                          view_.model().final_norm().data(), buffers_.head_in + r * width, width,
+        kernels_.rms_norm(inputs.x + logit_tokens_[first + r] * width,
+                          view_.model().final_norm().data(), inputs.head_in + r * width, width,
                           spec_.norm_epsilon);
-        if (uses_codes(w)) quantize_in_terms(r);
+        if (uses_codes(w)) quantize_in_terms(inputs, r);
       }
-      worker.barrier();
-      tap(worker, TapSite::kHeadInput, spec_.layers, buffers_.head_in, rows, width);
+      meet(worker);
+      tap(worker, TapSite::kHeadInput, spec_.layers, inputs.head_in, rows, width);
       if (options_.sink == nullptr) continue;
-      head_logits(worker, w, rows);
+      head_logits(worker, inputs, w, rows);
       worker.barrier();
       options_.sink->consume(worker,
-                             {first, rows, buffers_.logits, spec_.vocabulary, buffers_.head_in});
+                             {first, rows, buffers_.logits, spec_.vocabulary, inputs.head_in});
       worker.barrier();
     }
   }
 
   // Rows kHeadTerms * r and the next of `narrow` become the codes of head input r and of the rest.
-  void quantize_in_terms(std::size_t r) {
-    float* rest = buffers_.normed + r * spec_.width;  // free once the last layer is done
-    detail::quantize_in_terms(kernels_, buffers_.head_in + r * spec_.width, spec_.width, rest,
-                              buffers_.narrow.from_row(kHeadTerms * r),
-                              buffers_.narrow.from_row(kHeadTerms * r + 1));
+  void quantize_in_terms(const RowBuffers& rows, std::size_t r) {
+    float* rest = rows.normed + r * spec_.width;  // free once the last layer is done
+    detail::quantize_in_terms(kernels_, rows.head_in + r * spec_.width, spec_.width, rest,
+                              rows.narrow.from_row(kHeadTerms * r),
+                              rows.narrow.from_row(kHeadTerms * r + 1));
   }
 
   // Logits of head inputs [0, rows): this worker's columns of buffers_.logits.
-  void head_logits(Worker& worker, const PackedMatrix& w, std::size_t rows) {
+  void head_logits(Worker& worker, const RowBuffers& inputs, const PackedMatrix& w,
+                   std::size_t rows) {
     const Range split = worker.split(w.panels());
     const PanelRange panels{split.begin, split.end};
     const Range mine = outputs_of(w, panels);
     const bool has_terms = uses_codes(w);
-    multiply(w, buffers_.head_in, buffers_.narrow, buffers_.logits, w.rows, panels,
+    multiply(w, inputs.head_in, inputs.narrow, buffers_.logits, w.rows, panels,
              has_terms ? kHeadTerms * rows : rows);
     for (std::size_t r = 0; !mine.empty() && r < rows; ++r) {
       float* row = buffers_.logits + r * w.rows;
@@ -420,6 +459,7 @@ class Forward::Step {
   const KernelTable& kernels_;
   const std::vector<StepToken> tokens_;
   const AttentionStep attention_;
+  const bool has_own_rows_;
   std::vector<std::size_t> logit_tokens_;
   std::size_t positions_end_ = 0;
 };

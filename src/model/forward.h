@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forward pass of a decoder, written once over BlockSpec. Runs as one job on the executor: each
-// phase is split over workers by output rows, tokens or heads, with a barrier between phases.
+// phase is split over workers by output rows, tokens or heads, with a barrier between phases: six a
+// layer for the few tokens of a decoding step, whose rows every worker norms and quantizes itself.
 //
 // Batch invariance: a token's result depends on its sequence's tokens, the weights and the
 // numerics, not on the batch, the chunking or the thread count (see kernels/ops.h). Attention

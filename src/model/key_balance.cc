@@ -69,12 +69,11 @@ void take_logs(std::span<double> head) {
 
 }  // namespace
 
-void KeyBalance::apply_to_queries(float* queries, std::size_t group,
+void KeyBalance::apply_to_queries(float* queries, std::size_t kv_head, std::size_t group,
                                   std::size_t head_width) const noexcept {
-  for (std::size_t c = 0; c < query.size(); ++c) {
-    float* value = queries + c / head_width * group * head_width + c % head_width;
-    for (std::size_t g = 0; g < group; ++g) value[g * head_width] *= query[c];
-  }
+  if (query.empty()) return;
+  const float* factors = query.data() + kv_head * head_width;
+  for (std::size_t i = 0; i < group * head_width; ++i) queries[i] *= factors[i % head_width];
 }
 
 void KeyBalance::apply_to_key(float* values, std::size_t kv_head,

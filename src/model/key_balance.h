@@ -18,8 +18,9 @@ class Model;
 struct KeyBalance {
   std::vector<float> query;  // [kv_heads * head_width] factors s, powers of two
   std::vector<float> key;    // 1 / s
-  // All query heads of a token; `group` of them share a key head. Nothing when empty.
-  void apply_to_queries(float* queries, std::size_t group, std::size_t head_width) const noexcept;
+  // The `group` query heads that share a key head, one after the other. Nothing when empty.
+  void apply_to_queries(float* queries, std::size_t kv_head, std::size_t group,
+                        std::size_t head_width) const noexcept;
   // One key head.
   void apply_to_key(float* values, std::size_t kv_head, std::size_t head_width) const noexcept;
 };

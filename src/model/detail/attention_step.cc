@@ -81,8 +81,9 @@ void AttentionStep::attend_item(const Worker& worker, std::size_t layer, const I
   for (std::size_t t = item.token; t < item.token + item.count; ++t) {
     for (std::size_t head = item.kv_head * group; head < (item.kv_head + 1) * group; ++head) {
       queries.push_back(buffers_.qkv + t * spec_.qkv_width() + head * d);
-      outs.push_back(item.span == kAllSpans ? buffers_.attended + t * spec_.query_width() + head * d
-                                            : part(t, head, item.span));
+      outs.push_back(item.span == kAllSpans
+                         ? buffers_.shared.attended + t * spec_.query_width() + head * d
+                         : part(t, head, item.span));
       visible.push_back(tokens_[t].position + 1);
     }
   }
@@ -109,19 +110,18 @@ void AttentionStep::attend_item(const Worker& worker, std::size_t layer, const I
        .span = is_part ? item.span : 0});
 }
 
-void AttentionStep::join(const Worker& worker, std::size_t layer) const {
-  const Range rows = worker.split(tokens_.size() * spec_.heads);
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    const std::size_t token = row / spec_.heads;
-    const std::size_t head = row % spec_.heads;
-    const kernels::SpanRange spans =
-        kernels::spans_seen(tokens_[token].position + 1, spec_.scope(layer).window);
-    kernels::kernels().attention_join(
-        {.head_width = spec_.head_width,
-         .parts = part(token, head, spans.begin),
-         .stride = buffers_.part_stride,
-         .count = spans.end - spans.begin,
-         .out = buffers_.attended + token * spec_.query_width() + head * spec_.head_width});
+void AttentionStep::join(Range tokens, std::size_t layer, float* attended) const {
+  const std::size_t window = spec_.scope(layer).window;
+  for (std::size_t token = tokens.begin; token < tokens.end; ++token) {
+    const kernels::SpanRange spans = kernels::spans_seen(tokens_[token].position + 1, window);
+    for (std::size_t head = 0; head < spec_.heads; ++head) {
+      kernels::kernels().attention_join(
+          {.head_width = spec_.head_width,
+           .parts = part(token, head, spans.begin),
+           .stride = buffers_.part_stride,
+           .count = spans.end - spans.begin,
+           .out = attended + token * spec_.query_width() + head * spec_.head_width});
+    }
   }
 }
 

@@ -29,13 +29,13 @@ class AttentionStep {
                 std::span<const StepToken> tokens, const ForwardBuffers& buffers,
                 std::size_t threads);
 
-  // This worker's share of the layer: queries from buffers.qkv, outputs to buffers.attended, or
-  // when is_divided() to buffers.parts.
+  // This worker's share of the layer: queries from buffers.qkv, outputs to buffers.shared.attended,
+  // or when is_divided() to buffers.parts.
   void attend(const Worker& worker, std::size_t layer) const;
 
   bool is_divided() const noexcept { return is_divided_; }
-  // After a barrier: this worker's share of the outputs from the parts. REQUIRES: is_divided().
-  void join(const Worker& worker, std::size_t layer) const;
+  // After a barrier: outputs [T, H*d] of `tokens` from the parts. REQUIRES: is_divided().
+  void join(Range tokens, std::size_t layer, float* attended) const;
 
  private:
   static constexpr std::size_t kAllSpans = static_cast<std::size_t>(-1);

@@ -38,6 +38,20 @@ QuantizedRows take_quantized(Arena& arena, std::size_t tokens, std::size_t cols)
   return memory == nullptr ? QuantizedRows{} : QuantizedRows::place(memory, tokens, cols);
 }
 
+RowBuffers take_rows(Arena& arena, const BlockSpec& spec, std::size_t tokens,
+                     std::size_t logit_rows) {
+  RowBuffers rows{};
+  rows.x = arena.take<float>(tokens * spec.width);
+  rows.normed = arena.take<float>(std::max(tokens, logit_rows) * spec.width);
+  rows.attended = arena.take<float>(tokens * spec.query_width());
+  rows.head_in = arena.take<float>(logit_rows * spec.width);
+  rows.narrow =
+      take_quantized(arena, std::max(tokens, detail::kHeadTerms * logit_rows), spec.width);
+  rows.heads = take_quantized(arena, tokens, spec.query_width());
+  rows.wide = take_quantized(arena, tokens, spec.ffn_width);
+  return rows;
+}
+
 }  // namespace
 
 std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, const ForwardShape& shape,
@@ -45,21 +59,20 @@ std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, const ForwardShape& s
   Arena arena(base);
   const std::size_t tokens = shape.tokens_max;
   const std::size_t rows = std::min(tokens, kLogitRowsMax);
-  x = arena.take<float>(tokens * spec.width);
-  normed = arena.take<float>(tokens * spec.width);
+  shared = take_rows(arena, spec, tokens, rows);
+  const std::size_t few = std::min(tokens, kOwnRowsMax);
+  own.clear();
+  for (std::size_t i = 0; threads > 1 && i < threads; ++i) {
+    own.push_back(take_rows(arena, spec, few, few));
+  }
   qkv = arena.take<float>(tokens * spec.qkv_width());
-  attended = arena.take<float>(tokens * spec.query_width());
   gate_stride = spec.has_fused_gate ? 2 * spec.ffn_width : spec.ffn_width;
   gate = arena.take<float>(tokens * gate_stride);
   up = spec.has_fused_gate ? gate : arena.take<float>(tokens * gate_stride);
   if (spec.has_fused_gate && base != nullptr) up += spec.ffn_width;
   product = arena.take<float>(tokens * spec.ffn_width);
   delta = arena.take<float>(tokens * spec.width);
-  head_in = arena.take<float>(rows * spec.width);
   logits = arena.take<float>(detail::kHeadTerms * rows * spec.vocabulary);
-  narrow = take_quantized(arena, std::max(tokens, detail::kHeadTerms * rows), spec.width);
-  heads = take_quantized(arena, tokens, spec.query_width());
-  wide = take_quantized(arena, tokens, spec.ffn_width);
   scratch_stride = round_up(
       kernels::attention_scratch_bytes(kAttentionTileTokens * spec.group(), spec.head_width), 64);
   scratch = arena.take<std::byte>(scratch_stride * threads);

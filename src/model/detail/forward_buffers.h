@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "base/aligned.h"
 #include "kernels/ops.h"
@@ -17,24 +18,33 @@ inline constexpr std::size_t kDividedTokensMax = 16;
 
 struct ForwardShape;
 
-// T: tokens of a step; R: rows of logits at a time.
-struct ForwardBuffers {
-  AlignedBuffer memory;
+// Of a step of so few tokens every worker makes its own copy of the rows that products read, which
+// saves the barriers of sharing them: six a layer are left.
+inline constexpr std::size_t kOwnRowsMax = 4;
+
+// Rows that matrices are multiplied with; T: tokens of a step, R: rows of logits at a time.
+struct RowBuffers {
   float* x;                       // [T, D] residual stream
   float* normed;                  // [T, D]
-  float* qkv;                     // [T, (H + 2 Hkv)*d]: queries, keys, values
   float* attended;                // [T, H*d]
-  float* gate;                    // [T, F]; of a fused matrix [T, 2 F]: gate, up
-  float* up;                      // [T, F]; of a fused matrix gate + F
-  std::size_t gate_stride;        // between rows of both
-  float* product;                 // [T, F]
-  float* delta;                   // [T, D] output of a half before it joins the residual stream
   float* head_in;                 // [R, D]
-  float* logits;                  // [R, V]
   kernels::QuantizedRows narrow;  // [T, D]: inputs of qkv, gate/up, head
   kernels::QuantizedRows heads;   // [T, H*d]
   kernels::QuantizedRows wide;    // [T, F]
-  std::byte* scratch;             // per worker
+};
+
+struct ForwardBuffers {
+  AlignedBuffer memory;
+  RowBuffers shared;
+  std::vector<RowBuffers> own;  // by worker, T = R = kOwnRowsMax
+  float* qkv;                   // [T, (H + 2 Hkv)*d]: queries, keys, values
+  float* gate;                  // [T, F]; of a fused matrix [T, 2 F]: gate, up
+  float* up;                    // [T, F]; of a fused matrix gate + F
+  std::size_t gate_stride;      // between rows of both
+  float* product;               // [T, F]
+  float* delta;                 // [T, D] output of a half before it joins the residual stream
+  float* logits;                // [R, V]
+  std::byte* scratch;           // per worker
   std::size_t scratch_stride;
   // States of attention by spans, [tokens][H][spans_max] of part_stride floats each.
   float* parts;
