@@ -171,7 +171,10 @@ def test_eval_against_itself(paring, tiny):
     assert abs(exact["divergence"]["kl"]["mean"]) < 1e-9
     assert exact["divergence"]["top1"]["share"] == 1
     served = paring(*words).json()
-    assert served["numerics"] == "served" and served["kv_type"] == "q8"
+    assert served["numerics"] == "served" and served["kv_type"] == "f16"  # as the weights are floats
+    quantized = paring(*words, "--kv-type", "q8").json()
+    assert quantized["kv_type"] == "q8"
+    assert quantized["divergence"]["kl"]["mean"] > served["divergence"]["kl"]["mean"]
     assert served["divergence"]["kl"]["mean"] > 0
     # One run gives both: what serving costs, and what the weights alone cost (here nothing).
     assert served["divergence"]["numerics"] == "served"

@@ -163,24 +163,17 @@ std::string to_text(const Report& report) {
 }
 
 Result<void> run(Context& context, const BenchFlags& flags) {
-  Report report{flags,
-                {},
-                {},
-                {},
-                {},
-                {},
-                {},
-                numerics_name(context.numerics()),
-                kv_type_name(context.kv_type())};
+  Report report{flags, {}, {}, {}, {}, {}, {}, numerics_name(context.numerics()), {}};
   if (!flags.compare_path.empty()) {
     PARING_TRY(report.earlier, read_earlier(flags.compare_path));
   }
   measure::BenchOptions options = flags.options;
   options.numerics = context.numerics();
-  options.kv_type = context.kv_type();
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const std::string path, context.resolve(flags.model));
   PARING_TRY(const io::ModelFile file, engine::open_model(path));
+  options.kv_type = context.kv_type(file);
+  report.kv_type = kv_type_name(options.kv_type);
   PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
   const std::size_t longest =
       std::max(options.prefill_tokens, options.depth_tokens + options.decode_tokens) + 1;

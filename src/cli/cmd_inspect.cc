@@ -107,7 +107,7 @@ Result<void> run(Context& context, const InspectFlags& flags) {
   const io::ModelFile& file = opened.file;
   const auto threads = static_cast<std::size_t>(context.settings().threads);
   PARING_TRY(Inspection found,
-             inspect_file(file, {.kv_type = context.kv_type(),
+             inspect_file(file, {.kv_type = context.kv_type(file),
                                  .context_tokens = context.settings().context_tokens,
                                  .threads = threads == 0 ? usable_cores() : threads}));
   found.numerics = context.numerics();

@@ -154,7 +154,7 @@ class Session {
     PARING_TRY(const io::ModelFile file, engine::open_model(path));
     PARING_TRY(spec_, model::read_block_spec(file));
     return engine::GeneratorOptions{.numerics = context_.numerics(),
-                                    .kv_type = context_.kv_type(),
+                                    .kv_type = context_.kv_type(file),
                                     .context_tokens = context_.context_tokens(spec_)};
   }
 

@@ -26,16 +26,13 @@ model::Numerics Context::numerics() const {
   return settings().numerics == "exact" ? model::Numerics::kExact : model::Numerics::kServed;
 }
 
-kernels::KvType Context::kv_type() const {
+kernels::KvType Context::kv_type(const io::ModelFile& file) const {
   const std::string& name = settings().kv_type;
-  const std::vector<config::Settings::Entry> entries = settings_.entries();
-  const bool is_default =
-      std::any_of(entries.begin(), entries.end(), [](const config::Settings::Entry& entry) {
-        return std::string_view(entry.row->key) == "kv_type" && entry.origin == "default";
-      });
-  if (is_default && numerics() == model::Numerics::kExact) return kernels::KvType::kF32;
   if (name == "f32") return kernels::KvType::kF32;
-  return name == "f16" ? kernels::KvType::kF16 : kernels::KvType::kQ8;
+  if (name == "f16") return kernels::KvType::kF16;
+  if (name == "q8") return kernels::KvType::kQ8;
+  if (numerics() == model::Numerics::kExact) return kernels::KvType::kF32;
+  return engine::served_kv_type(file);
 }
 
 std::size_t Context::context_tokens(const model::BlockSpec& spec) const {

@@ -28,8 +28,8 @@ class Context {
   Result<Executor*> executor();
 
   model::Numerics numerics() const;
-  // The setting; exact numerics take an f32 cache unless the setting was given.
-  kernels::KvType kv_type() const;
+  // The setting, or what suits this model and the numerics.
+  kernels::KvType kv_type(const io::ModelFile& file) const;
   // The setting, or the model's own limit where that is lower.
   std::size_t context_tokens(const model::BlockSpec& spec) const;
 

@@ -22,6 +22,7 @@ namespace {
 struct Side {
   std::string name;
   std::string variant;
+  kernels::KvType kv_type = kernels::KvType::kQ8;
   std::size_t context_tokens = 0;
   std::vector<measure::TaskFigures> figures;  // one a task
 };
@@ -67,17 +68,18 @@ Result<Side> run_side(Context& context, const EvalFlags& flags, const std::strin
   PARING_TRY(const std::string path, context.resolve(name));
   PARING_TRY(Executor * executor, context.executor());
   measure::TaskOptions options;
-  options.eval = {context.numerics(), context.kv_type()};
+  options.eval.numerics = context.numerics();
   options.shots = flags.shots;
   std::size_t extra = 0;
   {
     PARING_TRY(const io::ModelFile file, engine::open_model(path));
+    options.eval.kv_type = context.kv_type(file);
     PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
     options.context_tokens = context.context_tokens(spec);
     extra = measure::TaskRunner::bytes_for(spec, options, executor->threads());
   }
   PARING_TRY(const engine::LoadedModel loaded, context.load(name, extra));
-  Side side{name, variant_id(context, loaded), options.context_tokens, {}};
+  Side side{name, variant_id(context, loaded), options.eval.kv_type, options.context_tokens, {}};
   PARING_TRY(const auto runner,
              measure::TaskRunner::create(loaded, *executor, options, side.variant));
   for (std::size_t t = 0; t < inputs.tasks.size(); ++t) {
@@ -114,7 +116,7 @@ Json to_json(const Context& context, const std::vector<Side>& sides) {
     json["base_variant"] = sides[0].variant;
   }
   json["numerics"] = numerics_name(context.numerics());
-  json["kv_type"] = kv_type_name(context.kv_type());
+  json["kv_type"] = kv_type_name(model.kv_type);
   json["isa"] = kernels::kernels().isa;
   json["context_tokens"] = model.context_tokens;
   for (std::size_t t = 0; t < model.figures.size(); ++t) {
@@ -196,7 +198,7 @@ std::string to_text(const Context& context, const std::vector<Side>& sides) {
   Facts facts;
   facts.add("computed in",
             fmt::format("{} numerics, {} cache, {}", numerics_name(context.numerics()),
-                        kv_type_name(context.kv_type()), kernels::kernels().isa));
+                        kv_type_name(model.kv_type), kernels::kernels().isa));
   if (sides.size() > 1) facts.add("base", sides[0].name);
   facts.add("definitions", "lm-evaluation-harness 0.4");
   for (const measure::TaskFigures& figures : model.figures) {

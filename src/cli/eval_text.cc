@@ -90,6 +90,7 @@ struct Evaluation {
   measure::Windows windows;
   std::string variant;
   std::string base_variant;
+  kernels::KvType kv_type = kernels::KvType::kQ8;
   measure::TextFigures figures;
 };
 
@@ -97,7 +98,7 @@ Result<Evaluation> evaluate(Context& context, const EvalFlags& flags) {
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const engine::LoadedModel model, load_for_eval(context, flags.model, flags));
   const model::ModelView view(*model.model);
-  const measure::EvalOptions options{context.numerics(), context.kv_type()};
+  const measure::EvalOptions options{context.numerics(), context.kv_type(model.file)};
   Evaluation result;
   PARING_TRY(result.windows, cut_text(model, flags));
   const auto make_evaluator = [&](const engine::LoadedModel& loaded) {
@@ -107,6 +108,7 @@ Result<Evaluation> evaluate(Context& context, const EvalFlags& flags) {
   const measure::TextSide side{*evaluator, view};
   PARING_TRY(measure::Journal journal, open_journal(flags));
   result.variant = variant_id(context, model);
+  result.kv_type = options.kv_type;
   const auto journal_for = [&](const std::string& base) {
     return measure::TextJournal{journal,
                                 measure::text_run_key(result.windows, result.variant, base)};
@@ -143,7 +145,7 @@ Json to_json(const Context& context, const EvalFlags& flags, const Evaluation& r
   json["protocol"] = measure::protocol_name(windows.protocol);
   json["protocol_description"] = measure::protocol_description(windows.protocol);
   json["numerics"] = numerics_name(context.numerics());
-  json["kv_type"] = kv_type_name(context.kv_type());
+  json["kv_type"] = kv_type_name(result.kv_type);
   json["isa"] = kernels::kernels().isa;
   json["perplexity"] = labelled(perplexity_json(result.figures.perplexity), windows);
   json["resumed_windows"] = result.figures.resumed_windows;
@@ -153,7 +155,7 @@ Json to_json(const Context& context, const EvalFlags& flags, const Evaluation& r
   json["base_numerics"] = "exact, f32 cache";
   json["divergence"] = labelled(divergence_json(*result.figures.divergence), windows);
   json["divergence"]["numerics"] = numerics_name(context.numerics());
-  json["divergence"]["kv_type"] = kv_type_name(context.kv_type());
+  json["divergence"]["kv_type"] = kv_type_name(result.kv_type);
   Json& weights = json["divergence_weights_only"];
   weights = labelled(divergence_json(*result.figures.weights_only), windows);
   weights["numerics"] = "exact";
@@ -172,7 +174,7 @@ std::string to_text(const Context& context, const EvalFlags& flags, const Evalua
                         windows.context, windows.scored_tokens()));
   facts.add("model computed in",
             fmt::format("{} numerics, {} cache, {}", numerics_name(context.numerics()),
-                        kv_type_name(context.kv_type()), kernels::kernels().isa));
+                        kv_type_name(result.kv_type), kernels::kernels().isa));
   const std::string label =
       fmt::format("{}-{}", measure::protocol_name(windows.protocol), windows.context);
   if (!result.figures.divergence) {
@@ -182,8 +184,8 @@ std::string to_text(const Context& context, const EvalFlags& flags, const Evalua
     return facts.render();
   }
   facts.add("base", fmt::format("{}, exact numerics, f32 cache", flags.against));
-  const std::string asked = fmt::format("{}, {} cache", numerics_name(context.numerics()),
-                                        kv_type_name(context.kv_type()));
+  const std::string asked =
+      fmt::format("{}, {} cache", numerics_name(context.numerics()), kv_type_name(result.kv_type));
   return facts.render() + "\n" +
          divergence_table({{asked, &*result.figures.divergence},
                            {"weights only (exact, f32 cache)", &*result.figures.weights_only}},

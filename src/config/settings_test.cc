@@ -52,7 +52,7 @@ TEST_F(SettingsTest, DefaultsAreWithinTheirOwnBounds) {
     EXPECT_FALSE(std::string(row.help).empty());
     EXPECT_EQ(find_setting(row.key), &row);
   }
-  EXPECT_EQ(Settings().values().kv_type, "q8");
+  EXPECT_EQ(Settings().values().kv_type, "auto");
   EXPECT_EQ(Settings().values().threads, 0u);
   EXPECT_FALSE(Settings().values().quiet);
 }
@@ -80,7 +80,7 @@ TEST_F(SettingsTest, ErrorsNameKeyValueBoundsAndOrigin) {
             "setting 'threads' cannot be '999' (environment PARING_THREADS); it takes 0 to 256");
   const auto choice = settings_.set("kv_type", "q4", SettingOrigin::flag());
   EXPECT_EQ(choice.error().text(),
-            "setting 'kv_type' cannot be 'q4' (flag --kv-type); it takes q8, f16 or f32");
+            "setting 'kv_type' cannot be 'q4' (flag --kv-type); it takes auto, q8, f16 or f32");
   const std::string path = file("seed: 1\nquiet: perhaps\n");
   EXPECT_EQ(
       settings_.load_file(path).error().text(),
@@ -147,7 +147,8 @@ TEST_F(SettingsTest, TheReferenceHasOneRowASetting) {
   const std::string page = settings_reference();
   EXPECT_EQ(std::count(page.begin(), page.end(), '\n'),
             static_cast<std::ptrdiff_t>(setting_rows().size() + 2));
-  EXPECT_NE(page.find("| `kv_type` | `--kv-type` | `PARING_KV_TYPE` | `q8` | q8, f16 or f32 | "),
+  EXPECT_NE(page.find("| `kv_type` | `--kv-type` | `PARING_KV_TYPE` | `auto` | "
+                      "auto, q8, f16 or f32 | "),
             std::string::npos);
 }
 

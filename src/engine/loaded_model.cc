@@ -125,6 +125,14 @@ Result<std::shared_ptr<const text::Tokenizer>> make_tokenizer(const io::ModelFil
 
 }  // namespace
 
+kernels::KvType served_kv_type(const io::ModelFile& file) {
+  std::uint64_t in_blocks = 0;
+  for (const io::TensorInfo& tensor : file.tensors()) {
+    if (dtype_info(tensor.type).block_values > 1) in_blocks += tensor.bytes;
+  }
+  return 2 * in_blocks > packed_weight_bytes(file) ? kernels::KvType::kQ8 : kernels::KvType::kF16;
+}
+
 std::uint64_t packed_weight_bytes(const io::ModelFile& file) {
   std::uint64_t bytes = 0;
   for (const io::TensorInfo& tensor : file.tensors()) bytes += tensor.bytes;
