@@ -63,9 +63,11 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->required()
       ->type_name("");
   app.add_option("--against", flags->against,
-                 "Base model: KL divergence and top-1 agreement to it, in exact numerics")
+                 "Base model: KL divergence and top-1 agreement to it, in exact numerics; of an "
+                 "encoder cosines of vectors, to itself in exact numerics where none is named")
       ->type_name("BASE");
-  app.add_option("--text", flags->text_path, "Text file; the default is built in")
+  app.add_option("--text", flags->text_path,
+                 "Text file; the default is built in. Of an encoder each line is a text")
       ->type_name("FILE");
   CLI::Transformer protocols(std::map<std::string, measure::Protocol>{
       {"llama.cpp", measure::Protocol::kLlamaCpp}, {"papers", measure::Protocol::kPapers}});
@@ -89,21 +91,24 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
                  "was stopped ended")
       ->type_name("FILE");
   add_json_flag(app, flags->is_json);
-  return [flags](Context& context) {
-    return flags->tasks.empty() ? eval_text(context, *flags) : eval_tasks(context, *flags);
+  return [flags](Context& context) -> Result<void> {
+    if (!flags->tasks.empty()) return eval_tasks(context, *flags);
+    PARING_TRY(const bool is_of_vectors, is_encoder(context, flags->model));
+    return is_of_vectors ? eval_encoder(context, *flags) : eval_text(context, *flags);
   };
 }
 
 }  // namespace
 
 extern const Command kEval;
-const Command kEval{"eval", "Perplexity, divergence from a base model, scores of tasks",
-                    "  paring eval small.gguf\n"
-                    "  paring eval small.gguf --against model.gguf\n"
-                    "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
-                    "  paring eval model.gguf --text wiki.test.raw --protocol papers\n"
-                    "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
-                    "  paring eval model.gguf --text wiki.test.raw --windows 32 --numerics exact\n",
-                    /*is_hidden=*/false, define};
+const Command kEval{
+    "eval", "Perplexity, divergence from a base model, scores of tasks, agreement of vectors",
+    "  paring eval small.gguf\n"
+    "  paring eval small.gguf --against model.gguf\n"
+    "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
+    "  paring eval model.gguf --text wiki.test.raw --protocol papers\n"
+    "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
+    "  paring eval model.gguf --text wiki.test.raw --windows 32 --numerics exact\n",
+    /*is_hidden=*/false, define};
 
 }  // namespace paring::cli

@@ -115,6 +115,10 @@ Result<void> run(Context& context, const InspectFlags& flags) {
   found.fetched_bytes = opened.fetched_bytes;
   const bool is_asked = questions.memory_bytes != 0 || questions.gpu || questions.machine;
   if (is_asked && !found.spec) return unsupported(found.unsupported);
+  if (is_asked && found.spec->encoder) {
+    return invalid_argument(fmt::format("{} is an encoder", file.path()),
+                            "--memory, --gpu and --predict plan for models that generate text");
+  }
   const Plan plan = is_asked ? make_plan(file, found, questions) : Plan{};
   if (flags.is_json) {
     Json json = inspection_json(found);

@@ -75,7 +75,8 @@ Result<void> run(Context& context, const QuantizeFlags& flags) {
   PARING_TRY_VOID(check_different("MODEL", path, "OUT", flags.out));
   PARING_TRY_VOID(check_can_write(flags.out, flags.overwrite));
   PARING_TRY(Executor * executor, context.executor());
-  PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
+  PARING_TRY(const engine::LoadedModel model,
+             context.load(flags.model, 0, engine::ModelKind::kAny));
   shrink::QuantizeOptions options;
   PARING_TRY(const shrink::TypeChoice choice,
              shrink::choose_types(model.model->slots(), type, fallback));

@@ -17,6 +17,9 @@ extern const Command kPull;
 extern const Command kRun;
 extern const Command kBench;
 extern const Command kEval;
+extern const Command kClassify;
+extern const Command kEmbed;
+extern const Command kRerank;
 extern const Command kQuantize;
 extern const Command kImatrix;
 extern const Command kExport;
@@ -26,8 +29,8 @@ extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull,     &kInspect, &kInfo,     &kRun,    &kBench,      &kEval,
-    &kQuantize, &kImatrix, &kOptimize, &kExport, &kCompletion, &kDocs,
+    &kPull,     &kInspect,  &kInfo,    &kRun,      &kBench,  &kEval,       &kEmbed, &kRerank,
+    &kClassify, &kQuantize, &kImatrix, &kOptimize, &kExport, &kCompletion, &kDocs,
 };
 }  // namespace
 

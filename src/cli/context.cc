@@ -43,10 +43,11 @@ Result<std::string> Context::resolve(const std::string& name) {
   return hub::resolve_model(name, progress());
 }
 
-Result<engine::LoadedModel> Context::load(const std::string& name, std::size_t extra_bytes) {
+Result<engine::LoadedModel> Context::load(const std::string& name, std::size_t extra_bytes,
+                                          engine::ModelKind kind) {
   PARING_TRY(const std::string path, resolve(name));
   PARING_TRY(Executor * threads, executor());
-  return engine::LoadedModel::load(path, *threads, {.extra_bytes = extra_bytes});
+  return engine::LoadedModel::load(path, *threads, {.kind = kind, .extra_bytes = extra_bytes});
 }
 
 const char* numerics_name(model::Numerics numerics) noexcept {

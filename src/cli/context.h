@@ -36,7 +36,8 @@ class Context {
   // Path of the file that MODEL names.
   Result<std::string> resolve(const std::string& name);
   // `extra_bytes`: what will be needed beside the weights.
-  Result<engine::LoadedModel> load(const std::string& name, std::size_t extra_bytes);
+  Result<engine::LoadedModel> load(const std::string& name, std::size_t extra_bytes,
+                                   engine::ModelKind kind = engine::ModelKind::kDecoder);
 
  private:
   const config::Settings& settings_;

@@ -34,6 +34,10 @@ struct EvalFlags {
 
 // Perplexity and divergence over a text.
 Result<void> eval_text(Context& context, const EvalFlags& flags);
+// Whether a MODEL is an encoder, by its header.
+Result<bool> is_encoder(Context& context, const std::string& name);
+// Agreement of an encoder's vectors with those of a base.
+Result<void> eval_encoder(Context& context, const EvalFlags& flags);
 // Scores of tasks.
 Result<void> eval_tasks(Context& context, const EvalFlags& flags);
 

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/certificate_text.h"
 #include "cli/context.h"
+#include "cli/encoder_facts.h"
 #include "cli/figures.h"
 #include "cli/table.h"
 #include "cost/memory_model.h"
@@ -71,7 +72,14 @@ Result<void> add_model(const io::ModelFile& file, const measure::RunShape& shape
   if (found.tokenizer != kNoTokenizer) {
     found.peak_bytes = measure::process_peak_bytes(file, found.memory, shape.threads);
   }
-  const double half = std::max(1.0, static_cast<double>(found.shape.context_tokens) / 2);
+  const auto whole = static_cast<double>(found.shape.context_tokens);
+  if (spec->encoder) {
+    const measure::TokenOperations each = measure::token_operations(*spec, {1, whole});
+    found.prefill_operations = whole * (each.matrices + each.attention);
+    found.spec = std::move(spec).value();
+    return {};
+  }
+  const double half = std::max(1.0, whole / 2);
   const measure::TokenOperations decode = measure::token_operations(*spec, {half, half});
   found.decode_operations = decode.matrices + decode.head + decode.attention;
   const auto tokens = static_cast<double>(kInspectPromptTokens);
@@ -139,6 +147,23 @@ Json spec_json(const model::BlockSpec& spec) {
           {"rope_width", spec.ropes[0].width},
           {"rope_scaling", scaling_name(spec.ropes[0].scaling)},
           {"tied_head", spec.tied_head}};
+}
+
+void add_encoder(const Inspection& found, Json& json) {
+  const model::BlockSpec& spec = *found.spec;
+  json["hyper_parameters"] = {
+      {"layers", spec.layers},           {"width", spec.width},
+      {"ffn_width", spec.ffn_width},     {"heads", spec.heads},
+      {"head_width", spec.head_width},   {"vocabulary", spec.vocabulary},
+      {"context_max", spec.context_max}, {"norm_epsilon", spec.norm_epsilon},
+      {"encoder", encoder_json(found)}};
+  json["memory"] = {
+      {"weight_bytes", found.memory.weight_bytes},
+      {"buffer_bytes", found.memory.buffer_bytes},
+      {"total_bytes", found.memory.total()},
+      {"process_peak_bytes", found.peak_bytes == 0 ? Json() : Json(found.peak_bytes)}};
+  json["operations"] = {{"text_tokens", found.shape.context_tokens},
+                        {"text", found.prefill_operations}};
 }
 
 // "f32 46.1 kB, f16 23.0 kB, q8 12.2 kB"
@@ -235,7 +260,9 @@ Json inspection_json(const Inspection& found) {
   json["tokenizer"] = found.tokenizer;
   json["vocabulary"] = found.vocabulary;
   json["has_chat_template"] = found.has_chat_template;
-  if (found.spec) {
+  if (found.spec && found.spec->encoder) {
+    add_encoder(found, json);
+  } else if (found.spec) {
     const model::BlockSpec& spec = *found.spec;
     json["hyper_parameters"] = spec_json(spec);
     for (const auto type : {kernels::KvType::kF32, kernels::KvType::kF16, kernels::KvType::kQ8}) {
@@ -280,7 +307,9 @@ std::string inspection_text(const Inspection& found) {
               fmt::format("{}, {} tokens", found.tokenizer, group_digits(found.vocabulary)));
     facts.add("chat template", found.has_chat_template ? "yes" : "no");
   }
-  if (found.spec) {
+  if (found.spec && found.spec->encoder) {
+    add_encoder_facts(found, facts);
+  } else if (found.spec) {
     add_spec_facts(found, facts);
   } else {
     facts.add("cannot be run", found.unsupported);

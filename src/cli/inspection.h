@@ -58,9 +58,10 @@ struct Inspection {
   measure::RunShape shape;                              // of `memory`
   model::Numerics numerics = model::Numerics::kServed;  // of predictions
   measure::MemoryUse memory;
-  std::uint64_t peak_bytes = 0;   // of the process, about; 0 when the tokenizer is not known
-  double decode_operations = 0;   // of one token after `shape.context_tokens` / 2 others
-  double prefill_operations = 0;  // of a prompt of kInspectPromptTokens
+  std::uint64_t peak_bytes = 0;  // of the process, about; 0 when the tokenizer is not known
+  double decode_operations = 0;  // of one token after `shape.context_tokens` / 2 others
+  // Of a prompt of kInspectPromptTokens; of an encoder, of a text of `shape.context_tokens`.
+  double prefill_operations = 0;
 
   std::optional<api::Certificate> certificate;
   std::string certificate_error;  // why the stored one cannot be read

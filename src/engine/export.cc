@@ -10,6 +10,7 @@
 #include "engine/loaded_model.h"
 #include "io/atomic_file.h"
 #include "io/json_object.h"
+#include "model/architecture.h"
 #include "text/tokenizer_json.h"
 
 namespace paring::engine {
@@ -30,24 +31,27 @@ Result<std::vector<TextFile>> tokenizer_files(const io::ModelFile& file) {
   PARING_TRY(const std::string source, metadata.string_or("tokenizer.chat_template", ""));
   auto json = text::tokenizer_json_of(*spec);
   if (!json) return std::move(json.error()).with_context(file.path() + ": the tokenizer");
+  std::vector<TextFile> files = {
+      {"tokenizer.json", std::move(*json)},
+      {"tokenizer_config.json", text::tokenizer_config_json_of(*spec, source)}};
+  PARING_TRY(const model::BlockSpec model, model::read_block_spec(file));
+  if (model.encoder) return files;  // it generates nothing
   io::Metadata generation;
   if (spec->bos) generation.set("bos_token_id", io::GgufValue::of_i32(*spec->bos));
   if (spec->eos) generation.set("eos_token_id", io::GgufValue::of_i32(*spec->eos));
   if (spec->pad) generation.set("pad_token_id", io::GgufValue::of_i32(*spec->pad));
-  return std::vector<TextFile>{
-      {"tokenizer.json", std::move(*json)},
-      {"tokenizer_config.json", text::tokenizer_config_json_of(*spec, source)},
-      {"generation_config.json", io::json_object_text(generation)}};
+  files.push_back({"generation_config.json", io::json_object_text(generation)});
+  return files;
 }
 
 // Files that a folder holds after the export, by name.
 Result<Exported> list_files(const std::string& folder) {
   Exported exported;
   std::error_code failed;
-  for (fs::directory_iterator entry(folder, failed); !failed && entry != fs::directory_iterator();
-       entry.increment(failed)) {
+  for (fs::recursive_directory_iterator entry(folder, failed);
+       !failed && entry != fs::recursive_directory_iterator(); entry.increment(failed)) {
     if (!entry->is_regular_file(failed)) continue;
-    exported.files.push_back(entry->path().filename().string());
+    exported.files.push_back(entry->path().lexically_relative(folder).string());
     exported.bytes += entry->file_size(failed);
   }
   if (failed) return io_error(fmt::format("'{}' cannot be listed: {}", folder, failed.message()));

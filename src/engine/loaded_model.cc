@@ -5,6 +5,7 @@
 
 #include "cost/memory_model.h"
 #include "engine/open_model.h"
+#include "model/architecture.h"
 #include "text/tokenizer_json.h"
 
 namespace paring::engine {
@@ -141,9 +142,24 @@ std::uint64_t packed_weight_bytes(const io::ModelFile& file) {
 
 namespace {
 
+Result<void> check_kind(const io::ModelFile& file, ModelKind kind) {
+  if (kind == ModelKind::kAny) return {};
+  PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
+  if (spec.encoder.has_value() == (kind == ModelKind::kEncoder)) return {};
+  if (spec.encoder) {
+    return invalid_argument(
+        fmt::format("{} is an encoder ({}), it has no next token", file.path(), spec.architecture),
+        "'paring embed', 'rerank', 'classify', 'eval', 'quantize', 'export' and 'inspect' take "
+        "encoders");
+  }
+  return invalid_argument(fmt::format("{} is a decoder ({})", file.path(), spec.architecture),
+                          "embeddings, reranking and classification need an encoder such as BERT");
+}
+
 Result<LoadedModel> load_file(const std::string& path, Executor& executor,
                               const LoadOptions& options) {
   PARING_TRY(io::ModelFile file, open_model(path));
+  PARING_TRY_VOID(check_kind(file, options.kind));
   const std::uint64_t weights = packed_weight_bytes(file);
   PARING_TRY_VOID(cost::check_memory(weights + options.extra_bytes));
   LoadedModel loaded{path, std::move(file), nullptr, nullptr, nullptr, false, {}};

@@ -3,6 +3,7 @@
 // Immutable after load(); shared by threads.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +21,12 @@ namespace paring::engine {
 // What a GGUF file says of its tokenizer. Corrupt or Unsupported errors name the key.
 Result<text::TokenizerSpec> read_tokenizer_spec(const io::Metadata& metadata);
 
+// What a caller can compute with.
+enum class ModelKind : std::uint8_t { kDecoder, kEncoder, kAny };
+
 struct LoadOptions {
+  // InvalidArgument for a model of another kind, before its weights are read.
+  ModelKind kind = ModelKind::kDecoder;
   // Memory that the caller will need beside the weights (cache, buffers): checked before loading.
   std::size_t extra_bytes = 0;
 };

@@ -51,7 +51,9 @@ class Folder {
       return not_found(fmt::format("'{}' cannot be opened: {}", shown, failed.message()),
                        "the folder is incomplete; fetch it again");
     }
-    if (target.parent_path() != real_ && !is_blob(target)) {
+    const bool is_inside =
+        target.parent_path() == real_ || target.parent_path() == real_ / kHfPoolingFolder;
+    if (!is_inside && !is_blob(target)) {
       return invalid_argument(fmt::format("'{}' is a link to '{}', outside of its folder", shown,
                                           printable(target.string())),
                               "copy the file into the folder, or name the folder that it lies in");
@@ -74,6 +76,18 @@ class Folder {
 Result<Metadata> read_json(const Folder& folder, std::string_view file) {
   PARING_TRY(const MappedFile map, folder.map(file));
   return parse_json_object(map.text(), folder.name(file));
+}
+
+// A list of modules, under one key.
+Result<Metadata> read_modules(const Folder& folder) {
+  if (!folder.has(kHfModulesName)) return Metadata();
+  PARING_TRY(const MappedFile map, folder.map(kHfModulesName));
+  return parse_json_object(fmt::format("{{\"modules\": {}}}", map.text()),
+                           folder.name(kHfModulesName));
+}
+
+Result<Metadata> read_optional_json(const Folder& folder, const std::string& file) {
+  return folder.has(file) ? read_json(folder, file) : Result<Metadata>(Metadata());
 }
 
 Result<MappedFile> map_optional(const Folder& folder, std::string_view file) {
@@ -188,6 +202,9 @@ Result<HfFolder> HfFolder::open(const std::string& path) {
   PARING_TRY(out.tokenizer_files.generation, map_optional(folder, "generation_config.json"));
   PARING_TRY(out.tokenizer_files.config, map_optional(folder, "tokenizer_config.json"));
   PARING_TRY(out.tokenizer_files.tokenizer, map_optional(folder, "tokenizer.json"));
+  PARING_TRY(out.modules, read_modules(folder));
+  PARING_TRY(out.pooling,
+             read_optional_json(folder, std::string(kHfPoolingFolder) + "/config.json"));
   if (folder.has("chat_template.jinja")) {
     PARING_TRY(const MappedFile source, folder.map("chat_template.jinja"));
     if (source.bytes().size() > kChatTemplateBytesMax) {

@@ -26,6 +26,8 @@ inline constexpr std::size_t kHfShardsMax = 4096;
 inline constexpr std::size_t kChatTemplateBytesMax = std::size_t{4} << 20;
 
 inline constexpr const char* kHfSingleName = "model.safetensors";
+inline constexpr const char* kHfModulesName = "modules.json";
+inline constexpr const char* kHfPoolingFolder = "1_Pooling";
 inline constexpr const char* kHfIndexName = "model.safetensors.index.json";
 
 struct HfTensor {
@@ -37,6 +39,10 @@ struct HfFolder {
   std::string path;
   Metadata config;  // config.json
   TokenizerFiles tokenizer_files;
+  // Of sentence-transformers: modules.json as the one key "modules", and 1_Pooling/config.json. No
+  // entries where the folder has none.
+  Metadata modules;
+  Metadata pooling;
   std::string chat_template;  // chat_template.jinja; empty when there is none
   std::vector<HfTensor> tensors;
   std::vector<std::string> files;  // of safetensors, as messages call them

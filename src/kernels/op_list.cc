@@ -12,18 +12,11 @@ namespace {
     #op, [](const KernelTable& left, const KernelTable& right) { return left.op == right.op; } \
   }
 constexpr OpName kOps[] = {
-    PARING_OP(quantize_rows),
-    PARING_OP(matmul_q),
-    PARING_OP(matmul_f),
-    PARING_OP(rms_norm),
-    PARING_OP(add),
-    PARING_OP(silu_mul),
-    PARING_OP(gelu_mul),
-    PARING_OP(soft_cap),
-    PARING_OP(kv_write),
-    PARING_OP(attention),
-    PARING_OP(attention_join),
-    PARING_OP(log_sum_exp),
+    PARING_OP(quantize_rows), PARING_OP(matmul_q),       PARING_OP(matmul_f),
+    PARING_OP(rms_norm),      PARING_OP(layer_norm),     PARING_OP(add),
+    PARING_OP(silu_mul),      PARING_OP(gelu_mul),       PARING_OP(gelu_erf),
+    PARING_OP(gelu_tanh),     PARING_OP(soft_cap),       PARING_OP(kv_write),
+    PARING_OP(attention),     PARING_OP(attention_join), PARING_OP(log_sum_exp),
     PARING_OP(kl_divergence),
 };
 #undef PARING_OP

@@ -145,6 +145,10 @@ struct KernelTable {
   // y[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i], one row of `width`.
   void (*rms_norm)(const float* x, const float* weight, float* y, std::size_t width,
                    float epsilon) noexcept;
+  // y[i] = (x[i] - m) / sqrt(mean((x - m)^2) + epsilon) * weight[i] + bias[i] with m = mean(x)
+  // (arXiv:1607.06450), one row of `width`; y may be x.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float* y,
+                     std::size_t width, float epsilon) noexcept;
   // x[i] += y[i].
   void (*add)(float* x, const float* y, std::size_t count) noexcept;
   // y[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)).
@@ -152,6 +156,10 @@ struct KernelTable {
   // y[i] = gelu(gate[i]) * up[i] with gelu's tanh approximation (arXiv:1606.08415, sec. 2):
   // gelu(v) = v / 2 (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3))).
   void (*gelu_mul)(const float* gate, const float* up, float* y, std::size_t count) noexcept;
+  // x[i] = x[i] / 2 (1 + erf(x[i] / sqrt(2))) (arXiv:1606.08415), to within 3e-7 |x[i]|.
+  void (*gelu_erf)(float* x, std::size_t count) noexcept;
+  // The same with the tanh approximation, as gelu_mul.
+  void (*gelu_tanh)(float* x, std::size_t count) noexcept;
   // x[i] = cap * tanh(x[i] / cap), to within 2e-7 * cap. REQUIRES: cap > 0.
   void (*soft_cap)(float* x, std::size_t count, float cap) noexcept;
 

@@ -54,6 +54,100 @@ TEST(Rows, NormOfZerosIsZero) {
   }
 }
 
+TEST(Rows, LayerNormAgrees) {
+  for (std::size_t width : kWidths) {
+    for (const float offset : {0.0F, 50.0F}) {
+      std::vector<float> x = random_floats(width + 1, 21, 3.0F);
+      for (float& value : x) value += offset;
+      const std::vector<float> weight = random_floats(width + 1, 22);
+      const std::vector<float> bias = random_floats(width + 1, 23);
+      std::vector<float> truth(width);
+      reference_kernels().layer_norm(x.data() + 1, weight.data() + 1, bias.data() + 1, truth.data(),
+                                     width, 1e-12F);
+      std::vector<float> first;
+      for (const KernelTable* table : fast_levels()) {
+        SCOPED_TRACE(testing::Message() << table->isa << " width " << width);
+        std::vector<float> y(width + 1, 7.0F);
+        table->layer_norm(x.data() + 1, weight.data() + 1, bias.data() + 1, y.data(), width,
+                          1e-12F);
+        // The mean is rounded to f32: that is 4e-6 of an offset of 50, and a row of one value is
+        // its difference from its mean, which is 0.
+        for (std::size_t i = 0; i < width; ++i) ASSERT_NEAR(y[i], truth[i], 2e-5);
+        EXPECT_EQ(y[width], 7.0F) << "wrote past the end";
+        if (first.empty()) first = y;
+        EXPECT_TRUE(same_bits(first, y));
+        table->layer_norm(x.data() + 1, weight.data() + 1, bias.data() + 1, x.data() + 1, width,
+                          1e-12F);
+        EXPECT_EQ(0, std::memcmp(x.data() + 1, y.data(), width * 4));
+        x = random_floats(width + 1, 21, 3.0F);
+        for (float& value : x) value += offset;
+      }
+    }
+  }
+}
+
+TEST(Rows, LayerNormIsUnitNormTimesWeightPlusBias) {
+  const float x[] = {1.0F, 2.0F, 3.0F, 4.0F};
+  const float weight[] = {1.0F, 1.0F, 2.0F, 1.0F};
+  const float bias[] = {0.0F, 10.0F, 0.0F, 0.0F};
+  float y[4];
+  reference_kernels().layer_norm(x, weight, bias, y, 4, 0.0F);
+  const double unit = 0.5 / std::sqrt(1.25);
+  EXPECT_NEAR(y[0], -3 * unit, 1e-6);
+  EXPECT_NEAR(y[1], 10 - unit, 1e-6);
+  EXPECT_NEAR(y[2], 2 * unit, 1e-6);
+  EXPECT_NEAR(y[3], 3 * unit, 1e-6);
+}
+
+TEST(Rows, GelusInPlaceAgreeOverTheWholeRange) {
+  std::vector<float> x;
+  for (float v = -20.0F; v <= 20.0F; v += 0.0037F) x.push_back(v);
+  for (float v : {0.0F, -0.0F, 1e-30F, -1e-30F, 1e10F, -1e10F, kInfinity}) x.push_back(v);
+  struct Op {
+    const char* name;
+    void (*KernelTable::*run)(float*, std::size_t) noexcept;
+  };
+  for (const Op op : {Op{"erf", &KernelTable::gelu_erf}, Op{"tanh", &KernelTable::gelu_tanh}}) {
+    std::vector<float> truth = x;
+    (reference_kernels().*op.run)(truth.data(), truth.size());
+    std::vector<float> first;
+    for (const KernelTable* table : fast_levels()) {
+      std::vector<float> y = x;
+      (table->*op.run)(y.data(), y.size());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        SCOPED_TRACE(testing::Message() << op.name << " " << table->isa << " of " << x[i]);
+        if (std::isinf(truth[i])) {
+          ASSERT_EQ(y[i], truth[i]);
+        } else {
+          ASSERT_NEAR(y[i], truth[i], 3e-7 * std::fabs(x[i]) + 1e-37);
+        }
+      }
+      if (first.empty()) first = y;
+      EXPECT_TRUE(same_bits(first, y)) << op.name;
+      for (std::size_t width : kWidths) {
+        std::vector<float> part(x.begin() + 4000, x.begin() + 4001 + static_cast<long>(width));
+        std::vector<float> whole = part;
+        (table->*op.run)(part.data(), width);
+        for (std::size_t i = 0; i < width; ++i) EXPECT_EQ(part[i], y[4000 + i]) << op.name;
+        EXPECT_EQ(part[width], whole[width]) << "wrote past the end";
+      }
+      float nan = NAN;
+      (table->*op.run)(&nan, 1);
+      EXPECT_TRUE(std::isnan(nan)) << op.name << " " << table->isa;
+    }
+  }
+}
+
+// The known values of the two kinds at 1: 0.841345 by the error function, 0.841192 by tanh.
+TEST(Rows, TheTwoGelusDiffer) {
+  float erf = 1.0F;
+  float tanh = 1.0F;
+  reference_kernels().gelu_erf(&erf, 1);
+  reference_kernels().gelu_tanh(&tanh, 1);
+  EXPECT_NEAR(erf, 0.8413447, 1e-6);
+  EXPECT_NEAR(tanh, 0.8411920, 1e-6);
+}
+
 TEST(Rows, AddIsExact) {
   for (std::size_t width : kWidths) {
     for (const KernelTable* table : fast_levels()) {

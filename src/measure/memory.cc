@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/generator.h"
+#include "engine/text_encoder.h"
 #include "model/forward.h"
 #include "model/kv_cache.h"
 
@@ -42,6 +43,12 @@ std::uint64_t process_peak_bytes(const io::ModelFile& file, const MemoryUse& use
 
 MemoryUse run_memory(const model::BlockSpec& spec, std::uint64_t weight_bytes,
                      const RunShape& shape) {
+  if (spec.encoder) {
+    return {
+        .weight_bytes = weight_bytes,
+        .kv_bytes = 0,
+        .buffer_bytes = engine::TextEncoder::bytes_for(spec, shape.context_tokens, shape.threads)};
+  }
   const std::size_t chunk = std::min(engine::kPrefillChunkTokens, shape.context_tokens);
   MemoryUse use;
   use.weight_bytes = weight_bytes;
@@ -60,12 +67,16 @@ TokenOperations token_operations(const model::BlockSpec& spec,
   const auto ffn = static_cast<double>(spec.ffn_width);
   const auto layers = static_cast<double>(spec.layers);
   TokenOperations operations;
-  // q, attention output; k, v; gate, up, down.
-  operations.matrices = 2 * layers * (2 * width * query + 2 * width * kv + 3 * width * ffn);
-  operations.head = 2 * width * static_cast<double>(spec.vocabulary);
+  // q, attention output; k, v; gate, up, down, of which an encoder has no gate.
+  const double ffn_matrices = spec.encoder ? 2 : 3;
+  operations.matrices =
+      2 * layers * (2 * width * query + 2 * width * kv + ffn_matrices * width * ffn);
+  if (!spec.encoder) operations.head = 2 * width * static_cast<double>(spec.vocabulary);
   // A score and a weighted value: one multiply-add each for every value of every query head.
   for (std::size_t layer = 0; layer < spec.layers; ++layer) {
-    operations.attention += 2 * 2 * query * range.mean_visible(spec.scope(layer).window);
+    // An encoder's tokens see the whole text.
+    const double visible = spec.encoder ? range.last : range.mean_visible(spec.scope(layer).window);
+    operations.attention += 2 * 2 * query * visible;
   }
   return operations;
 }

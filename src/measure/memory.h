@@ -34,7 +34,8 @@ std::uint64_t process_peak_bytes(const io::ModelFile& file, const MemoryUse& use
                                  std::size_t threads);
 inline constexpr double kPeakTolerance = 0.15;
 
-// What engine::Generator takes for this shape beside `weight_bytes`.
+// What engine::Generator takes for this shape beside `weight_bytes`; of an encoder what
+// engine::TextEncoder takes for texts of `context_tokens`.
 MemoryUse run_memory(const model::BlockSpec& spec, std::uint64_t weight_bytes,
                      const RunShape& shape);
 

@@ -13,6 +13,8 @@ namespace paring::model {
 
 struct HfMapping;  // hf_mapping.h
 
+// Several may share a name, and then `read`: folders of different classes that are one architecture
+// in GGUF.
 struct Architecture {
   const char* name;  // general.architecture
   // Reads and checks every hyper-parameter; errors name the key and the value. What only tensors

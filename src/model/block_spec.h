@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// BlockSpec: a decoder architecture as data. arch/*.cc translate a file's metadata into it; the
-// forward pass is written once over it and knows no architecture names. Plain data,
+// BlockSpec: an architecture as data, of a decoder or, with `encoder`, of an encoder. arch/*.cc
+// translate a file's metadata into it; the forward passes (forward.h, encoder.h) are written once
+// over it and know no architecture names. Plain data,
 // thread-compatible.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "model/encoder_spec.h"
 
 namespace paring::model {
 
@@ -101,6 +105,10 @@ struct BlockSpec {
 
   std::vector<RopeSpec> ropes = {RopeSpec{}};  // at least one
   std::vector<LayerScope> scopes;              // [layers]; empty: all alike, LayerScope{}
+
+  // An encoder: no cache, no head, no rotary positions. Of the fields above layers, widths, heads
+  // (kv_heads = heads), vocabulary, context_max and norm_epsilon count.
+  std::optional<EncoderSpec> encoder;
 
   std::size_t query_width() const { return heads * head_width; }
   std::size_t kv_width() const { return kv_heads * head_width; }

@@ -12,11 +12,15 @@
 #include <string_view>
 #include <vector>
 
+#include "io/hf_folder.h"
 #include "io/json_object.h"
 #include "io/safetensors.h"
 #include "io/safetensors_writer.h"
+#include "model/arch/bert.h"
 #include "model/architecture.h"
+#include "model/encoder_names.h"
 #include "model/hf_mapping.h"
+#include "model/hf_pooling.h"
 #include "model/hf_rope.h"
 #include "quant/format.h"
 
@@ -34,15 +38,44 @@ struct Source {
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
   std::size_t head_width = 0;
+  std::optional<EncoderSpec> encoder;
+  std::uint64_t dropped_positions = 0;  // rows that the folder's table of positions has in front
+
+  // The class that is written.
+  std::string class_name() const {
+    for (const char* each : architecture->hf->classes) {
+      const bool has_head = std::string_view(each).ends_with("ForSequenceClassification");
+      if (encoder && encoder->labels != 0 && has_head) return each;
+    }
+    return architecture->hf->classes[0];
+  }
 };
+
+// Of the architectures that share the name: the one of the folder that the model came from.
+Result<bool> is_of_folder(const Architecture& architecture, const BlockSpec& spec,
+                          const io::Metadata& metadata) {
+  if (spec.architecture != architecture.name || architecture.hf == nullptr) return false;
+  if (!spec.encoder) return true;
+  const char* usual = spec.encoder->token_types == 0 ? "distilbert" : "bert";
+  PARING_TRY(const std::string type, metadata.string_or(kModelTypeKey, usual));
+  return type == architecture.hf->model_type;
+}
 
 Result<Source> open_source(const io::ModelFile& file) {
   const io::Metadata& metadata = file.metadata();
   // Checks every hyper-parameter that is exported.
   PARING_TRY(const BlockSpec spec, read_block_spec(file));
   for (const Architecture* architecture : architectures()) {
-    if (spec.architecture != architecture->name || architecture->hf == nullptr) continue;
-    return Source{architecture, spec.architecture, spec.heads, spec.kv_heads, spec.head_width};
+    PARING_TRY(const bool is_it, is_of_folder(*architecture, spec, metadata));
+    if (!is_it) continue;
+    Source source{architecture,  spec.architecture, spec.heads,
+                  spec.kv_heads, spec.head_width,   spec.encoder};
+    PARING_TRY(source.dropped_positions, metadata.u64_or(kPositionOffsetKey, 0));
+    if (source.dropped_positions > kContextMax) {
+      return corrupt(fmt::format("{}: {} is {}, the limit is {}", metadata.source(),
+                                 kPositionOffsetKey, source.dropped_positions, kContextMax));
+    }
+    return source;
   }
   return unsupported(fmt::format("{}: models of the architecture '{}' cannot be exported",
                                  metadata.source(), spec.architecture));
@@ -147,7 +180,15 @@ Result<Planned> plan_tensor(const io::ModelFile& file, const Source& source,
     Planned planned{&tensor, rule.change, {rule.source, target_type(tensor, options), {}}};
     std::string& name = planned.declaration.name;
     if (!layer->empty()) name.replace(name.find("{}"), 2, *layer);
+    // A class with a head keeps the model under its prefix; BERT's pooler is part of the model.
+    const bool is_own = rule.part == HfPart::kHead && !name.starts_with("pooler.");
+    if (source.encoder && source.encoder->labels != 0 && !is_own) {
+      name.insert(0, source.architecture->hf->prefix);
+    }
     planned.declaration.shape.assign(tensor.shape.rbegin(), tensor.shape.rend());
+    if (rule.change == HfChange::kDropPositions) {
+      planned.declaration.shape[0] += source.dropped_positions;
+    }
     const std::uint64_t rows = planned.declaration.shape[0];
     const std::size_t heads = rule.change == HfChange::kPairQuery ? source.heads : source.kv_heads;
     const bool is_paired = rule.change == HfChange::kPairQuery || rule.change == HfChange::kPairKey;
@@ -190,6 +231,11 @@ class TensorWriter {
     const io::TensorBytes bytes = file_.data(tensor);
     std::vector<float> values(cols);
     std::vector<std::byte> encoded(to_bytes);
+    if (planned.change == HfChange::kDropPositions) {  // no text has these positions
+      for (std::uint64_t row = 0; row < source_.dropped_positions; ++row) {
+        PARING_TRY_VOID(out.append(encoded));
+      }
+    }
     for (std::uint64_t row = 0; row < rows; ++row) {
       const std::uint64_t where = heads == 0 ? row : source_row(row, rows / heads);
       const std::byte* stored = bytes.data() + where * from_bytes;
@@ -292,6 +338,24 @@ Result<void> write_shards(const io::ModelFile& file, const Source& source,
                     io::safetensors_index_json(total, weight_map), options.overwrite);
 }
 
+void export_decoder_flags(const io::ModelFile& file, io::Metadata& config) {
+  config.set("tie_word_embeddings", io::GgufValue::of_bool(file.find("output.weight") == nullptr));
+  config.set("attention_bias", io::GgufValue::of_bool(file.find("blk.0.attn_q.bias") != nullptr));
+}
+
+// The files of sentence-transformers beside an encoder.
+Result<void> write_pooling(const io::Metadata& metadata, const Source& source,
+                           const std::string& folder, io::Overwrite overwrite) {
+  PARING_TRY(const PoolingFiles files, export_pooling(metadata, source.name));
+  if (files.modules.empty()) return {};
+  const std::filesystem::path inner = std::filesystem::path(folder) / io::kHfPoolingFolder;
+  std::error_code failed;
+  std::filesystem::create_directories(inner, failed);
+  if (failed) return io_error(fmt::format("'{}': {}", inner.string(), failed.message()));
+  PARING_TRY_VOID(write_text(folder, io::kHfModulesName, files.modules, overwrite));
+  return write_text(inner.string(), "config.json", files.pooling, overwrite);
+}
+
 }  // namespace
 
 Result<std::string> hf_config_json(const io::ModelFile& file, const HfExportOptions& options) {
@@ -299,20 +363,29 @@ Result<std::string> hf_config_json(const io::ModelFile& file, const HfExportOpti
   const io::Metadata& metadata = file.metadata();
   const HfMapping& mapping = *source.architecture->hf;
   io::Metadata config;
-  config.set("architectures", io::GgufValue::of_strings({mapping.classes[0]}));
+  config.set("architectures", io::GgufValue::of_strings({source.class_name()}));
   config.set("model_type", io::GgufValue::of_string(mapping.model_type));
-  config.set(mapping.activation_key, io::GgufValue::of_string(mapping.activations[0]));
-  PARING_TRY_VOID(export_keys(hf_decoder_keys(), metadata, source.name, config));
+  const char* activation =
+      source.encoder ? activation_name(source.encoder->activation) : mapping.activations[0];
+  config.set(mapping.activation_key, io::GgufValue::of_string(activation));
+  if (!source.encoder) {
+    PARING_TRY_VOID(export_keys(hf_decoder_keys(), metadata, source.name, config));
+  }
   PARING_TRY_VOID(export_keys(mapping.keys, metadata, source.name, config));
-  config.set("tie_word_embeddings", io::GgufValue::of_bool(file.find("output.weight") == nullptr));
+  if (source.encoder) {
+    config.set("type_vocab_size", io::GgufValue::of_u64(source.encoder->token_types));
+  } else {
+    export_decoder_flags(file, config);
+  }
   // Vocabularies are counted by the embedding; the metadata of many files leaves the number out.
   if (const io::TensorInfo* embedding = file.find("token_embd.weight")) {
     config.set("vocab_size", io::GgufValue::of_u64(embedding->rows()));
   }
-  config.set("attention_bias", io::GgufValue::of_bool(file.find("blk.0.attn_q.bias") != nullptr));
   PARING_TRY_VOID(export_token_ids(metadata, config));
-  PARING_TRY_VOID(
-      export_hf_rope(metadata, source.name, source.head_width, rope_tensors(file), config));
+  if (!source.encoder) {
+    PARING_TRY_VOID(
+        export_hf_rope(metadata, source.name, source.head_width, rope_tensors(file), config));
+  }
   if (mapping.finish_export != nullptr) PARING_TRY_VOID(mapping.finish_export(metadata, config));
   config.set("torch_dtype", io::GgufValue::of_string(torch_name(dominant_type(file, options))));
   return io::json_object_text(config);
@@ -333,6 +406,9 @@ Result<void> export_hf(const io::ModelFile& file, const std::string& folder,
   }
   PARING_TRY(const std::string config, hf_config_json(file, options));
   PARING_TRY_VOID(write_text(folder, "config.json", config, options.overwrite));
+  if (source.encoder) {
+    PARING_TRY_VOID(write_pooling(file.metadata(), source, folder, options.overwrite));
+  }
   try {
     return write_shards(file, source, tensors, folder, options, progress);
   } catch (const std::bad_alloc&) {

@@ -19,12 +19,22 @@ enum class HfChange : std::uint8_t {
   kPairQuery,  // rows of query heads go from rotated halves to rotated pairs
   kPairKey,    // the same for key heads
   kPlusOne,    // 1 is added: the folder keeps norm weights as differences to 1
+  // The first rows of a table of positions are left out: ids of padding and before it, which no
+  // text has (as many as kPositionOffsetKey in arch/bert.h says).
+  kDropPositions,
+};
+
+// What a tensor belongs to.
+enum class HfPart : std::uint8_t {
+  kModel,
+  kHead,  // of a classifier; left out where the class of the folder is none
 };
 
 struct HfTensorRule {
   const char* source;  // "{}" stands for the layer
   const char* target;
   HfChange change = HfChange::kNone;
+  HfPart part = HfPart::kModel;
 };
 
 enum class HfValue : std::uint8_t { kCount, kReal };
@@ -42,7 +52,7 @@ struct HfMapping {
   const char* model_type;                    // of "model_type"
   const char* activation_key;                // "hidden_act" or "hidden_activation"
   std::span<const char* const> activations;  // "hidden_activation" or "hidden_act"; [0] is exported
-  std::span<const HfKeyRule> keys;           // beside hf_decoder_keys()
+  std::span<const HfKeyRule> keys;           // of decoders: beside hf_decoder_keys()
   std::span<const HfTensorRule> tensors;
   bool is_tied_by_default = false;  // "tie_word_embeddings" when absent
   // Checks and keys that no table can say: `config` is config.json, `out` the metadata made so far.
@@ -50,6 +60,11 @@ struct HfMapping {
   Result<void> (*finish)(const io::Metadata& config, io::Metadata& out) = nullptr;
   // The way back: keys of config.json beside the tables'. Null: none.
   Result<void> (*finish_export)(const io::Metadata& metadata, io::Metadata& config) = nullptr;
+  bool is_encoder = false;
+  // Stands in front of all names but those of heads when the folder's class has a head; "": never.
+  const char* prefix = "";
+  // Beginnings of names that are left out, as nothing that is computed depends on them.
+  std::span<const char* const> ignored{};
 };
 
 // Keys that all decoders share.

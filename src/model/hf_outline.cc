@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/printable.h"
+#include "model/arch/bert.h"
 #include "model/architecture.h"
 #include "model/hf_mapping.h"
 #include "model/hf_translation.h"
@@ -72,8 +73,13 @@ std::optional<Shape> vector_shape(const BlockSpec& spec, const OptionalBiases& b
 
 class Implied {
  public:
-  Implied(const BlockSpec& spec, OptionalBiases biases, DType type, io::HfFolder& folder)
-      : spec_(spec), biases_(biases), type_(type), folder_(folder) {
+  Implied(const BlockSpec& spec, OptionalBiases biases, DType type, std::uint64_t dropped_positions,
+          io::HfFolder& folder)
+      : spec_(spec),
+        biases_(biases),
+        type_(type),
+        dropped_positions_(dropped_positions),
+        folder_(folder) {
     for (const MatrixSlot& slot : matrix_slots(spec)) {
       matrices_.emplace(slot.name, Shape{slot.rows, slot.cols});
     }
@@ -85,7 +91,8 @@ class Implied {
         std::string_view(rule.source).find(kLayerMark) != std::string_view::npos;
     for (std::size_t layer = 0; layer < (is_layered ? spec_.layers : 1); ++layer) {
       const std::string target = placed(rule.target, layer);
-      const std::optional<Shape> shape = shape_of(target);
+      std::optional<Shape> shape = shape_of(target);
+      if (shape && rule.change == HfChange::kDropPositions) (*shape)[0] += dropped_positions_;
       if (shape) add(placed(rule.source, layer), *shape);
     }
   }
@@ -99,6 +106,7 @@ class Implied {
   }
 
   std::optional<Shape> shape_of(const std::string& target) const {
+    if (spec_.encoder) return encoder_shape(target);
     if (target == "output_norm.weight") return Shape{spec_.width};
     if (const auto matrix = matrices_.find(target); matrix != matrices_.end()) {
       return matrix->second;
@@ -106,6 +114,18 @@ class Implied {
     const std::size_t begin = target.find('.', std::string_view("blk.").size());
     if (!target.starts_with("blk.") || begin == std::string::npos) return std::nullopt;
     return vector_shape(spec_, biases_, std::string_view(target).substr(begin + 1));
+  }
+
+  // Every matrix has a bias; the embedding, whose rows are looked up, has none.
+  std::optional<Shape> encoder_shape(const std::string& target) const {
+    for (const EncoderTensor& tensor : encoder_tensors(spec_)) {
+      if (tensor.name == target) return Shape{tensor.shape.rbegin(), tensor.shape.rend()};
+    }
+    const bool is_bias = target.ends_with(".bias");
+    const std::string matrix_name = target.substr(0, target.rfind('.')) + ".weight";
+    const auto matrix = matrices_.find(matrix_name);
+    if (matrix == matrices_.end()) return std::nullopt;
+    return is_bias ? Shape{matrix->second[0]} : matrix->second;
   }
 
   void add(std::string name, const Shape& shape) {
@@ -123,9 +143,30 @@ class Implied {
   const BlockSpec& spec_;
   OptionalBiases biases_;
   DType type_;
+  std::uint64_t dropped_positions_;  // rows of a folder's table of positions that GGUF leaves out
   io::HfFolder& folder_;
   std::unordered_map<std::string, Shape> matrices_;  // by GGUF name
 };
+
+// What else only tensors tell (read_encoder_tensors).
+Result<void> imply_encoder(const io::Metadata& config, const HfMapping& mapping, BlockSpec& spec) {
+  EncoderSpec& encoder = *spec.encoder;
+  const bool has_types =
+      std::any_of(mapping.tensors.begin(), mapping.tensors.end(), [](const HfTensorRule& rule) {
+        return std::string_view(rule.target) == "token_types.weight";
+      });
+  if (has_types) {
+    PARING_TRY(const std::uint64_t types, config.u64_or("type_vocab_size", 2));
+    if (types == 0 || types > kTokenTypesMax) {
+      return corrupt(fmt::format("{}: 'type_vocab_size' is {}, it must be between 1 and {}",
+                                 config.source(), types, kTokenTypesMax));
+    }
+    encoder.token_types = types;
+  }
+  encoder.labels = encoder.label_names.size();
+  encoder.has_head_dense = encoder.labels != 0;
+  return {};
+}
 
 }  // namespace
 
@@ -135,8 +176,12 @@ Result<void> imply_hf_tensors(io::HfFolder& folder) {
   PARING_TRY(const io::ModelParts parts, translate_hf(folder));
   PARING_TRY(const std::string name, parts.metadata.get_string("general.architecture"));
   const auto all = architectures();
-  const auto found = std::find_if(all.begin(), all.end(),
-                                  [&](const Architecture* each) { return name == each->name; });
+  PARING_TRY(const std::string model_type, parts.metadata.string_or(kModelTypeKey, ""));
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Architecture* each) {
+    // Of those that share a name, the one of the folder's own type.
+    const bool is_of_type = each->hf != nullptr && model_type == each->hf->model_type;
+    return name == each->name && (model_type.empty() || is_of_type);
+  });
   PARING_CHECK(found != all.end() && (*found)->hf != nullptr, "a translated architecture is known");
   auto spec = (*found)->read(parts.metadata);
   if (!spec) return std::move(spec.error()).with_context(folder.config.source());
@@ -146,10 +191,15 @@ Result<void> imply_hf_tensors(io::HfFolder& folder) {
                                folder.config.source(), vocabulary, kVocabularyMax));
   }
   spec->vocabulary = vocabulary;
-  PARING_TRY(spec->tied_head,
-             folder.config.bool_or("tie_word_embeddings", (*found)->hf->is_tied_by_default));
+  if (spec->encoder) {
+    PARING_TRY_VOID(imply_encoder(folder.config, *(*found)->hf, *spec));
+  } else {
+    PARING_TRY(spec->tied_head,
+               folder.config.bool_or("tie_word_embeddings", (*found)->hf->is_tied_by_default));
+  }
+  PARING_TRY(const std::uint64_t dropped, parts.metadata.u64_or(kPositionOffsetKey, 0));
   folder.files.push_back(folder.config.source());  // as messages call where tensors come from
-  Implied implied(*spec, biases, type, folder);
+  Implied implied(*spec, biases, type, dropped, folder);
   for (const HfTensorRule& rule : (*found)->hf->tensors) implied.add(rule);
   return {};
 }

@@ -16,8 +16,10 @@
 #include <utility>
 
 #include "io/printable.h"
+#include "model/arch/bert.h"
 #include "model/architecture.h"
 #include "model/hf_mapping.h"
+#include "model/hf_pooling.h"
 #include "model/hf_rope.h"
 
 namespace paring::model {
@@ -37,7 +39,7 @@ constexpr std::array<HfKeyRule, 9> kDecoderKeys = {{
 }};
 
 // Buffers that some folders keep beside the weights; they follow from hyper-parameters.
-constexpr std::string_view kDerivedSuffixes[] = {".rotary_emb.inv_freq"};
+constexpr std::string_view kDerivedSuffixes[] = {".rotary_emb.inv_freq", "embeddings.position_ids"};
 
 bool is_one_of(std::span<const char* const> names, const std::string& name) {
   return std::any_of(names.begin(), names.end(), [&](const char* n) { return name == n; });
@@ -102,7 +104,10 @@ Result<void> check_supported(const io::Metadata& config, const HfMapping& mappin
         fmt::format("{}: the weights are quantized by {}", config.source(), io::printable(method)),
         "get the model in BF16, F16 or F32");
   }
-  const char* key = config.has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  const char* key = mapping.activation_key;
+  if (!config.has(key)) {
+    key = config.has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  }
   PARING_TRY(const std::string activation, config.string_or(key, mapping.activations[0]));
   if (is_one_of(mapping.activations, activation)) return {};
   return unsupported(fmt::format("{}: '{}' is '{}', this architecture is computed with '{}'",
@@ -131,7 +136,24 @@ struct Counts {
   std::size_t layers = 0;
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
+  std::size_t dropped_positions = 0;
+  bool has_labels = false;  // the class of the folder has a classification head
 };
+
+// Names as the table of the architecture has them: without the prefix, norms as they are called
+// today.
+std::string usual_name(const std::string& name, const HfMapping& mapping) {
+  const std::string_view prefix = mapping.prefix;
+  std::string usual = name;
+  if (!prefix.empty() && usual.starts_with(prefix)) usual.erase(0, prefix.size());
+  if (!mapping.is_encoder) return usual;
+  for (const auto& [old, now] : {std::pair(".LayerNorm.gamma", ".LayerNorm.weight"),
+                                 std::pair(".LayerNorm.beta", ".LayerNorm.bias")}) {
+    if (usual.ends_with(old))
+      usual.replace(usual.size() - std::strlen(old), std::string::npos, now);
+  }
+  return usual;
+}
 
 class TensorTranslation {
  public:
@@ -154,7 +176,8 @@ class TensorTranslation {
     const bool has_head = std::any_of(found_.begin(), found_.end(), [](const Found& each) {
       return each.info.name == "output.weight";
     });
-    if (!is_tied && !has_head && folder_.config.has("tie_word_embeddings")) {
+    if (!mapping_.is_encoder && !is_tied && !has_head &&
+        folder_.config.has("tie_word_embeddings")) {
       return corrupt(
           fmt::format("{}: 'tie_word_embeddings' is false, but there is no tensor "
                       "'lm_head.weight'",
@@ -179,9 +202,15 @@ class TensorTranslation {
   };
 
   Result<void> add(const io::HfTensor& tensor) {
-    const auto [pattern, layer] = split_layer(tensor.info.name);
+    const auto [pattern, layer] = split_layer(usual_name(tensor.info.name, mapping_));
     const auto rule = rules_.find(pattern);
+    const bool is_head =
+        rule != rules_.end() && mapping_.tensors[rule->second].part == HfPart::kHead;
+    if (is_head && !counts_.has_labels) return {};
     if (rule == rules_.end()) {
+      for (const char* beginning : mapping_.ignored) {
+        if (pattern.starts_with(beginning)) return {};
+      }
       for (const std::string_view suffix : kDerivedSuffixes) {
         if (tensor.info.name.ends_with(suffix)) return {};
       }
@@ -230,8 +259,22 @@ class TensorTranslation {
     return {};
   }
 
+  Result<void> drop_positions(const io::HfTensor& tensor, Found& found) {
+    const std::uint64_t dropped = counts_.dropped_positions;
+    if (found.info.shape.size() != 2 || found.info.shape[1] <= dropped) {
+      return corrupt(fmt::format("{}: tensor '{}' must be a table of more than {} rows",
+                                 file_of(tensor), tensor.info.name, dropped));
+    }
+    const std::uint64_t row_bytes = found.info.bytes / found.info.shape[1];
+    found.info.shape[1] -= dropped;
+    found.info.bytes -= dropped * row_bytes;
+    found.origin.offset += dropped * row_bytes;
+    return {};
+  }
+
   Result<void> change(const io::HfTensor& tensor, HfChange change, Found& found) {
     if (change == HfChange::kNone) return {};
+    if (change == HfChange::kDropPositions) return drop_positions(tensor, found);
     if (change == HfChange::kPlusOne) {
       if (found.info.shape.size() != 1) {
         return corrupt(fmt::format("{}: tensor '{}' must have one dimension", file_of(tensor),
@@ -321,18 +364,26 @@ Result<io::ModelParts> translate_hf(io::HfFolder& folder) {
   metadata.set("general.architecture", io::GgufValue::of_string(name));
   metadata.set("general.type", io::GgufValue::of_string("model"));
   metadata.set("general.name", io::GgufValue::of_string(folder_name(folder.path)));
-  PARING_TRY_VOID(put_keys(kDecoderKeys, config, name, metadata));
+  if (!mapping.is_encoder) PARING_TRY_VOID(put_keys(kDecoderKeys, config, name, metadata));
   PARING_TRY_VOID(put_keys(mapping.keys, config, name, metadata));
   Counts counts;
   PARING_TRY(counts.layers, metadata.get_u64(name + ".block_count"));
   PARING_TRY(counts.heads, metadata.get_u64(name + ".attention.head_count"));
   PARING_TRY(counts.kv_heads, metadata.u64_or(name + ".attention.head_count_kv", counts.heads));
-  PARING_TRY(const std::size_t width, head_width(config, counts));
-  if (const io::GgufValue* key_width = metadata.find(name + ".attention.key_length")) {
-    metadata.set(name + ".attention.value_length", io::GgufValue(*key_width));
+  HfRope rope;
+  if (mapping.is_encoder) {
+    if (mapping.finish != nullptr) PARING_TRY_VOID(mapping.finish(config, metadata));
+    PARING_TRY(counts.dropped_positions, metadata.u64_or(kPositionOffsetKey, 0));
+    counts.has_labels = metadata.has(name + ".classifier.output_labels");
+    PARING_TRY_VOID(put_pooling(folder, name, metadata));
+  } else {
+    PARING_TRY(const std::size_t width, head_width(config, counts));
+    if (const io::GgufValue* key_width = metadata.find(name + ".attention.key_length")) {
+      metadata.set(name + ".attention.value_length", io::GgufValue(*key_width));
+    }
+    PARING_TRY(rope, translate_hf_rope(config, name, width, metadata));
+    if (mapping.finish != nullptr) PARING_TRY_VOID(mapping.finish(config, metadata));
   }
-  PARING_TRY(const HfRope rope, translate_hf_rope(config, name, width, metadata));
-  if (mapping.finish != nullptr) PARING_TRY_VOID(mapping.finish(config, metadata));
 
   PARING_TRY_VOID(TensorTranslation(folder, mapping, counts, parts).run());
   add_made_tensors(rope, parts);

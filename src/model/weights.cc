@@ -31,7 +31,9 @@ std::vector<LayerMatrix> layer_matrices(const BlockSpec& spec) {
     matrices.push_back({MatrixKind::kValue, "attn_v"});
   }
   matrices.push_back({MatrixKind::kAttentionOut, "attn_output"});
-  if (spec.has_fused_gate) {
+  if (spec.encoder) {
+    matrices.push_back({MatrixKind::kUp, "ffn_up"});
+  } else if (spec.has_fused_gate) {
     matrices.push_back({MatrixKind::kGateUp, "ffn_up"});
   } else {
     matrices.push_back({MatrixKind::kGate, "ffn_gate"});
@@ -107,7 +109,7 @@ std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
       add({matrix.kind, layer}, fmt::format("blk.{}.{}.weight", layer, matrix.suffix));
     }
   }
-  if (!spec.tied_head) add({MatrixKind::kHead, 0}, "output.weight");
+  if (!spec.tied_head && !spec.encoder) add({MatrixKind::kHead, 0}, "output.weight");
   return slots;
 }
 
@@ -163,11 +165,22 @@ Result<LayerNorms> load_norms(const io::ModelFile& file, const BlockSpec& spec, 
   return norms;
 }
 
+Result<void> load_decoder_norms(const io::ModelFile& file, const BlockSpec& spec,
+                                ModelVectors& vectors) {
+  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
+    PARING_TRY(LayerNorms norms, load_norms(file, spec, layer));
+    vectors.norms.push_back(std::move(norms));
+  }
+  PARING_TRY(vectors.final_norm, load_vector(file, "output_norm.weight", spec.width));
+  return {};
+}
+
 std::string bias_name(const MatrixSlot& slot) {
   return slot.name.substr(0, slot.name.rfind('.')) + ".bias";
 }
 
 bool needs_bias(const BlockSpec& spec, MatrixKind kind) {
+  if (spec.encoder) return true;
   return spec.has_qkv_biases && (kind == MatrixKind::kQuery || kind == MatrixKind::kKey ||
                                  kind == MatrixKind::kValue || kind == MatrixKind::kQkv);
 }
@@ -175,11 +188,11 @@ bool needs_bias(const BlockSpec& spec, MatrixKind kind) {
 Result<ModelVectors> load_vectors(const io::ModelFile& file, const BlockSpec& spec,
                                   const std::vector<MatrixSlot>& slots) {
   ModelVectors vectors;
-  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
-    PARING_TRY(LayerNorms norms, load_norms(file, spec, layer));
-    vectors.norms.push_back(std::move(norms));
+  if (spec.encoder) {
+    PARING_TRY(vectors.encoder, load_encoder_tables(file, spec));
+  } else {
+    PARING_TRY_VOID(load_decoder_norms(file, spec, vectors));
   }
-  PARING_TRY(vectors.final_norm, load_vector(file, "output_norm.weight", spec.width));
   vectors.biases.resize(slots.size());
   for (std::size_t i = 1; i < slots.size(); ++i) {  // an embedding has none
     const std::string name = bias_name(slots[i]);
@@ -189,16 +202,10 @@ Result<ModelVectors> load_vectors(const io::ModelFile& file, const BlockSpec& sp
   return vectors;
 }
 
-// A tensor that nothing reads would change what the file means: better no answer than another
-// model's.
-Result<void> check_all_used(const io::ModelFile& file, const BlockSpec& spec,
-                            const std::vector<MatrixSlot>& slots, const ModelVectors& vectors) {
+// The names of all vectors of a decoder but biases.
+std::set<std::string> decoder_vector_names(const BlockSpec& spec) {
   std::set<std::string> used = {"output_norm.weight", kRopeFreqsName, kRopeLongName,
                                 kRopeShortName};
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    used.insert(slots[i].name);
-    if (!vectors.biases[i].empty()) used.insert(bias_name(slots[i]));
-  }
   for (std::size_t layer = 0; layer < spec.layers; ++layer) {
     const auto add = [&](const char* name) {
       used.insert(fmt::format("blk.{}.{}.weight", layer, name));
@@ -209,6 +216,25 @@ Result<void> check_all_used(const io::ModelFile& file, const BlockSpec& spec,
     if (spec.has_post_norms) add("post_ffw_norm");
     if (spec.has_head_norms) add("attn_q_norm");
     if (spec.has_head_norms) add("attn_k_norm");
+  }
+  return used;
+}
+
+std::set<std::string> encoder_vector_names(const BlockSpec& spec) {
+  std::set<std::string> used;
+  for (const EncoderTensor& tensor : encoder_tensors(spec)) used.insert(tensor.name);
+  return used;
+}
+
+// A tensor that nothing reads would change what the file means: better no answer than another
+// model's.
+Result<void> check_all_used(const io::ModelFile& file, const BlockSpec& spec,
+                            const std::vector<MatrixSlot>& slots, const ModelVectors& vectors) {
+  std::set<std::string> used =
+      spec.encoder ? encoder_vector_names(spec) : decoder_vector_names(spec);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    used.insert(slots[i].name);
+    if (!vectors.biases[i].empty()) used.insert(bias_name(slots[i]));
   }
   for (const io::TensorInfo& tensor : file.tensors()) {
     if (used.contains(tensor.name)) continue;
@@ -239,7 +265,9 @@ Result<std::shared_ptr<const Model>> Model::from_parts(BlockSpec spec,
   auto model = std::make_shared<Model>();
   model->set_spec(std::move(spec));
   vectors.biases.resize(model->slots_.size());
-  if (matrices.size() != model->slots_.size() || vectors.norms.size() != model->spec_.layers) {
+  const std::size_t norms =
+      model->spec_.encoder ? vectors.encoder.norms.size() : vectors.norms.size();
+  if (matrices.size() != model->slots_.size() || norms != model->spec_.layers) {
     return invalid_argument("the parts do not match the architecture");
   }
   for (std::size_t i = 0; i < matrices.size(); ++i) {
@@ -264,6 +292,7 @@ void Model::set_spec(BlockSpec spec) {
 }
 
 void Model::balance_keys() {
+  if (spec_.encoder) return;  // it keeps no cache
   for (std::size_t layer = 0; layer < spec_.layers; ++layer) {
     key_balances_.push_back(model::key_balance(*this, layer));
   }
@@ -285,7 +314,7 @@ std::size_t Model::weight_bytes() const noexcept {
   }
   for (const std::vector<float>& bias : vectors_.biases) floats += bias.size();
   for (const KeyBalance& each : key_balances_) floats += each.query.size() + each.key.size();
-  return bytes + floats * sizeof(float);
+  return bytes + floats * sizeof(float) + vectors_.encoder.bytes();
 }
 
 void ModelView::replace(std::size_t index, const kernels::PackedMatrix* matrix) {

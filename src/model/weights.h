@@ -16,6 +16,7 @@
 #include "io/model_file.h"
 #include "kernels/packed_matrix.h"
 #include "model/block_spec.h"
+#include "model/encoder_weights.h"
 #include "model/key_balance.h"
 
 namespace paring::model {
@@ -64,6 +65,7 @@ struct ModelVectors {
   std::vector<LayerNorms> norms;           // [layers]
   std::vector<float> final_norm;           // [D]
   std::vector<std::vector<float>> biases;  // by slot: [rows], or empty
+  EncoderTables encoder;                   // of an encoder, instead of norms and final_norm
 };
 
 class Model {
@@ -85,6 +87,8 @@ class Model {
   const std::vector<float>& final_norm() const noexcept { return vectors_.final_norm; }
   // Added to the product with matrix `index`; empty when it has none.
   const std::vector<float>& bias(std::size_t index) const { return vectors_.biases[index]; }
+  // REQUIRES: spec().encoder.
+  const EncoderTables& encoder_tables() const noexcept { return vectors_.encoder; }
   // For int8 caches.
   const KeyBalance& key_balance(std::size_t layer) const { return key_balances_[layer]; }
   // Position of a matrix in slot order. REQUIRES: the model has it.
@@ -105,7 +109,7 @@ class Model {
 };
 
 // Every matrix of an architecture: embedding, layer by layer q k v (or qkv) o gate up (or gate-up)
-// down, head if not tied.
+// down, head if not tied. Of an encoder: embedding, layer by layer q k v o up down.
 std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec);
 
 class ModelView {

@@ -121,6 +121,24 @@ void factor_all(MomentTap& tap, const StatisticsOptions& options, Executor& exec
   progress.end();
 }
 
+// From what the tap added up to what methods read.
+Result<void> finish(MomentTap& tap, const model::Model& model, const StatisticsOptions& options,
+                    Executor& executor, ProgressSink& progress, Statistics& statistics) {
+  statistics.mean_squares.resize(model.matrix_count());
+  statistics.factor_of.resize(model.matrix_count());
+  const std::vector<std::size_t> sources = source_slots(model);
+  for (std::size_t i = 0; i < model.matrix_count(); ++i) {
+    const std::size_t source = sources[i];
+    statistics.factor_of[i] = source == kNoSource ? i : source;
+    if (source != kNoSource) {
+      statistics.mean_squares[i] = tap.moments()[source]->mean_squares(statistics.tokens);
+    }
+  }
+  PARING_TRY_VOID(check_inputs(statistics, model));
+  if (options.moment_bytes_max != 0) factor_all(tap, options, executor, progress, statistics);
+  return {};
+}
+
 }  // namespace
 
 Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model::ModelView& view,
@@ -146,20 +164,25 @@ Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model
     progress.advance(inputs.size());
   }
   progress.end();
-  statistics.mean_squares.resize(model.matrix_count());
-  statistics.factor_of.resize(model.matrix_count());
-  const std::vector<std::size_t> sources = source_slots(model);
-  for (std::size_t i = 0; i < model.matrix_count(); ++i) {
-    const std::size_t source = sources[i];
-    statistics.factor_of[i] = source == kNoSource ? i : source;
-    if (source != kNoSource) {
-      statistics.mean_squares[i] = tap->moments()[source]->mean_squares(statistics.tokens);
-    }
-  }
-  PARING_TRY_VOID(check_inputs(statistics, model));
-  if (options.moment_bytes_max != 0) {
-    factor_all(*tap, options, evaluator.forward().executor(), progress, statistics);
-  }
+  PARING_TRY_VOID(
+      finish(*tap, model, options, evaluator.forward().executor(), progress, statistics));
+  return statistics;
+}
+
+Result<Statistics> collect_encoder_statistics(engine::TextEncoder& encoder,
+                                              const model::ModelView& view,
+                                              std::span<const engine::EncodedText> texts,
+                                              const StatisticsOptions& options,
+                                              ProgressSink& progress) {
+  const model::Model& model = view.model();
+  PARING_TRY(const auto tap, MomentTap::create(model, encoder.step_tokens_max(), options));
+  Statistics statistics;
+  for (const engine::EncodedText& text : texts) statistics.tokens += text.tokens.size();
+  progress.begin("statistics", texts.size());
+  encoder.run(
+      view, texts, [&](std::size_t, std::span<const float>) { progress.advance(1); }, tap.get());
+  progress.end();
+  PARING_TRY_VOID(finish(*tap, model, options, encoder.executor(), progress, statistics));
   return statistics;
 }
 

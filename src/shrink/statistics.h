@@ -12,6 +12,7 @@
 #include "base/executor.h"
 #include "base/progress.h"
 #include "base/result.h"
+#include "engine/text_encoder.h"
 #include "measure/compare.h"
 #include "measure/windows.h"
 #include "model/weights.h"
@@ -48,5 +49,13 @@ struct StatisticsOptions {
 Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model::ModelView& view,
                                       const measure::Windows& windows,
                                       const StatisticsOptions& options, ProgressSink& progress);
+
+// The same of an encoder, over whole texts; its name and hash are the caller's to fill in. The
+// encoder must compute in exact numerics.
+Result<Statistics> collect_encoder_statistics(engine::TextEncoder& encoder,
+                                              const model::ModelView& view,
+                                              std::span<const engine::EncodedText> texts,
+                                              const StatisticsOptions& options,
+                                              ProgressSink& progress);
 
 }  // namespace paring::shrink

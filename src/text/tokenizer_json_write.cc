@@ -199,9 +199,9 @@ Result<Json> pre_tokenizer(const TokenizerSpec& spec) {
 }
 
 // A special token in a template of post-processing; also lists it among those that occur.
-Json template_token(const std::string& text, std::int32_t id, Json& specials) {
+Json template_token(const std::string& text, std::int32_t id, int type, Json& specials) {
   specials[text] = {{"id", text}, {"ids", {id}}, {"tokens", {text}}};
-  return {{"SpecialToken", {{"id", text}, {"type_id", 0}}}};
+  return {{"SpecialToken", {{"id", text}, {"type_id", type}}}};
 }
 
 Json post_processor(const TokenizerSpec& spec, const Vocabulary& vocabulary) {
@@ -212,17 +212,22 @@ Json post_processor(const TokenizerSpec& spec, const Vocabulary& vocabulary) {
                                             : -1;
   if (before < 0 && after < 0) return nullptr;
   Json specials = Json::object();
-  const auto token = [&](std::int32_t id) {
-    return template_token(vocabulary.tokens[static_cast<std::size_t>(id)], id, specials);
+  const auto token = [&](std::int32_t id, int type) {
+    return template_token(vocabulary.tokens[static_cast<std::size_t>(id)], id, type, specials);
   };
+  // Pairs as text/text_template.h has them: a type for the second text of BERT's, two separators in
+  // RoBERTa's.
+  const bool is_roberta = !is_bert && before >= 0 && after >= 0;
   Json single = Json::array();
   Json pair = Json::array();
   for (const int type : {0, 1}) {
     Json part = Json::array();
-    if (before >= 0 && type == 0) part.push_back(token(before));
-    part.push_back({{"Sequence", {{"id", type == 0 ? "A" : "B"}, {"type_id", type}}}});
-    if (after >= 0) part.push_back(token(after));
+    const int shown = is_roberta ? 0 : type;
+    if (before >= 0 && type == 0) part.push_back(token(before, 0));
+    part.push_back({{"Sequence", {{"id", type == 0 ? "A" : "B"}, {"type_id", shown}}}});
+    if (after >= 0) part.push_back(token(after, is_bert ? type : 0));
     if (type == 0) single = part;
+    if (type == 0 && is_roberta) part.push_back(token(after, 0));
     pair.insert(pair.end(), part.begin(), part.end());
   }
   return {{"type", "TemplateProcessing"},

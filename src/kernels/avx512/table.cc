@@ -22,8 +22,9 @@
 namespace paring::kernels {
 
 const KernelTable kAvx512Kernels = {
-    "avx512", quantize_rows, matmul_q, matmul_f,  rms_norm,       add_rows,    silu_mul,
-    gelu_mul, soft_cap,      kv_write, attention, attention_join, log_sum_exp, kl_divergence,
+    "avx512", quantize_rows, matmul_q,       matmul_f,    rms_norm,      layer_norm,
+    add_rows, silu_mul,      gelu_mul,       gelu_erf,    gelu_tanh,     soft_cap,
+    kv_write, attention,     attention_join, log_sum_exp, kl_divergence,
 };
 
 }  // namespace paring::kernels

@@ -198,6 +198,19 @@ void rms_norm(const float* x, const float* weight, float* y, std::size_t width,
   for (std::size_t i = 0; i < width; ++i) y[i] = static_cast<float>(x[i] * norm * weight[i]);
 }
 
+void layer_norm(const float* x, const float* weight, const float* bias, float* y, std::size_t width,
+                float epsilon) noexcept {
+  double sum = 0;
+  for (std::size_t i = 0; i < width; ++i) sum += x[i];
+  const double mean = sum / static_cast<double>(width);
+  double squares = 0;
+  for (std::size_t i = 0; i < width; ++i) squares += (x[i] - mean) * (x[i] - mean);
+  const double norm = 1 / sqrt(squares / static_cast<double>(width) + epsilon);
+  for (std::size_t i = 0; i < width; ++i) {
+    y[i] = static_cast<float>((x[i] - mean) * norm * weight[i] + bias[i]);
+  }
+}
+
 void add(float* x, const float* y, std::size_t count) noexcept {
   for (std::size_t i = 0; i < count; ++i) x[i] += y[i];
 }
@@ -215,6 +228,21 @@ void gelu_mul(const float* gate, const float* up, float* y, std::size_t count) n
     const double u = sqrt(2 / M_PI) * (v + 0.044715 * v * v * v);
     // 1 + tanh(u) = 2 / (1 + exp(-2u)), which keeps its digits where tanh(u) is near -1.
     y[i] = static_cast<float>(v / (1 + exp(-2 * u)) * up[i]);
+  }
+}
+
+void gelu_erf(float* x, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double v = x[i];
+    // 1 + erf(u) = erfc(-u), which keeps its digits where erf(u) is near -1.
+    x[i] = static_cast<float>(v / 2 * erfc(-v / sqrt(2)));
+  }
+}
+
+void gelu_tanh(float* x, std::size_t count) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    const float one = 1;
+    gelu_mul(x + i, &one, x + i, 1);
   }
 }
 
@@ -407,8 +435,9 @@ double kl_divergence(const float* p, double p_lse, const float* q, double q_lse,
 }  // namespace
 
 const KernelTable kReferenceKernels = {
-    "reference", quantize_rows, matmul_q, matmul_f,  rms_norm,       add,         silu_mul,
-    gelu_mul,    soft_cap,      kv_write, attention, attention_join, log_sum_exp, kl_divergence,
+    "reference", quantize_rows, matmul_q,       matmul_f,    rms_norm,      layer_norm,
+    add,         silu_mul,      gelu_mul,       gelu_erf,    gelu_tanh,     soft_cap,
+    kv_write,    attention,     attention_join, log_sum_exp, kl_divergence,
 };
 
 }  // namespace paring::kernels

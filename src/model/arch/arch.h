@@ -5,10 +5,14 @@
 #include "model/architecture.h"
 
 namespace paring::model {
+extern const Architecture kBert;
+extern const Architecture kDistilBert;
 extern const Architecture kGemma2;
 extern const Architecture kGemma3;
 extern const Architecture kLlama;
 extern const Architecture kPhi3;
 extern const Architecture kQwen2;
 extern const Architecture kQwen3;
+extern const Architecture kRoberta;
+extern const Architecture kXlmRoberta;
 }  // namespace paring::model

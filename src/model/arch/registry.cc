@@ -5,13 +5,15 @@
 
 #include "model/arch/arch.h"
 #include "model/architecture.h"
+#include "model/encoder_weights.h"
 #include "model/vectors.h"
 
 namespace paring::model {
 
 namespace {
 
-constexpr std::array kArchitectures = {&kGemma2, &kGemma3, &kLlama, &kPhi3, &kQwen2, &kQwen3};
+constexpr std::array kArchitectures = {&kBert,   &kDistilBert, &kRoberta, &kXlmRoberta, &kGemma2,
+                                       &kGemma3, &kLlama,      &kPhi3,    &kQwen2,      &kQwen3};
 
 Result<void> read_vocabulary(const io::ModelFile& file, BlockSpec& spec) {
   const io::TensorInfo* embedding = file.find("token_embd.weight");
@@ -24,7 +26,7 @@ Result<void> read_vocabulary(const io::ModelFile& file, BlockSpec& spec) {
                                embedding->rows(), kVocabularyMax));
   }
   spec.vocabulary = embedding->rows();
-  spec.tied_head = file.find("output.weight") == nullptr;
+  spec.tied_head = !spec.encoder && file.find("output.weight") == nullptr;
   return {};
 }
 
@@ -77,10 +79,16 @@ Result<BlockSpec> read_block_spec(const io::ModelFile& file) {
         return std::move(error).with_context(file.path());
       }
       PARING_TRY_VOID(read_vocabulary(file, *spec));
-      PARING_TRY_VOID(read_rope_tensors(file, *spec));
+      if (spec->encoder) {
+        PARING_TRY_VOID(read_encoder_tensors(file, *spec));
+      } else {
+        PARING_TRY_VOID(read_rope_tensors(file, *spec));
+      }
       return spec;
     }
-    known += (known.empty() ? "" : ", ") + std::string(architecture->name);
+    const std::string listed = architecture->name;
+    if (known.ends_with(listed)) continue;  // the next of the same name
+    known += (known.empty() ? "" : ", ") + listed;
   }
   return unsupported(
       fmt::format("{}: general.architecture is '{}', which is not known", file.path(), name),

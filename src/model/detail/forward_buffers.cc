@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/detail/arena.h"
 #include "model/detail/head_terms.h"
 #include "model/forward.h"
 
@@ -10,33 +11,8 @@ namespace paring::model {
 
 namespace {
 
-using kernels::QuantizedRows;
-
-std::size_t round_up(std::size_t value, std::size_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-// Hands out 64-byte aligned pieces of one allocation; with a null base it only counts.
-class Arena {
- public:
-  explicit Arena(std::byte* base) : base_(base) {}
-  template <typename T>
-  T* take(std::size_t count) {
-    std::byte* piece = base_ == nullptr ? nullptr : base_ + used_;
-    used_ = round_up(used_ + count * sizeof(T), 64);
-    return reinterpret_cast<T*>(piece);
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte* base_;
-  std::size_t used_ = 0;
-};
-
-QuantizedRows take_quantized(Arena& arena, std::size_t tokens, std::size_t cols) {
-  std::byte* memory = arena.take<std::byte>(QuantizedRows::bytes(tokens, cols));
-  return memory == nullptr ? QuantizedRows{} : QuantizedRows::place(memory, tokens, cols);
-}
+using detail::Arena;
+using detail::round_up;
 
 RowBuffers take_rows(Arena& arena, const BlockSpec& spec, std::size_t tokens,
                      std::size_t logit_rows) {
@@ -45,10 +21,9 @@ RowBuffers take_rows(Arena& arena, const BlockSpec& spec, std::size_t tokens,
   rows.normed = arena.take<float>(std::max(tokens, logit_rows) * spec.width);
   rows.attended = arena.take<float>(tokens * spec.query_width());
   rows.head_in = arena.take<float>(logit_rows * spec.width);
-  rows.narrow =
-      take_quantized(arena, std::max(tokens, detail::kHeadTerms * logit_rows), spec.width);
-  rows.heads = take_quantized(arena, tokens, spec.query_width());
-  rows.wide = take_quantized(arena, tokens, spec.ffn_width);
+  rows.narrow = arena.take_quantized(std::max(tokens, detail::kHeadTerms * logit_rows), spec.width);
+  rows.heads = arena.take_quantized(tokens, spec.query_width());
+  rows.wide = arena.take_quantized(tokens, spec.ffn_width);
   return rows;
 }
 
