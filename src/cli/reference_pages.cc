@@ -42,7 +42,11 @@ std::string encoder(const quant::Format& format) {
 std::string scalings_note() {
   return "Rotary scaling: none, linear, Llama 3's (a tensor of divisors), YaRN and LongRoPE, each "
          "where the architecture's own code has it. A tensor that an architecture has no place for "
-         "is refused by name.\n";
+         "is refused by name.\n\nThe architecture `bert` is that of encoders: `embed`, `rerank` "
+         "and "
+         "`classify` compute with it. Names in its folders may have the prefix of their class, "
+         "such "
+         "as `bert.`; the heads of pre-training are left out.\n";
 }
 
 }  // namespace
@@ -102,7 +106,11 @@ std::string architectures_page() {
     for (const model::HfTensorRule& rule : architecture->hf->tensors) {
       tensors.add({rule.source, rule.target});
     }
-    page += fmt::format("\n## {}\n\n{}", architecture->name, tensors.render_markdown());
+    const model::HfMapping& hf = *architecture->hf;
+    const std::string name =
+        hf.is_encoder ? fmt::format("{} (folders of {})", architecture->name, hf.model_type)
+                      : architecture->name;
+    page += fmt::format("\n## {}\n\n{}", name, tensors.render_markdown());
   }
   return page;
 }
