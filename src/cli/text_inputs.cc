@@ -47,7 +47,8 @@ Result<std::string> read_source(const std::string& file) {
 }
 
 Result<std::string> field_of(std::string_view line, const std::string& field) {
-  PARING_TRY_VOID(text::check_json_limits(line, "the line", {kTextsBytesMax, kTextJsonDepthMax}));
+  PARING_TRY_VOID(text::check_json_limits(
+      line, "the line", {kTextsBytesMax, kTextJsonDepthMax, ErrorCode::kInvalidArgument, ""}));
   const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (json.is_object() && json.contains(field) && json[field].is_string()) {
     return json[field].get<std::string>();
