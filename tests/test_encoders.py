@@ -267,7 +267,7 @@ def change_json(path, **values):
     (dict(num_hidden_layers=10 ** 9), "block_count is 1000000000"),
     (dict(max_position_embeddings=127), "has 128 rows of 64 values, the hyper-parameters ask for 127"),
     (dict(hidden_size=2 ** 31), "it must be between"),
-    (dict(max_position_embeddings=2 ** 31 - 1), "the hyper-parameters ask for"),
+    (dict(max_position_embeddings=2 ** 31 - 1), "it must be between"),
     (dict(intermediate_size=95), "must have shape [95]"),
     (dict(layer_norm_eps=-1.0), "layer_norm_epsilon is -1"),
     (dict(hidden_act="swish"), "'hidden_act' is 'swish'"),
