@@ -150,11 +150,12 @@ def documents(path):
     return pieces + ["".join(lines)] if lines else pieces
 
 
-def control_ids(tokenizer):
-    """Special tokens but the unknown one, which text may become."""
+def special_tokens(tokenizer):
+    """The ids of special tokens, and {id: text} of the unknown one, which other text may become as well."""
     model = json.loads(tokenizer.to_str())["model"]
     unknown = {model.get("unk_id"), tokenizer.token_to_id(model.get("unk_token") or "")}
-    return {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special} - unknown
+    special = {id: token.content for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return special.keys() - unknown, {id: text for id, text in special.items() if id in unknown}
 
 
 class Comparison:
@@ -185,13 +186,14 @@ class Comparison:
             self.speed(name, path, "tokenizers",
                        lambda texts: tokenizer.encode_batch_fast(texts, add_special_tokens=False))
             return
-        control = control_ids(tokenizer)
+        control, unknown = special_tokens(tokenizer)
         lines, theirs = [], []
         for line in self.lines:
             _, text, parse = line
             tokenizer.encode_special_tokens = not parse
             ids = tokenizer.encode(text, add_special_tokens=False).ids
-            if parse or not control.intersection(ids):
+            spells_unknown = any(token in text and id in ids for id, token in unknown.items())
+            if parse or not (control.intersection(ids) or spells_unknown):
                 lines.append(line)
                 theirs.append(ids)
         if len(lines) < len(self.lines):
