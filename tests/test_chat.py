@@ -36,7 +36,7 @@ def put(path, value):
 
 
 def test_prompts_with_tools_are_those_of_transformers(paring, with_template, golden, tmp_path):
-    compared = 0
+    compared = refused = 0
     for name in [name for name in golden["templates"] if "2" in name]:  # SmolLM2 and Qwen2.5: theirs name no BOS
         model = with_template(golden["templates"][name])
         for case in golden["cases"]:
@@ -46,9 +46,18 @@ def test_prompts_with_tools_are_those_of_transformers(paring, with_template, gol
                      "--messages", put(tmp_path / "chat.json", golden["chats"][case["chat"]])]
             if golden["tools"][case["tools"]]:
                 words += ["--tools", put(tmp_path / "tools.json", golden["tools"][case["tools"]])]
-            assert paring(*words).json()["prompt"] == case["text"], (name, case["chat"], case["tools"])
+            done = paring(*words)
+            # A template that renders the same with tools as without would never tell the model of them.
+            plain = next(other["text"] for other in golden["cases"] if other["template"] == name
+                         and other["chat"] == case["chat"] and other["add_generation_prompt"]
+                         and not golden["tools"][other["tools"]])
+            if golden["tools"][case["tools"]] and case["text"] == plain:
+                assert done.code == 5 and "does not use tools" in done.err
+                refused += 1
+                continue
+            assert done.json()["prompt"] == case["text"], (name, case["chat"], case["tools"])
             compared += 1
-    assert compared == 24
+    assert compared + refused == 24 and compared > refused
 
 
 def test_shapes_of_openai(paring, chatting, golden, tmp_path):
@@ -124,3 +133,25 @@ def test_a_model_without_a_template(paring, tiny, tmp_path):
     assert "tokenizer.chat_template" not in GGUFReader(tiny).fields
     done = paring("run", tiny, "--messages", put(tmp_path / "m.json", [{"role": "user", "content": "a"}]))
     assert done.code == 2 and "--messages needs a chat template" in done.err
+    assert "--raw" not in done.err and "PROMPT" in done.err
+
+
+def test_a_file_that_is_no_json_is_named_with_line_and_column(paring, chatting, tmp_path):
+    good = put(tmp_path / "good.json", [{"role": "user", "content": "a"}])
+    bad = tmp_path / "bad.json"
+    bad.write_text('[\n  {"role": "user",}\n]')
+    done = paring("run", chatting, "--messages", bad)
+    assert done.code == 2 and "bad.json" in done.err and "line 2, column 19" in done.err, done.err
+    done = paring("run", chatting, "--messages", good, "--tools", bad)
+    assert done.code == 2 and "--tools" in done.err and "bad.json" in done.err and "line 2" in done.err
+    done = paring("run", chatting, "--messages", put(tmp_path / "shape.json", [{"content": "a"}]))
+    assert done.code == 2 and "shape.json" in done.err and "messages[0]" in done.err
+
+
+def test_tools_that_the_template_would_drop_are_an_error(paring, with_template, golden, tmp_path):
+    model = with_template("{% for m in messages %}{{ m.content }}{% endfor %}")
+    chat = put(tmp_path / "m.json", [{"role": "user", "content": "a"}])
+    tools = put(tmp_path / "t.json", golden["tools"]["two"])
+    done = paring("run", model, "--show-prompt", "--messages", chat, "--tools", tools)
+    assert done.code == 5 and "does not use tools" in done.err and done.out == ""
+    assert paring("run", model, "--show-prompt", "--messages", chat).out == "a"

@@ -45,6 +45,46 @@ def test_a_command_line_that_makes_no_sense(paring, words):
     assert done.err.startswith("paring: error: ") and "usage: paring" in done.err and "--help" in done.err
 
 
+@pytest.mark.parametrize("words, said", [
+    (["quantise", "a", "b"], "did you mean 'quantize'?"), (["optimise"], "did you mean 'optimize'?"),
+    (["quantize", "a", "b", "--tpye", "Q4_0"], "did you mean '--type'?"),
+    (["bench", "m.gguf", "--prefil=3"], "did you mean '--prefill'?"),
+    (["inspect", "m.gguf", "--contxt", "5"], "did you mean '--context'?"), (["--thread", "2"], "--threads"),
+    (["info", "--xyzzy"], "'--xyzzy' is no option of 'paring info'"), (["frobnicate"], "is no command of 'paring'")])
+def test_a_misspelt_word_is_named_with_the_right_one(paring, words, said):
+    done = paring(*words)
+    assert done.code == 2 and said in done.err, done.err
+
+
+@pytest.mark.parametrize("command, usage", [
+    ("info", "paring info [OPTIONS]\n"), ("quantize", "paring quantize [OPTIONS] MODEL OUT\n"),
+    ("run", "paring run [OPTIONS] MODEL [PROMPT]\n"), ("inspect", "paring inspect [OPTIONS] [MODEL]\n")])
+def test_usage_shows_what_the_command_takes(paring, command, usage):
+    assert f"usage: {usage}" in paring(command, "--no-such-flag").err
+    assert f"Usage: {usage}" in paring(command, "--help").out
+
+
+def test_sizes_need_a_unit(paring, tiny, tmp_path):
+    words = ["optimize", tiny, "--out", tmp_path / "out.gguf", "--file"]
+    for size in ("105.4", "105"):
+        done = paring(*words, size)
+        assert done.code == 2 and "has no unit" in done.err and f"{size}MB" in done.err, done.err
+    for size in ("1MB", "1MiB", "0.001GB", "0.001GiB", "1 kB", "1000000"):
+        assert "unit" not in paring("inspect", "--params", "1000", "--memory", size).err
+
+
+def test_a_busy_machine_is_told(paring, tiny):
+    """More threads than processors keep each other from running, as another program would."""
+    words = ["bench", tiny, "--threads", 4 * os.cpu_count(), "--prefill", "32", "--decode", "8", "--repetitions", "1"]
+    found = paring(*words, "--json").json()
+    assert found["limits"]["is_busy"] and found["limits"]["own_time_share"] < 0.9
+    for phase in ("prefill", "decode"):
+        assert found[phase]["is_busy"] == (found[phase]["own_time_share"] < 0.9)
+    assert "measured on a busy machine" in paring(*words).out
+    assert paring("info", "--threads", 4 * os.cpu_count(), "--json").json()["limits"]["is_busy"]
+    assert "1 thread," in paring("bench", tiny, "--threads", "1", *words[4:]).out
+
+
 @pytest.mark.parametrize("words", [["info"], ["inspect", "MODEL"], ["inspect", "MODEL", "--tensors"],
                                    ["run", "MODEL", "hello", "--max-tokens", "3"],
                                    ["bench", "MODEL", "--prefill", "16", "--decode", "4", "--repetitions", "1"]])

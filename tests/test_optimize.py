@@ -5,11 +5,14 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+
+import tiny_model
 
 
 SHORT = ["--time", "5min"]  # less text than by default, and still time for every step
@@ -130,8 +133,66 @@ def test_the_result_tells_how_long_it_searched(paring, tiny, tmp_path):
     certificate = paring("inspect", out, "--json").json()["certificate"]
     assert certificate["search"]["probes_wanted"] == search["probes_wanted"]
     assert certificate["search"]["limit_seconds"] == pytest.approx(0.01)
-    text = paring("optimize", tiny, "--file", "400kB", "--out", out, "--force", "--time", "10ms").out
-    assert "with more time" in text
+    assert any(f"{search['probes_measured']} of {search['probes_wanted']}" in line for line in search["left_out"])
+    done = paring("optimize", tiny, "--file", "400kB", "--out", out, "--force", "--time", "10ms")
+    assert "left out for want of time" in done.out and "--time 1min --resume" in done.out
+    assert "least that a checked result needs" in done.out  # no machine does it in 10 ms
+
+
+def test_a_search_that_time_cut_short_goes_on(paring, tiny, tmp_path):
+    out = tmp_path / "out.gguf"
+    words = ["optimize", tiny, "--file", "400kB", "--out", out]
+    none = paring(*words, "--resume")
+    assert none.code == 3 and "no search" in none.err and names(tmp_path) == []
+    short = paring(*words, "--time", "10ms", "--json").json()
+    assert not short["search"]["is_complete"]
+    assert names(tmp_path) == ["out.gguf", "out.gguf.search", "out.html"]
+    assert names(tmp_path / "out.gguf.search") == ["measurements.jsonl"]
+    whole = paring(*words, *SHORT, "--resume", "--json").json()  # without --force: OUT is its own
+    assert whole["search"]["is_complete"] and whole["search"]["left_out"] == []
+    assert whole["after"]["kl"] <= 1.05 * short["after"]["kl"]
+    assert names(tmp_path) == ["out.gguf", "out.html"]
+
+
+def test_the_deadline_holds_on_a_busy_machine(paring, tiny, tmp_path):
+    """As many busy processes as processors and more; the least that is possible tells how slow the machine is."""
+    busy = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count() + 1)]
+    try:
+        words = ["optimize", tiny, "--file", "400kB", "--json"]
+        start = time.monotonic()
+        paring(*words, "--time", "10ms", "--out", tmp_path / "least.gguf").json()
+        least = time.monotonic() - start
+        limit = 2.5 * least + 2
+        start = time.monotonic()
+        result = paring(*words, "--time", f"{limit}s", "--out", tmp_path / "out.gguf").json()
+        seconds = time.monotonic() - start
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert seconds <= 1.25 * limit, (seconds, limit, result["search"], result["seconds"])
+    assert result["after"]["file_bytes"] <= 400_000
+
+
+@pytest.mark.parametrize("hidden, words", [
+    (128, []), (128, ["--types", "Q8_0,Q5_1"]), (96, []), (256, []), (256, ["--types", "IQ4_XS,Q6_K"])])
+def test_the_nearest_possible_size_is_possible(paring, monkeypatch, tmp_path, hidden, words):
+    """Of files and folders, of every mix of types; what is named can be typed as it stands."""
+    for name, value in (("HIDDEN", hidden), ("HEADS", hidden // 32), ("KV_HEADS", 1)):  # heads of 32
+        monkeypatch.setattr(tiny_model, name, value)
+    model, folder, out = tmp_path / "model.gguf", tmp_path / "folder", tmp_path / "out.gguf"
+    tiny_model.write(model, seed=hidden)
+    assert paring("export", model, "--out", folder).code == 0
+    for source in (model, folder):
+        for flag, key in (("--file", "file_bytes"), ("--memory", "memory_bytes")):
+            refused = paring("optimize", source, flag, "1kB", *words, "--out", out, "--force")
+            assert refused.code == 6, refused.err
+            nearest = re.search(rf"the nearest possible is {flag} (\S+)", refused.err).group(1)
+            rest = ["--time", "10ms", "--out", out, "--force", "--json"]
+            done = paring("optimize", source, flag, nearest, *words, *rest)
+            assert done.code == 0, (source, flag, nearest, done.err)
+            assert done.json()["after"][key] <= size_of(nearest)
+            shutil.rmtree(f"{out}.search", ignore_errors=True)
 
 
 @pytest.mark.slow

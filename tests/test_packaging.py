@@ -198,3 +198,33 @@ def test_starting_is_fast_because_little_is_loaded(paring):
         pytest.skip("strace is not installed")
     opened = set(re.findall(r'"([^"]+\.so[^"]*)", O_RDONLY\|O_CLOEXEC\) = \d', done.stderr))
     assert len(opened) <= 12, opened
+
+
+def test_the_commit_is_that_of_the_sources_and_written_only_when_it_changes(root, tmp_path):
+    source, header = tmp_path / "source", tmp_path / "out/commit.h"
+    source.mkdir()
+    (source / "a.txt").write_text("a")
+
+    def git(*words):
+        return subprocess.run(["git", "-c", "user.name=T", "-c", "user.email=t@example.org", "-C", source, *words],
+                              check=True, capture_output=True, text=True).stdout.strip()
+
+    def written():
+        words = ["cmake", f"-DSOURCE={source}", f"-DOUT={header}", "-P", root / "cmake/commit.cmake"]
+        subprocess.run(words, check=True, capture_output=True,
+                       env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path)})
+        return re.fullmatch(r'#define PARING_COMMIT_TEXT "(.*)"\n', header.read_text()).group(1)
+
+    assert written() == "unknown"
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "a")
+    commit = git("rev-parse", "--short=12", "HEAD")
+    assert written() == commit
+    stamp = header.stat().st_mtime_ns
+    (source / "a.txt").touch()
+    assert written() == commit and header.stat().st_mtime_ns == stamp
+    (source / "a.txt").write_text("b")
+    assert written() == commit + "-dirty"
+    git("commit", "-q", "-a", "-m", "b")
+    assert written() == git("rev-parse", "--short=12", "HEAD") != commit

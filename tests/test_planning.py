@@ -14,6 +14,16 @@ def test_parameters_alone_tell_the_weights(paring):
     assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
 
 
+@pytest.mark.parametrize("text, count", [("7B", 7e9), ("1.5b", 1.5e9), ("175e9", 175e9), ("350M", 350e6)])
+def test_parameters_are_read_as_people_write_them(paring, text, count):
+    assert paring("inspect", "--params", text, "--json").json()["parameters"] == count
+
+
+def test_parameters_that_are_no_number(paring):
+    done = paring("inspect", "--params", "seven")
+    assert done.code == 2 and "7B" in done.err
+
+
 def test_gpus_needed_for_the_weights(paring):
     rows = paring("inspect", "--params", "175e9", "--gpu", "A100", "--memory", "175GB", "--json").json()["weights"]
     for row in rows:

@@ -125,6 +125,7 @@ def test_an_interrupted_download_goes_on(paring, slow, tmp_path, number):
     out, err = process.communicate(timeout=120)
     assert process.returncode in (-number, 128 + number), (process.returncode, err)
     assert out == "" and [path.suffix for path in blobs(tmp_path).iterdir()] == [".incomplete"]
+    assert ("what was fetched is kept" in err) == (number != signal.SIGKILL)
     slow.wait = 0
     done = call(paring, settings_of(slow, tmp_path), "pull", "hf:owner/tiny", "--json").json()
     assert 0 < done["downloaded_bytes"] < len(slow.files["big-Q8_0.gguf"])

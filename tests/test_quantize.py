@@ -82,3 +82,28 @@ def test_integers_where_weights_should_be(paring, tmp_path, name):
     assert done.code == UNSUPPORTED
     for part in ("integers.gguf", name, "I32"):
         assert part in done.err, (part, done.err)
+
+
+@pytest.mark.parametrize("command", ["quantize", "optimize"])
+def test_only_types_that_can_be_written_are_offered(paring, tiny, tmp_path, command):
+    out = tmp_path / "small.gguf"
+    for kind, said in (("IQ2_XXS", "cannot write type 'IQ2_XXS'"), ("Q9", "unknown type 'Q9'"),
+                       ("Q4_K_M", "did you mean Q4_K?")):
+        words = [tiny, out, "--type", kind] if command == "quantize" else [
+            tiny, "--file", "300kB", "--types", kind, "--out", out]
+        done = paring(command, *words)
+        assert done.code == (UNSUPPORTED if kind == "IQ2_XXS" else INVALID) and said in done.err, done.err
+        offered = done.err.split("Types that can be written: ")[1].strip().split(", ")
+        assert set(BLOCKS) | set(SUPER_BLOCKS) | {"F32", "F16", "BF16"} == set(offered)
+    assert ", ".join(offered) in paring("quantize", "--help").out.replace("\n", " ")
+    done = paring("export", tiny, "--out", tmp_path / "folder", "--type", "Q4_0")
+    assert done.code == INVALID and "F32, F16 or BF16" in done.err
+
+
+def test_an_imatrix_of_as_much_text_as_asked_for(paring, tiny, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text("All work and no play makes a dull text. " * 200)
+    whole = paring("imatrix", tiny, "--out", tmp_path / "a.gguf", "--text", text, "--json").json()
+    some = paring("imatrix", tiny, "--out", tmp_path / "b.gguf", "--text", text, "--windows", 3, "--json").json()
+    assert some["tokens"] == 3 * 512 < whole["tokens"]
+    assert paring("quantize", tiny, tmp_path / "q.gguf", "--type", "Q4_0", "--imatrix", tmp_path / "b.gguf").code == 0

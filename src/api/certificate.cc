@@ -97,6 +97,7 @@ void fields(Io& io, T& value) {
   io.field("prefill_limit_share", value.prefill_limit_share);
   io.field("decode_tokens_per_second", value.decode_tokens_per_second);
   io.field("decode_limit_share", value.decode_limit_share);
+  io.field_or_default("own_time_share", value.own_time_share);
 }
 
 template <typename Io, Is<CertificateHost> T>
@@ -322,6 +323,28 @@ Result<void> check_version(const Json& json) {
 }
 
 }  // namespace
+
+namespace {
+
+// What numbers could take more than they do.
+std::size_t number_slack(const Json& json) {
+  constexpr std::size_t kNumberBytesMax = 24;  // "-1.2345678901234567e-300"
+  if (json.is_number() || json.is_null()) {
+    const std::size_t now = json.dump().size();
+    return now < kNumberBytesMax ? kNumberBytesMax - now : 0;
+  }
+  if (!json.is_structured()) return 0;
+  std::size_t slack = 0;
+  for (const Json& item : json) slack += number_slack(item);
+  return slack;
+}
+
+}  // namespace
+
+std::size_t Certificate::json_bytes_max() const {
+  const std::string text = to_json();
+  return text.size() + number_slack(Json::parse(text));
+}
 
 std::string Certificate::to_json() const {
   Writer writer;

@@ -84,6 +84,8 @@ struct CertificateSpeed {
   double prefill_limit_share = 0;  // of what this host's measured bandwidth and peak allow
   double decode_tokens_per_second = 0;
   double decode_limit_share = 0;
+  double own_time_share =
+      1;  // of the time was ours; below 0.9 the machine was busy; may be missing
   bool operator==(const CertificateSpeed&) const = default;
 };
 
@@ -147,6 +149,8 @@ struct Certificate {
 
   // One line of JSON. It also holds the variant's id, for readers without this code.
   std::string to_json() const;
+  // What to_json() takes at most once other numbers stand in the place of these.
+  std::size_t json_bytes_max() const;
   // Corrupt, naming the field, for missing, unknown or ill-typed fields, hashes that are none, an
   // id that is not the variant's, and exceeded limits; Unsupported for a version newer than ours.
   static Result<Certificate> from_json(std::string_view text);

@@ -32,6 +32,12 @@ std::optional<std::uint64_t> kilobytes_of(std::string_view text, std::string_vie
   return value * 1024;
 }
 
+double seconds_of(clockid_t clock) noexcept {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
 std::optional<std::uint64_t> meminfo(const std::string& root, std::string_view key) {
   const Result<std::string> text = read_small_file(root + "/proc/meminfo");
   if (!text) return std::nullopt;
@@ -63,10 +69,20 @@ PageFaults page_faults() noexcept {
   return {static_cast<std::uint64_t>(usage.ru_minflt), static_cast<std::uint64_t>(usage.ru_majflt)};
 }
 
-double cpu_seconds() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+double cpu_seconds() noexcept { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
+
+double thread_cpu_seconds() noexcept { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
+
+ThreadTimer::ThreadTimer() noexcept
+    : wall_(seconds_of(CLOCK_MONOTONIC)), cpu_(thread_cpu_seconds()) {}
+
+double ThreadTimer::seconds() const noexcept { return seconds_of(CLOCK_MONOTONIC) - wall_; }
+
+double ThreadTimer::own_share() const noexcept {
+  constexpr double kTooShort = 20e-6;  // beside what reading both clocks takes
+  const double wall = seconds();
+  if (wall < kTooShort) return 1;
+  return std::clamp((thread_cpu_seconds() - cpu_) / wall, 0.0, 1.0);
 }
 
 std::optional<std::uint64_t> available_memory(const std::string& root) {

@@ -28,6 +28,26 @@ PageFaults page_faults() noexcept;
 // User and system time of all threads.
 double cpu_seconds() noexcept;
 
+// User and system time of the calling thread.
+double thread_cpu_seconds() noexcept;
+
+// A piece of work of one thread: how long it took, and which share of that time the thread ran. The
+// rest it waited, for other threads of its job or for a processor that others were using.
+class ThreadTimer {
+ public:
+  ThreadTimer() noexcept;
+  double seconds() const noexcept;
+  // 0..1; 1 for a piece too short to tell.
+  double own_share() const noexcept;
+
+ private:
+  double wall_;
+  double cpu_;
+};
+// A figure measured while less of the time than this was the thread's own says little about the
+// machine.
+inline constexpr double kQuietShare = 0.9;
+
 // Bytes that can still be allocated without swapping: the smaller of MemAvailable and what the
 // control groups leave.
 std::optional<std::uint64_t> available_memory(const std::string& root = "");

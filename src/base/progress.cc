@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <deque>
 #include <mutex>
 
 #include "base/text.h"
@@ -13,9 +14,13 @@
 namespace paring {
 namespace {
 
-constexpr double kBarSeconds = 0.1;     // at most ten redraws a second
-constexpr double kLineSeconds = 10;     // a log is read later: few lines
-constexpr double kEstimateSeconds = 1;  // no "left" before there is a rate to go by
+constexpr double kBarSeconds = 0.1;  // at most ten redraws a second
+constexpr double kLineSeconds = 10;  // a log is read later: few lines
+// No "left" before there is a rate to go by.
+constexpr double kEstimateSeconds = 3;
+constexpr std::uint64_t kEstimateSteps = 2;
+constexpr double kMarkSeconds = 0.5;  // between the moments that the rate is taken from
+constexpr std::size_t kMarksMax = 24;
 constexpr int kBarWidth = 24;
 
 void write_stderr(std::string_view text) {
@@ -51,6 +56,8 @@ class TextProgress final : public ProgressSink {
     unit_ = unit;
     is_open_ = true;
     started_ = shown_ = clock_.monotonic_seconds();
+    marks_.clear();
+    left_ = -1;
     if (is_bar_) show();
   }
 
@@ -59,6 +66,7 @@ class TextProgress final : public ProgressSink {
     if (!is_open_) return;
     done_ += units;
     const double now = clock_.monotonic_seconds();
+    mark(now);
     if (now - shown_ < (is_bar_ ? kBarSeconds : kLineSeconds)) return;
     shown_ = now;
     show();
@@ -74,6 +82,30 @@ class TextProgress final : public ProgressSink {
     return unit_ == ProgressUnit::kBytes ? format_bytes(units) : fmt::format("{}", units);
   }
 
+  // What was done by when, now and then. The way to the first mark is not counted: first units
+  // prepare for the others.
+  void mark(double now) {
+    if (!marks_.empty() && now - marks_.back().seconds < kMarkSeconds) return;
+    if (marks_.size() == kMarksMax) marks_.pop_front();
+    marks_.push_back({now, done_});
+  }
+
+  // Seconds left by the rate since the oldest mark, drawn towards what was said before so that one
+  // slow unit does not throw it about. Negative: not yet known.
+  double estimate(double elapsed) {
+    constexpr double kNew = 0.4;
+    const double now = clock_.monotonic_seconds();
+    if (elapsed < kEstimateSeconds || done_ < kEstimateSteps || marks_.empty()) return -1;
+    const Mark& from = marks_.front();
+    if (done_ <= from.done || now <= from.seconds) return -1;
+    const double rate = static_cast<double>(done_ - from.done) / (now - from.seconds);
+    const double fresh = static_cast<double>(total_ - std::min(total_, done_)) / rate;
+    const double before = left_ - (now - estimated_);
+    left_ = left_ < 0 ? fresh : std::max(0.0, before + kNew * (fresh - before));
+    estimated_ = now;
+    return left_;
+  }
+
   void show() {
     const double elapsed = clock_.monotonic_seconds() - started_;
     std::string text = label_ + ": ";
@@ -86,8 +118,10 @@ class TextProgress final : public ProgressSink {
         text += fmt::format("[{:#<{}}{:.<{}}] ", "", filled, "", kBarWidth - filled);
       }
       text += fmt::format("{:3.0f}%, {} of {}", share * 100.0, amount(done_), amount(total_));
-      if (elapsed >= kEstimateSeconds && share > 0 && share < 1) {
-        text += fmt::format(", {} left", format_duration(elapsed * (1 - share) / share));
+      if (share < 1) {
+        if (const double left = estimate(elapsed); left >= 0) {
+          text += fmt::format(", {} left", format_duration(left));
+        }
       }
     }
     // \r and "erase to the end of the line" redraw the bar in place.
@@ -113,6 +147,28 @@ class TextProgress final : public ProgressSink {
   bool is_open_ = false;
   double started_ = 0;
   double shown_ = 0;
+  struct Mark {
+    double seconds;
+    std::uint64_t done;
+  };
+  std::deque<Mark> marks_;
+  double left_ = -1;  // as last estimated, at estimated_; negative: not yet
+  double estimated_ = 0;
+};
+
+class PrefixedProgress final : public ProgressSink {
+ public:
+  PrefixedProgress(ProgressSink& sink, std::string prefix)
+      : sink_(sink), prefix_(std::move(prefix)) {}
+  void begin(std::string_view label, std::uint64_t total, ProgressUnit unit) override {
+    sink_.begin(fmt::format("{}: {}", prefix_, label), total, unit);
+  }
+  void advance(std::uint64_t units) override { sink_.advance(units); }
+  void end() override { sink_.end(); }
+
+ private:
+  ProgressSink& sink_;
+  std::string prefix_;
 };
 
 }  // namespace
@@ -125,6 +181,10 @@ ProgressStyle progress_style(bool is_quiet) noexcept {
 std::unique_ptr<ProgressSink> make_progress(ProgressOptions options) {
   if (options.style == ProgressStyle::kSilent) return std::make_unique<SilentProgress>();
   return std::make_unique<TextProgress>(std::move(options));
+}
+
+std::unique_ptr<ProgressSink> prefixed_progress(ProgressSink& sink, std::string prefix) {
+  return std::make_unique<PrefixedProgress>(sink, std::move(prefix));
 }
 
 ProgressSink& silent_progress() noexcept {

@@ -44,6 +44,10 @@ struct ProgressOptions {
 };
 std::unique_ptr<ProgressSink> make_progress(ProgressOptions options);
 
+// Passes everything on to `sink`, with "PREFIX: " in front of labels: the same step of several
+// pieces of work is told apart. `sink` must outlive it.
+std::unique_ptr<ProgressSink> prefixed_progress(ProgressSink& sink, std::string prefix);
+
 // A sink that shows nothing, for callers that have none.
 ProgressSink& silent_progress() noexcept;
 

@@ -33,6 +33,42 @@ TEST_F(ProgressTest, LinesComeEveryTenSecondsAndAtTheEnd) {
   EXPECT_EQ(written_[2], "measuring: 100 in 25.0 s\n");
 }
 
+TEST_F(ProgressTest, AFirstUnitThatPreparesTheOthersDoesNotFrighten) {
+  auto progress = make(ProgressStyle::kLines);
+  progress->begin("sensitivity", 58);
+  clock_.advance(30);
+  progress->advance();
+  EXPECT_EQ(written_.back(), "sensitivity:   2%, 1 of 58\n");
+  for (int i = 0; i < 10; ++i) {
+    clock_.advance(1);
+    progress->advance();
+  }
+  EXPECT_EQ(written_.back(), "sensitivity:  19%, 11 of 58, 47.0 s left\n");
+}
+
+TEST_F(ProgressTest, OneSlowUnitDoesNotThrowTheEstimateAbout) {
+  auto progress = make(ProgressStyle::kLines);
+  progress->begin("x", 100);
+  const auto step = [&](double seconds) {
+    clock_.advance(seconds);
+    progress->advance();
+  };
+  for (int i = 0; i < 20; ++i) step(1);
+  ASSERT_NE(written_.back().find("1 min 20 s left"), std::string::npos) << written_.back();
+  step(21);  // as much as all before it: by that alone 2 min 40 s would be left
+  EXPECT_NE(written_.back().find("1 min 3"), std::string::npos) << written_.back();
+}
+
+TEST_F(ProgressTest, APrefixTellsPiecesApart) {
+  auto progress = make(ProgressStyle::kLines);
+  const auto check = prefixed_progress(*progress, "check");
+  check->begin("divergence", 2);
+  clock_.advance(11);
+  check->advance(2);
+  check->end();
+  EXPECT_EQ(written_.front(), "check: divergence: 100%, 2 of 2\n");
+}
+
 TEST_F(ProgressTest, BarIsRedrawnAtMostTenTimesASecond) {
   auto progress = make(ProgressStyle::kBar);
   progress->begin("packing", 4'000'000, ProgressUnit::kBytes);

@@ -3,10 +3,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <iterator>
+#include <vector>
 
 namespace paring {
 namespace {
@@ -73,11 +75,80 @@ std::string format_bytes(std::uint64_t bytes) {
 
 Result<std::uint64_t> parse_bytes(std::string_view text) {
   const double bytes = parse_quantity(text, kByteUnits);
+  const bool has_unit = text.find_first_of("bB") != std::string_view::npos;
+  if (!has_unit && bytes != std::floor(bytes) && !std::isnan(bytes)) {
+    return invalid_argument(fmt::format("'{}' has no unit", escape_control(text)),
+                            fmt::format("did you mean {0}MB or {0}GB? Units are kB, MB, GB, TB and "
+                                        "KiB, MiB, GiB, TiB; 105.4MB is a size",
+                                        escape_control(trim(text))));
+  }
   if (!(bytes <= 0x1p63)) {
     return invalid_argument(fmt::format("'{}' is not a size", escape_control(text)),
                             "write a number and a unit, such as 105.4MB, 90MiB or 2GB");
   }
   return static_cast<std::uint64_t>(std::round(bytes));
+}
+
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+Result<double> parse_count(std::string_view text) {
+  constexpr Unit kUnits[] = {{"", 1}, {"k", 1e3}, {"m", 1e6}, {"b", 1e9}, {"t", 1e12}};
+  const std::string_view trimmed = trim(text);
+  double value = 0;
+  const char* const end = trimmed.data() + trimmed.size();
+  const auto [stop, error] = std::from_chars(trimmed.data(), end, value);
+  const std::string unit = lower(trim({stop, static_cast<std::size_t>(end - stop)}));
+  for (const Unit& known : kUnits) {
+    if (error == std::errc() && value >= 0 && value <= 1e30 && unit == known.name) {
+      return value * known.factor;
+    }
+  }
+  return invalid_argument(fmt::format("'{}' is not a number", escape_control(text)),
+                          "write 175e9, 7B, 1.5B or 350M");
+}
+
+namespace {
+
+// Letters to insert, remove, change or swap with their neighbour (optimal string alignment).
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before;
+  std::vector<std::size_t> last(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::vector<std::size_t> row(b.size() + 1, i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + change});
+      const bool is_swap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (is_swap) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+    before = std::move(last);
+    last = std::move(row);
+  }
+  return last.back();
+}
+
+}  // namespace
+
+std::string nearest_name(std::string_view word, std::span<const std::string> names) {
+  constexpr std::size_t kWordMax = 64;  // no name is longer
+  if (word.empty() || word.size() > kWordMax) return {};
+  const std::string wanted = lower(word);
+  std::string nearest;
+  std::size_t least = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const std::string& name : names) {
+    const std::string known = lower(name);
+    // What was typed short or long of a name is near, too: "quant", "Q4_K_M".
+    const bool is_part =
+        word.size() >= 4 && (known.starts_with(wanted) || wanted.starts_with(known));
+    const std::size_t distance = is_part ? 1 : edit_distance(wanted, known);
+    if (distance >= least) continue;
+    least = distance;
+    nearest = name;
+  }
+  return nearest;
 }
 
 std::string format_duration(double seconds) {

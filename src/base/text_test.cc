@@ -56,6 +56,52 @@ TEST(Bytes, WhatIsWrittenCanBeReadBack) {
   }
 }
 
+TEST(Bytes, AFractionNeedsAUnit) {
+  const auto parsed = parse_bytes("105.4");
+  ASSERT_FALSE(parsed.has_value());
+  EXPECT_NE(parsed.error().text().find("did you mean 105.4MB or 105.4GB"), std::string::npos);
+  for (const char* text : {"1.5MB", "1.5MiB", "1.5GB", "1.5GiB", "1.5 gib", "2.0"}) {
+    EXPECT_TRUE(parse_bytes(text).has_value()) << text;
+  }
+}
+
+TEST(Counts, AreReadAsPeopleWriteThem) {
+  const std::pair<const char*, double> cases[] = {
+      {"7B", 7e9},  {"1.5b", 1.5e9},  {"175e9", 175e9}, {"350M", 350e6},
+      {"1T", 1e12}, {"32000", 32000}, {" 0.5 B ", 5e8}, {"8k", 8000}};
+  for (const auto& [text, value] : cases) {
+    const auto parsed = parse_count(text);
+    ASSERT_TRUE(parsed.has_value()) << text;
+    EXPECT_DOUBLE_EQ(*parsed, value) << text;
+  }
+  for (const char* text : {"", "B", "7Q", "-7B", "seven", "nan", "inf", "1e99", "7 B B"}) {
+    EXPECT_FALSE(parse_count(text).has_value()) << text;
+  }
+}
+
+TEST(Counts, OneHasNoPlural) {
+  EXPECT_EQ(counted(1, "thread"), "1 thread");
+  EXPECT_EQ(counted(2, "thread"), "2 threads");
+  EXPECT_EQ(counted(0, "thread"), "0 threads");
+}
+
+TEST(NearestName, FindsWhatWasMeant) {
+  const std::vector<std::string> names = {"quantize", "optimize", "inspect", "run", "--threads"};
+  for (const auto& [word, name] :
+       std::vector<std::pair<std::string, std::string>>{{"quantise", "quantize"},
+                                                        {"qunatize", "quantize"},
+                                                        {"quant", "quantize"},
+                                                        {"inspct", "inspect"},
+                                                        {"rnu", "run"},
+                                                        {"--thread", "--threads"},
+                                                        {"Optimize", "optimize"},
+                                                        {"model.gguf", ""},
+                                                        {"", ""},
+                                                        {"xyz", ""}}) {
+    EXPECT_EQ(nearest_name(word, names), name) << word;
+  }
+}
+
 TEST(Duration, IsWrittenForPeople) {
   EXPECT_EQ(format_duration(0.35), "350 ms");
   EXPECT_EQ(format_duration(0.9999), "1.0 s");

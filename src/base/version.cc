@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/version.h"
 
-// Both are set for this file alone by src/base/CMakeLists.txt.
+#include "embed_commit.h"  // written at build time, see src/base/CMakeLists.txt
+
+// PARING_VERSION_TEXT is set for this file alone, there, too.
 namespace paring {
 
 const char* version() noexcept { return PARING_VERSION_TEXT; }

@@ -6,7 +6,8 @@ namespace paring {
 
 // "0.1.0"
 const char* version() noexcept;
-// Abbreviated hash of the git commit that was configured, "unknown" outside a clone.
+// Abbreviated hash of the git commit that was built, with "-dirty" when files differed from it;
+// "unknown" outside a clone.
 const char* version_commit() noexcept;
 
 }  // namespace paring

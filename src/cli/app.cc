@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/context.h"
@@ -79,15 +82,74 @@ int finish(const Result<void>& result, Output& output) {
   return error_exit_code(outcome.error().code);
 }
 
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+// The word that nothing takes, with what was probably meant; nullopt when every word was taken.
+std::optional<Error> unknown_word(const CLI::App& app, const CLI::App* command,
+                                  const std::string& name) {
+  const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+  const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& word) {
+    return word.size() > 1 && word.front() == '-';
+  });
+  if (option == rest.end() && command != nullptr) return std::nullopt;
+  std::vector<std::string> known;
+  std::string word;
+  const char* kind = "option";
+  if (option != rest.end()) {
+    word = option->substr(0, option->find('='));
+    known = option_names(app);
+    if (command != nullptr) {
+      // A command's own options come first: of two equally near the first is meant.
+      const std::vector<std::string> own = option_names(*command);
+      known.insert(known.begin(), own.begin(), own.end());
+    }
+  } else {
+    if (rest.empty()) return std::nullopt;
+    word = rest.front();
+    kind = "command";
+    for (const Command* each : commands()) {
+      if (!each->is_hidden) known.emplace_back(each->name);
+    }
+  }
+  const std::string meant = nearest_name(word, known);
+  const std::string help = fmt::format("'{} --help' lists what it takes", name);
+  return invalid_argument(fmt::format("'{}' is no {} of '{}'", escape_control(word), kind, name),
+                          meant.empty() ? help : fmt::format("did you mean '{}'? {}", meant, help));
+}
+
+// "paring quantize [OPTIONS] MODEL OUT"
+std::string usage_of(const CLI::App* command, const std::string& name) {
+  if (command == nullptr) return name + " COMMAND [OPTIONS]";
+  std::string usage = name + " [OPTIONS]";
+  for (const CLI::Option* option : command->get_options()) {
+    if (!option->get_positional()) continue;
+    const std::string argument = option->get_single_name();
+    usage += option->get_required() ? " " + argument : " [" + argument + "]";
+  }
+  return usage;
+}
+
 // A command line that cannot be understood: what is wrong and how to find out more.
 int refuse(const CLI::ParseError& error, const CLI::App& app) {
-  std::string name = "paring";
-  for (const CLI::App* command : app.get_subcommands()) name += " " + command->get_name();
-  std::string message = error.what();
-  while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
-  print_error(invalid_argument(message, fmt::format("'{} --help' lists what it takes", name)));
-  print_raw_error(fmt::format("usage: {} {}\n", name,
-                              name == "paring" ? "COMMAND [OPTIONS]" : "[ARGUMENTS] [OPTIONS]"));
+  const std::vector<CLI::App*> given = app.get_subcommands();
+  const CLI::App* command = given.empty() ? nullptr : given.front();
+  const std::string name = command == nullptr ? "paring" : "paring " + command->get_name();
+  if (const auto unknown = unknown_word(app, command, name)) {
+    print_error(*unknown);
+  } else {
+    std::string message = error.what();
+    while (!message.empty() && (message.back() == '\n' || message.back() == '.')) {
+      message.pop_back();
+    }
+    print_error(invalid_argument(message, fmt::format("'{} --help' lists what it takes", name)));
+  }
+  print_raw_error("usage: " + usage_of(command, name) + "\n");
   return error_exit_code(ErrorCode::kInvalidArgument);
 }
 

@@ -10,6 +10,7 @@
 #include "io/mapped_file.h"
 #include "measure/builtin_text.h"
 #include "measure/windows.h"
+#include "shrink/run_texts.h"
 
 namespace paring::cli {
 
@@ -42,7 +43,8 @@ Result<shrink::Statistics> collect_of_encoder(Context& context, const engine::Lo
 }  // namespace
 
 Result<shrink::Statistics> collect_calibration(Context& context, const engine::LoadedModel& model,
-                                               const std::string& text_path) {
+                                               const std::string& text_path,
+                                               std::size_t windows_max) {
   std::string name = "built-in calibration";
   io::MappedFile file;
   std::string_view text = measure::calibration_text();
@@ -51,10 +53,17 @@ Result<shrink::Statistics> collect_calibration(Context& context, const engine::L
     text = {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
     name = text_path;
   }
-  if (model.model->spec().encoder) return collect_of_encoder(context, model, name, text);
-  PARING_TRY(const measure::Windows windows,
+  if (model.model->spec().encoder) {
+    if (windows_max != 0) {
+      return invalid_argument("an encoder reads its text line by line, not in windows",
+                              "leave out --windows, or give fewer lines");
+    }
+    return collect_of_encoder(context, model, name, text);
+  }
+  PARING_TRY(measure::Windows windows,
              measure::cut_windows(*model.tokenizer, model.add_bos, name, text,
                                   {.context = kCalibrationContext}));
+  if (windows_max != 0) windows = shrink::spread(windows, windows_max, 0.5);
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const auto evaluator,
              measure::Evaluator::create(model.model->spec(), kCalibrationContext, *executor));

@@ -3,12 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "base/text.h"
 #include "cli/figures.h"
 #include "cli/table.h"
+#include "cost/probes.h"
 
 namespace paring::cli {
 
@@ -103,8 +105,11 @@ std::string certificate_text(const api::Certificate& c) {
     facts.add(text.role + " text", fmt::format("{} ({} tokens, sha256 {})", text.name, text.tokens,
                                                text.sha256.substr(0, 12)));
   }
-  facts.add("measured on", fmt::format("{}, {}, {} threads; paring {}, {}", c.host.cpu, c.host.isa,
-                                       c.host.threads, c.tool_version, c.date));
+  facts.add("measured on", fmt::format("{}, {}, {}; paring {}, {}", c.host.cpu, c.host.isa,
+                                       counted(c.host.threads, "thread"), c.tool_version, c.date));
+  const std::string busy =
+      cost::busy_note(std::min(c.speed_before.own_time_share, c.speed_after.own_time_share));
+  if (!busy.empty()) facts.add("speeds", busy);
   return figures_table(c).render() + "\n" + facts.render();
 }
 

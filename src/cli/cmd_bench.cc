@@ -93,9 +93,7 @@ Json to_json(const Report& report) {
                     {"kv_bytes", report.result.kv_bytes},
                     {"buffer_bytes", report.result.buffer_bytes}};
   if (report.memory) json["memory"]["peak_resident_bytes"] = report.memory->peak_resident_bytes;
-  json["limits"] = {{"read_bytes_per_second", report.probes.read_bytes_per_second},
-                    {"f32_operations_per_second", report.probes.f32_operations_per_second},
-                    {"int8_operations_per_second", report.probes.int8_operations_per_second}};
+  json["limits"] = limits_json(report.probes);
   json["numerics"] = report.numerics;
   json["kv_type"] = report.kv_type;
   json["cpu"] = report.machine.cpu;
@@ -111,6 +109,21 @@ Json to_json(const Report& report) {
         {"decode_ratio", ratio(report.result.decode.tokens_per_second, report.earlier->decode)}};
   }
   return json;
+}
+
+// What was measured while something else took part of the machine.
+std::vector<std::pair<std::string, std::string>> busy_notes(const Report& report) {
+  std::vector<std::pair<std::string, double>> shares = {
+      {"limits", report.probes.own_share},
+      {"prefill", report.result.prefill.own_share},
+      {"decode", report.result.decode.own_share}};
+  if (report.batch) shares.emplace_back("together", report.batch->decode.own_share);
+  std::vector<std::pair<std::string, std::string>> notes;
+  for (const auto& [name, share] : shares) {
+    const std::string note = cost::busy_note(share);
+    if (!note.empty()) notes.emplace_back(name, note + "; repeat it when nothing else runs");
+  }
+  return notes;
 }
 
 std::string to_text(const Report& report) {
@@ -150,14 +163,15 @@ std::string to_text(const Report& report) {
                       : ""));
   facts.add(
       "machine",
-      fmt::format("{}, {} threads, {}; reads {}/s, f32 {}/s, int8 {}/s", report.machine.label(),
-                  report.probes.threads, report.probes.isa,
+      fmt::format("{}, {}, {}; reads {}/s, f32 {}/s, int8 {}/s", report.machine.label(),
+                  counted(report.probes.threads, "thread"), report.probes.isa,
                   format_bytes(static_cast<std::uint64_t>(report.probes.read_bytes_per_second)),
                   format_operations(report.probes.f32_operations_per_second),
                   format_operations(report.probes.int8_operations_per_second)));
   facts.add("computed in",
             fmt::format("{} numerics, {} cache; {} repetitions, medians", report.numerics,
                         report.kv_type, report.flags.options.repetitions));
+  for (const auto& [name, note] : busy_notes(report)) facts.add(name, note);
   facts.add("paring", fmt::format("{} ({})", version(), version_commit()));
   return table.render() + "\n" + facts.render();
 }

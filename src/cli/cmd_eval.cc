@@ -92,6 +92,12 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("FILE");
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) -> Result<void> {
+    const OnInterrupt interrupted(
+        flags->journal_path.empty()
+            ? "\nparing: stopped; nothing is kept of what was measured; with --journal FILE the "
+              "next run could go on\n"
+            : "\nparing: stopped; what was measured is in the --journal, and the same command goes "
+              "on where this one was\n");
     if (!flags->tasks.empty()) return eval_tasks(context, *flags);
     PARING_TRY(const bool is_of_vectors, is_encoder(context, flags->model));
     return is_of_vectors ? eval_encoder(context, *flags) : eval_text(context, *flags);
@@ -105,7 +111,6 @@ const Command kEval{
     "eval", "Perplexity, divergence from a base model, scores of tasks, agreement of vectors",
     "  paring eval small.gguf\n"
     "  paring eval small.gguf --against model.gguf\n"
-    "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
     "  paring eval model.gguf --text wiki.test.raw --protocol papers\n"
     "  paring eval small.gguf --against model.gguf --tasks hellaswag,arc_easy\n"
     "  paring eval model.gguf --text wiki.test.raw --windows 32 --numerics exact\n",

@@ -32,16 +32,28 @@ Result<void> make_folder(const std::string& path) {
   return io_error(fmt::format("the folder '{}' cannot be made: {}", path, failed.message()));
 }
 
+// Hugging Face's folders hold no block types.
+Result<DType> export_type(const std::string& name) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    if (ascii_upper(name) == dtype_name(type)) return type;
+  }
+  return invalid_argument(fmt::format("cannot export type '{}'", escape_control(name)),
+                          "--type is F32, F16 or BF16; without it every value is kept exactly");
+}
+
 Result<void> run(Context& context, const ExportFlags& flags) {
   model::HfExportOptions options;
   options.shard_bytes_max = flags.shard_bytes;
   options.overwrite = flags.overwrite;
   if (!flags.type.empty()) {
-    PARING_TRY(options.type, dtype_from_name(flags.type));
+    PARING_TRY(options.type, export_type(flags.type));
   }
   PARING_TRY(const std::string path, context.resolve(flags.model));
   PARING_TRY(const io::ModelFile file, engine::open_model(path));
   PARING_TRY_VOID(make_folder(flags.out));
+  const OnInterrupt interrupted(
+      "\nparing: stopped; the folder is not complete, its finished files stay; the same command "
+      "with --force writes all of them\n");
   PARING_TRY(const engine::Exported exported,
              engine::export_model(file, flags.out, options, context.progress()));
   if (flags.is_json) {

@@ -62,9 +62,7 @@ Json to_json(const Info& info) {
       {"limit_bytes", m.memory_limit_bytes ? Json(*m.memory_limit_bytes) : Json()},
       {"available_bytes", m.memory_available_bytes ? Json(*m.memory_available_bytes) : Json()}};
   json["threads"] = info.probes.threads;
-  json["limits"] = {{"read_bytes_per_second", info.probes.read_bytes_per_second},
-                    {"f32_operations_per_second", info.probes.f32_operations_per_second},
-                    {"int8_operations_per_second", info.probes.int8_operations_per_second}};
+  json["limits"] = limits_json(info.probes);
   json["energy"] = {{"available", !info.energy_domains.empty()}, {"domains", info.energy_domains}};
   json["version"] = version();
   json["commit"] = version_commit();
@@ -96,11 +94,13 @@ std::string to_text(const Info& info) {
                             ? ", available " + format_bytes(*m.memory_available_bytes)
                             : std::string()));
   facts.gap();
-  facts.add(fmt::format("with {} threads", info.probes.threads), "measured");
+  facts.add("with " + counted(info.probes.threads, "thread"), "measured");
   facts.add("memory bandwidth",
             format_bytes(static_cast<std::uint64_t>(info.probes.read_bytes_per_second)) + "/s");
   facts.add("f32 peak", format_operations(info.probes.f32_operations_per_second) + "/s");
   facts.add("int8 peak", format_operations(info.probes.int8_operations_per_second) + "/s");
+  const std::string busy = cost::busy_note(info.probes.own_share);
+  if (!busy.empty()) facts.add("these figures", busy + ": the machine can do more");
   facts.add("energy counters",
             info.energy_domains.empty() ? "not available: " + info.energy_error : "available");
   facts.gap();

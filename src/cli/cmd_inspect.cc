@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/inspection.h"
 #include "cli/planning.h"
@@ -140,9 +141,19 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
          "GGUF file, Hugging Face folder, config.json, or a name on the hub, of which the headers "
          "are enough")
       ->type_name("");
-  app.add_option("--params", flags->parameters,
-                 "Instead of MODEL: so many parameters, such as 175e9")
-      ->check(number_between(1, kParametersMax))
+  const auto check_parameters = [](const std::string& text) {
+    const Result<double> count = parse_count(text);
+    if (!count) return count.error().text();
+    if (*count >= 1 && *count <= kParametersMax) return std::string();
+    return fmt::format("'{}' is not a number from 1 to {:g}", escape_control(text), kParametersMax);
+  };
+  app.add_option_function<std::string>(
+         "--params",
+         [flags](const std::string& text) {
+           if (const Result<double> count = parse_count(text)) flags->parameters = *count;
+         },
+         "Instead of MODEL: so many parameters, such as 7B, 1.5B or 175e9")
+      ->check(CLI::Validator(check_parameters, ""))
       ->type_name("N");
   add_bytes_option(app, "--memory", flags->memory_bytes, "Longest context in this much memory");
   app.add_option("--gpu", flags->gpu, "What fits a GPU: its memory, or a name such as RTX4090")
@@ -161,6 +172,7 @@ const Command kInspect{"inspect", "What a model file holds and what it needs to 
                        "  paring inspect hf:Qwen/Qwen2.5-7B-Instruct --memory 16GB\n"
                        "  paring inspect model.gguf --tensors --context 8192\n"
                        "  paring inspect model.gguf --memory 8GB --gpu RTX4090 --predict\n"
+                       "  paring inspect --params 7B --memory 8GB\n"
                        "  paring inspect --params 175e9 --gpu 80GB\n",
                        /*is_hidden=*/false, define};
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/certificate_text.h"
@@ -17,9 +18,11 @@
 #include "cost/probes.h"
 #include "io/atomic_file.h"
 #include "io/printable.h"
+#include "quant/format.h"
 #include "shrink/budget.h"
 #include "shrink/explain.h"
 #include "shrink/optimize.h"
+#include "shrink/shortfall.h"
 
 namespace paring::cli {
 
@@ -118,7 +121,8 @@ Json ablation_json(const shrink::Ablation& ablation) {
           {"rows", std::move(rows)}};
 }
 
-Json time_json(const shrink::SearchTime& time) {
+Json time_json(const shrink::SearchTime& time, double run_seconds) {
+  const std::string late = shrink::overrun(time, run_seconds);
   return {{"limit_seconds", time.limit_seconds},
           {"search_seconds", time.search_seconds},
           {"is_complete", time.is_complete()},
@@ -126,6 +130,16 @@ Json time_json(const shrink::SearchTime& time) {
           {"probes_wanted", time.probes_wanted},
           {"refinements_measured", time.refinements_measured},
           {"refinements_wanted", time.refinements_wanted},
+          {"encodings_measured", time.encodings_measured},
+          {"encodings_wanted", time.encodings_wanted},
+          {"statistics_windows", time.statistics_windows},
+          {"statistics_windows_wanted", time.statistics_windows_wanted},
+          {"candidate_windows", time.candidate_windows},
+          {"candidate_windows_wanted", time.candidate_windows_wanted},
+          {"holdout_windows", time.holdout_windows},
+          {"holdout_windows_wanted", time.holdout_windows_wanted},
+          {"left_out", shrink::shortfall(time)},
+          {"overrun", late.empty() ? Json() : Json(late)},
           {"recalled", time.recalled},
           {"peak_memory_bytes", time.peak_memory_bytes}};
 }
@@ -166,7 +180,7 @@ Json to_json(const shrink::OptimizeResult& result, const std::string& report_pat
                                   {"memory_bytes", candidate.memory_bytes},
                                   {"is_winner", candidate.is_winner}});
   }
-  json["search"] = time_json(result.time);
+  json["search"] = time_json(result.time, result.seconds);
   json["proofs"] = Json::array();
   for (const shrink::MethodProof& proof : result.proofs) {
     json["proofs"].push_back({{"method", proof.method},
@@ -199,13 +213,20 @@ std::string ablation_text(const shrink::Ablation& ablation) {
   return out + table.render();
 }
 
-// Whether more time would have measured more.
-std::string time_text(const shrink::SearchTime& time) {
-  if (time.is_complete()) return "the search measured all that it wanted to";
-  return fmt::format(
-      "with more time the search would also measure {} sensitivities and {} refinements",
-      time.probes_wanted - time.probes_measured,
-      time.refinements_wanted - time.refinements_measured);
+// What was left out for want of time, and how to go on.
+std::string time_text(const shrink::OptimizeResult& result) {
+  const shrink::SearchTime& time = result.time;
+  std::string out = fmt::format("took {} of {}", format_duration(result.seconds),
+                                format_duration(time.limit_seconds));
+  const std::string late = shrink::overrun(time, result.seconds);
+  if (!late.empty()) out += "; " + late;
+  const std::vector<std::string> missing = shrink::shortfall(time);
+  if (missing.empty()) return out + "; the search measured all that it wanted to\n";
+  out += "\nleft out for want of time:\n";
+  for (const std::string& line : missing) out += "  " + line + "\n";
+  if (time.is_complete()) return out;
+  return out + fmt::format("to go on from here: the same command with --time {} --resume\n",
+                           shrink::longer_limit(time.limit_seconds));
 }
 
 std::string to_text(const shrink::OptimizeResult& result, const std::string& report_path,
@@ -221,9 +242,10 @@ std::string to_text(const shrink::OptimizeResult& result, const std::string& rep
   }
   if (result.ablation.is_measured()) out += ablation_text(result.ablation);
   if (with_explanation) out += "\n" + shrink::explain_text(result);
-  return out + fmt::format("\nwritten: {} ({})\nreport:  {}\ntook {}; {}\n", result.out_path,
-                           format_bytes(result.after.file_bytes), report_path,
-                           format_duration(result.seconds), time_text(result.time));
+  return out +
+         fmt::format("\nwritten: {} ({})\nreport:  {}\n", result.out_path,
+                     format_bytes(result.after.file_bytes), report_path) +
+         time_text(result);
 }
 
 Result<void> check_flags(const OptimizeFlags& flags, const std::string& model) {
@@ -238,10 +260,14 @@ Result<void> check_flags(const OptimizeFlags& flags, const std::string& model) {
 
 Result<void> run(Context& context, const OptimizeFlags& given) {
   OptimizeFlags flags = given;
+  // Loading the model and measuring the machine are part of the time that was given.
+  flags.options.started_seconds = system_clock().monotonic_seconds();
+  // What a resumed search replaces is its own earlier result.
+  if (flags.options.resumes) flags.overwrite = io::Overwrite::kReplace;
   flags.options.report_path =
       flags.report_path.empty() ? default_report_path(flags.options.out_path) : flags.report_path;
   for (const std::string& name : flags.types) {
-    PARING_TRY(const DType type, dtype_from_name(name));
+    PARING_TRY(const DType type, quant::writable_type(name));
     flags.options.types.push_back(type);
   }
   flags.options.overwrite = flags.overwrite;
@@ -253,10 +279,11 @@ Result<void> run(Context& context, const OptimizeFlags& given) {
   PARING_TRY(const engine::LoadedModel model, context.load(flags.model, 0));
   PARING_TRY_VOID(shrink::check_budget(model, flags.options, executor->threads()));
   PARING_TRY(const cost::Probes probes, cost::measure_probes(*executor));
-  io::say_on_signals("\nparing: stopped; the same command goes on where this one was\n");
+  const OnInterrupt interrupted(
+      "\nparing: stopped; what was measured is kept beside --out, and the same command goes on "
+      "where this one was\n");
   PARING_TRY(const shrink::OptimizeResult result,
              shrink::optimize(model, *executor, probes, flags.options, context.progress()));
-  io::say_on_signals(nullptr);
   if (flags.is_json) {
     context.output().write_json(to_json(result, flags.options.report_path));
   } else {
@@ -276,8 +303,8 @@ void define_budget(CLI::App& app, shrink::Budget& budget) {
   app.add_option_function<std::string>(
          "--speed", [&budget](const std::string& text) { budget.speedup = parse_factor(text); },
          "Decode this many times as fast as the original")
-      ->check(CLI::Validator(check, "FACTOR"))
-      ->type_name("")
+      ->check(CLI::Validator(check, ""))
+      ->type_name("FACTOR")
       ->group("Budget");
   app.add_option("--kl", budget.kl_max, "Most mean KL divergence to the original, nats a token")
       ->check(number_between(kKlMin, kKlMax))
@@ -313,9 +340,11 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
              flags->options.time_limit_seconds = *seconds;
            }
          },
-         "Improve the result for about this long; the default is 15min")
-      ->check(CLI::Validator(check_time, "DURATION"))
-      ->type_name("");
+         "End within this time, with the best that was found; the default is 15min")
+      ->check(CLI::Validator(check_time, ""))
+      ->type_name("DURATION");
+  app.add_flag("--resume", flags->options.resumes,
+               "Go on with the search that time cut short and wrote --out, which is replaced");
   app.add_flag("--explain", flags->with_explanation, "Tell for each tensor why it has its type");
   app.add_flag("--ablation", flags->options.with_ablation,
                "Also measure what each choice of the search gained");

@@ -56,6 +56,8 @@ Result<void> run(Context& context, const PullFlags& flags) {
   PARING_TRY(const hub::HubName name, hub::parse_hub_name(flags.model));
   PARING_TRY(const hub::HubSettings settings, hub::read_hub_settings(environ));
   if (flags.lists) return list(context, flags, name, settings);
+  const OnInterrupt interrupted(
+      "\nparing: stopped; what was fetched is kept, and the same command goes on from there\n");
   PARING_TRY(const hub::PulledModel model, hub::pull(name, settings, context.progress()));
   if (flags.is_json) {
     context.output().write_json({{"repository", name.repository()},

@@ -9,6 +9,7 @@
 #include "cli/calibration.h"
 #include "cli/commands.h"
 #include "io/imatrix.h"
+#include "quant/format.h"
 #include "shrink/imatrix_statistics.h"
 #include "shrink/quantize.h"
 
@@ -66,14 +67,17 @@ std::string describe(const model::Model& model, const shrink::TypeChoice& choice
 }
 
 Result<void> run(Context& context, const QuantizeFlags& flags) {
-  PARING_TRY(const DType type, dtype_from_name(flags.type));
+  PARING_TRY(const DType type, quant::writable_type(flags.type));
   std::optional<DType> fallback;
   if (!flags.fallback.empty()) {
-    PARING_TRY(fallback, dtype_from_name(flags.fallback));
+    PARING_TRY(fallback, quant::writable_type(flags.fallback));
   }
   PARING_TRY(const std::string path, context.resolve(flags.model));
   PARING_TRY_VOID(check_different("MODEL", path, "OUT", flags.out));
   PARING_TRY_VOID(check_can_write(flags.out, flags.overwrite));
+  const OnInterrupt interrupted(
+      "\nparing: stopped; nothing was written, and what was there before is as it was; start the "
+      "same command again\n");
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const engine::LoadedModel model,
              context.load(flags.model, 0, engine::ModelKind::kAny));
@@ -114,7 +118,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->required()
       ->type_name("");
   app.add_option("OUT", flags->out, "File to write")->required()->type_name("");
-  app.add_option("--type", flags->type, "Type of every matrix, such as Q4_0 or Q8_0")
+  app.add_option("--type", flags->type, "Type of every matrix: " + quant::format_names())
       ->required()
       ->type_name("TYPE");
   app.add_option("--fallback", flags->fallback,

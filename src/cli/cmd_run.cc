@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "engine/chat_prompt.h"
 #include "engine/generator.h"
@@ -114,6 +115,20 @@ class Session {
     }
     return loaded_->tokenizer->encode(text,
                                       {.add_special = true, .parse_special = options_.is_raw});
+  }
+
+  // Unsupported when the template leaves the tools of `chat` out: the model would never hear of
+  // them.
+  Result<void> check_tools(const text::ChatInput& chat) const {
+    if (!chat_prompt_) return {};
+    text::ChatInput without = chat;
+    without.tools.clear();
+    PARING_TRY(const std::vector<std::int32_t> shown, chat_prompt_->encode(chat));
+    const auto plain = chat_prompt_->encode(without);
+    if (!plain || *plain != shown) return {};
+    return unsupported("the chat template of this model does not use tools",
+                       "leave the tools out, describe them in a system message, or take a model "
+                       "that was tuned to call tools");
   }
 
   const text::Tokenizer& tokenizer() const { return *loaded_->tokenizer; }
@@ -230,7 +245,16 @@ Result<text::ChatInput> conversation(const RunOptions& options, std::string mess
   if (!options.tools_path.empty()) {
     PARING_TRY(given.tools, measure::read_text(options.tools_path));
   }
-  return text::read_chat(given);
+  text::ChatNames names;
+  const auto file = [](const char* flag, const std::string& path) {
+    return path == "-" ? std::string("standard input")
+                       : fmt::format("{} '{}'", flag, escape_control(path));
+  };
+  if (!options.messages_path.empty()) names.messages = file("--messages", options.messages_path);
+  // Tools can come with the messages.
+  names.tools = options.tools_path.empty() ? names.messages : file("--tools", options.tools_path);
+  names.variables = options.variables.empty() ? names.messages : "--template-variables";
+  return text::read_chat(given, names);
 }
 
 Result<text::ChatInput> conversation(const RunOptions& options,
@@ -312,6 +336,18 @@ const char* template_option(const RunOptions& options) {
   return options.variables.empty() ? nullptr : "--template-variables";
 }
 
+Error no_template(const char* needs_template, bool is_raw) {
+  if (is_raw) {
+    return invalid_argument(
+        fmt::format("{} needs a chat template, and --raw does without", needs_template),
+        "leave out --raw, or write the text into PROMPT");
+  }
+  return invalid_argument(
+      fmt::format("{} needs a chat template, and this model has none", needs_template),
+      "it continues a text: give that as PROMPT; for conversations use a model that was tuned for "
+      "them, often called 'instruct' or 'chat'");
+}
+
 // Options that contradict each other, before a model is loaded.
 Result<void> check_options(const RunOptions& options) {
   const bool has_messages = !options.messages_path.empty();
@@ -323,11 +359,7 @@ Result<void> check_options(const RunOptions& options) {
                             "write the system message into the file");
   }
   const char* needs_template = template_option(options);
-  if (options.is_raw && needs_template != nullptr) {
-    return invalid_argument(
-        fmt::format("{} needs a chat template, and --raw does without", needs_template),
-        "leave out --raw, or write the text into PROMPT");
-  }
+  if (options.is_raw && needs_template != nullptr) return no_template(needs_template, true);
   return {};
 }
 
@@ -366,11 +398,10 @@ Result<void> run(Context& context, const RunOptions& options) {
   if (!session->uses_template()) {
     const char* needs_template = !options.system.empty() ? "--system" : template_option(options);
     if (needs_template != nullptr) {
-      return invalid_argument(
-          fmt::format("{} needs a chat template, and none is in use", needs_template),
-          "leave out --raw, or write the text into PROMPT");
+      return no_template(needs_template, options.is_raw);
     }
   }
+  if (asked && !asked->tools.empty()) PARING_TRY_VOID(session->check_tools(*asked));
   if (asked) return answer_once(context, *session, options, *asked);
   return chat(*session, options);
 }

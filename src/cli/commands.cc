@@ -43,13 +43,18 @@ void add_json_flag(CLI::App& app, bool& is_json) {
 CLI::Option* add_bytes_option(CLI::App& app, const std::string& flag, std::uint64_t& target,
                               const std::string& help) {
   const auto check = [](const std::string& text) {
+    constexpr std::uint64_t kBytesMin = 1000;  // nobody means less
     const Result<std::uint64_t> bytes = parse_bytes(text);
-    return bytes ? std::string() : bytes.error().text();
+    if (!bytes) return bytes.error().text();
+    if (text.find_first_of("bB") == std::string::npos && *bytes > 0 && *bytes < kBytesMin) {
+      return fmt::format("'{0}' has no unit; did you mean {0}MB or {0}GB?", escape_control(text));
+    }
+    return std::string();
   };
   const auto store = [&target](const std::string& text) { target = *parse_bytes(text); };
   return app.add_option_function<std::string>(flag, store, help)
-      ->check(CLI::Validator(check, "SIZE"))
-      ->type_name("");
+      ->check(CLI::Validator(check, ""))
+      ->type_name("SIZE");
 }
 
 void add_force_flag(CLI::App& app, io::Overwrite& overwrite) {

@@ -33,6 +33,16 @@ CLI::Option* add_bytes_option(CLI::App& app, const std::string& flag, std::uint6
 void add_force_flag(CLI::App& app, io::Overwrite& overwrite);
 // A number in [least, most]; NaN and infinities are refused with everything else outside.
 CLI::Validator number_between(double least, double most);
+// While it lives, Ctrl-C and the like print `text`, a literal, before they end the process as
+// usual: what was stopped, what is kept and how to go on.
+class OnInterrupt {
+ public:
+  explicit OnInterrupt(const char* text) noexcept { io::say_on_signals(text); }
+  ~OnInterrupt() { io::say_on_signals(nullptr); }
+  OnInterrupt(const OnInterrupt&) = delete;
+  OnInterrupt& operator=(const OnInterrupt&) = delete;
+};
+
 // Whether `path` can be written, found out before the work that fills it.
 Result<void> check_can_write(const std::string& path, io::Overwrite overwrite);
 // InvalidArgument when two paths mean one file: an output must not replace the input or another

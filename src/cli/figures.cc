@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/process.h"
 #include "cli/table.h"
 
 namespace paring::cli {
@@ -50,7 +51,17 @@ Json phase_json(const measure::PhaseSpeed& phase) {
           {"limit_tokens_per_second", phase.limit_tokens_per_second},
           {"limit_share", phase.limit_share},
           {"bytes_per_token", phase.bytes_per_token},
-          {"operations_per_token", phase.operations_per_token}};
+          {"operations_per_token", phase.operations_per_token},
+          {"own_time_share", phase.own_share},
+          {"is_busy", phase.own_share < kQuietShare}};
+}
+
+Json limits_json(const cost::Probes& probes) {
+  return {{"read_bytes_per_second", probes.read_bytes_per_second},
+          {"f32_operations_per_second", probes.f32_operations_per_second},
+          {"int8_operations_per_second", probes.int8_operations_per_second},
+          {"own_time_share", probes.own_share},
+          {"is_busy", probes.own_share < kQuietShare}};
 }
 
 std::string format_kl(double kl) { return fmt::format("{:.4g}", kl); }

@@ -17,6 +17,7 @@ Json perplexity_json(const measure::Perplexity& perplexity);
 Json divergence_json(const measure::Divergence& divergence);
 Json windows_json(const measure::Windows& windows);
 Json phase_json(const measure::PhaseSpeed& phase);
+Json limits_json(const cost::Probes& probes);
 
 // "0.0488", "1.2e-05": four significant digits.
 std::string format_kl(double kl);

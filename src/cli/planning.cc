@@ -203,7 +203,8 @@ Json plan_json(const Plan& plan, const PlanQuestions& questions, const Inspectio
     json["limit_here"] = {{"decode_tokens_per_second", plan.decode_tokens_per_second},
                           {"decode_bytes_per_token", plan.decode_bytes_per_token},
                           {"prefill_tokens_per_second", plan.prefill_tokens_per_second},
-                          {"formula", plan.formula}};
+                          {"formula", plan.formula},
+                          {"machine", limits_json(*questions.machine)}};
   }
   return json;
 }
@@ -235,6 +236,8 @@ std::string plan_text(const Plan& plan, const PlanQuestions& questions, const In
     facts.add("prefill here, at most",
               fmt::format("{:.0f} tokens/s of a prompt of {}", plan.prefill_tokens_per_second,
                           kInspectPromptTokens));
+    const std::string busy = cost::busy_note(questions.machine->own_share);
+    if (!busy.empty()) facts.add("both limits", busy + ": they are too low");
   }
   return facts.render();
 }

@@ -245,15 +245,21 @@ Json json_of(const GgufArray& array) {
 
 std::string json_object_text(const Metadata& metadata) {
   Json object = Json::object();
-  for (const auto& [key, value] : metadata.entries()) {
+  const auto at = [&](const std::string& key) -> Json& {
     Json* place = &object;
     std::size_t begin = 0;
     for (std::size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', begin)) {
       place = &(*place)[key.substr(begin, dot - begin)];
       begin = dot + 1;
     }
-    (*place)[key.substr(begin)] =
+    return (*place)[key.substr(begin)];
+  };
+  for (const auto& [key, value] : metadata.entries()) {
+    at(key) =
         std::visit([&](const auto& data) { return json_of_scalar(value.type, data); }, value.data);
+  }
+  for (const std::string& key : metadata.nulls()) {
+    if (!metadata.has(key)) at(key) = nullptr;
   }
   return object.dump(2) + "\n";
 }

@@ -122,6 +122,7 @@ class Metadata {
   // JSON's null: the key counts as absent, but a reader with another default may want to know.
   void set_null(std::string_view key) { nulls_.emplace(key); }
   bool is_null(std::string_view key) const { return nulls_.contains(key); }
+  const std::set<std::string, std::less<>>& nulls() const noexcept { return nulls_; }
 
   // In the file's order.
   const std::vector<Entry>& entries() const noexcept { return entries_; }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/process.h"
 #include "base/random.h"
 #include "cost/roofline.h"
 #include "engine/generator.h"
@@ -59,6 +60,35 @@ class GreedySink : public model::LogitsSink {
   std::vector<Best> best_;
 };
 
+// One run of a phase.
+struct Timing {
+  double seconds = 0;
+  double own_share = 1;  // see PhaseSpeed
+};
+
+std::size_t quiet_count(const std::vector<Timing>& runs) {
+  return static_cast<std::size_t>(std::count_if(
+      runs.begin(), runs.end(), [](const Timing& run) { return run.own_share >= kQuietShare; }));
+}
+
+// The median of the quiet runs, with the least of their shares; the fastest when none was quiet.
+Timing settle(std::vector<Timing> runs) {
+  if (quiet_count(runs) == 0) {
+    return *std::min_element(runs.begin(), runs.end(), [](const Timing& a, const Timing& b) {
+      return a.seconds < b.seconds;
+    });
+  }
+  std::erase_if(runs, [](const Timing& run) { return run.own_share < kQuietShare; });
+  std::vector<double> seconds;
+  Timing settled;
+  for (const Timing& run : runs) {
+    seconds.push_back(run.seconds);
+    settled.own_share = std::min(settled.own_share, run.own_share);
+  }
+  settled.seconds = median(std::move(seconds));
+  return settled;
+}
+
 // One model with one sequence, driven as a generator drives it.
 class Runner {
  public:
@@ -86,30 +116,30 @@ class Runner {
   const model::Forward& forward() const { return *forward_; }
   std::size_t step_tokens() const { return forward_->tokens_max(); }
 
-  // Seconds for a new sequence of `tokens` tokens up to the logits of the last one.
-  Result<double> prefill(std::size_t tokens) {
+  // A new sequence of `tokens` tokens up to the logits of the last one.
+  Result<Timing> prefill(std::size_t tokens) {
     sequence_->truncate(0);
-    const double start = system_clock().monotonic_seconds();
+    const ThreadTimer timer;
     PARING_TRY_VOID(extend(tokens));
     metrics().prompt_tokens.add(tokens);
-    return system_clock().monotonic_seconds() - start;
+    return Timing{timer.seconds(), timer.own_share()};
   }
 
-  // Seconds for `steps` greedy steps of one token after `depth` tokens.
-  Result<double> decode(std::size_t depth, std::size_t steps) {
+  // `steps` greedy steps of one token after `depth` tokens.
+  Result<Timing> decode(std::size_t depth, std::size_t steps) {
     if (!sequence_->can_truncate(depth)) {
       // Too short, or cut back further than the windows of some layers remember.
       if (sequence_->length() > depth) sequence_->truncate(0);
       PARING_TRY_VOID(extend(depth - sequence_->length()));
     }
     sequence_->truncate(depth);
-    const double start = system_clock().monotonic_seconds();
+    const ThreadTimer timer;
     for (std::size_t i = 0; i < steps; ++i) {
       const std::int32_t token = sink_.token();
       PARING_TRY_VOID(step({&token, 1}, true));
     }
     metrics().generation_tokens.add(steps);
-    return system_clock().monotonic_seconds() - start;
+    return Timing{timer.seconds(), timer.own_share()};
   }
 
  private:
@@ -155,23 +185,28 @@ cost::TokenWork phase_work(const ModelView& view, const BenchOptions& options,
 
 PhaseSpeed summarize_prefill(const ModelView& view, const cost::Probes& probes,
                              const BenchOptions& options, std::size_t step_tokens,
-                             std::vector<double> seconds) {
+                             const Timing& run) {
   const auto tokens = static_cast<double>(options.prefill_tokens);
   const cost::TokenWork work = phase_work(view, options, {1, tokens}, 1 / tokens);
   const std::size_t steps = (options.prefill_tokens + step_tokens - 1) / step_tokens;
   const double bytes = static_cast<double>(steps) * (work.weight_bytes + work.kv_bytes) / tokens;
-  return phase_speed(options.prefill_tokens, median(std::move(seconds)),
-                     cost::prefill_limit(work, options.prefill_tokens, step_tokens, probes), bytes,
-                     work);
+  PhaseSpeed speed = phase_speed(
+      options.prefill_tokens, run.seconds,
+      cost::prefill_limit(work, options.prefill_tokens, step_tokens, probes), bytes, work);
+  speed.own_share = run.own_share;
+  return speed;
 }
 
 PhaseSpeed summarize_decode(const ModelView& view, const cost::Probes& probes,
-                            const BenchOptions& options, std::vector<double> seconds) {
+                            const BenchOptions& options, const Timing& run) {
   const auto depth = static_cast<double>(options.depth_tokens);
   const auto steps = static_cast<double>(options.decode_tokens);
   const cost::TokenWork work = phase_work(view, options, {depth + 1, depth + steps}, 1);
-  return phase_speed(options.decode_tokens, median(std::move(seconds)),
-                     cost::decode_limit(work, probes), work.weight_bytes + work.kv_bytes, work);
+  PhaseSpeed speed =
+      phase_speed(options.decode_tokens, run.seconds, cost::decode_limit(work, probes),
+                  work.weight_bytes + work.kv_bytes, work);
+  speed.own_share = run.own_share;
+  return speed;
 }
 
 Result<void> check_options(const BenchOptions& options) {
@@ -222,29 +257,36 @@ Result<BenchResult> bench(const ModelView& view, Executor& executor, const cost:
   PARING_TRY(const std::unique_ptr<Runner> runner, Runner::create(view, executor, options));
   // The warm-up is a whole prefill, which also touches the pages of the cache for the first time.
   if (options.prefill_tokens > 0) {
-    PARING_TRY([[maybe_unused]] const double warm_up, runner->prefill(options.prefill_tokens));
+    PARING_TRY([[maybe_unused]] const Timing warm_up, runner->prefill(options.prefill_tokens));
   }
-  std::vector<double> prefill_seconds;
-  std::vector<double> decode_seconds;
-  for (std::size_t i = 0; i < options.repetitions; ++i) {
+  std::vector<Timing> prefills;
+  std::vector<Timing> decodes;
+  const auto is_enough = [&](const std::vector<Timing>& runs, std::size_t tokens) {
+    return tokens == 0 || quiet_count(runs) >= options.repetitions;
+  };
+  for (std::size_t i = 0; i < options.repetitions + options.busy_repetitions; ++i) {
+    if (i >= options.repetitions && is_enough(prefills, options.prefill_tokens) &&
+        is_enough(decodes, options.decode_tokens)) {
+      break;
+    }
     if (options.prefill_tokens > 0) {
-      PARING_TRY(const double seconds, runner->prefill(options.prefill_tokens));
-      prefill_seconds.push_back(seconds);
+      PARING_TRY(const Timing run, runner->prefill(options.prefill_tokens));
+      prefills.push_back(run);
     }
     if (options.decode_tokens > 0) {
-      PARING_TRY([[maybe_unused]] const double warm_up,
+      PARING_TRY([[maybe_unused]] const Timing warm_up,
                  runner->decode(options.depth_tokens, kWarmUpSteps));
-      PARING_TRY(const double seconds, runner->decode(options.depth_tokens, options.decode_tokens));
-      decode_seconds.push_back(seconds);
+      PARING_TRY(const Timing run, runner->decode(options.depth_tokens, options.decode_tokens));
+      decodes.push_back(run);
     }
   }
   BenchResult result;
   if (options.prefill_tokens > 0) {
     result.prefill =
-        summarize_prefill(view, probes, options, runner->step_tokens(), std::move(prefill_seconds));
+        summarize_prefill(view, probes, options, runner->step_tokens(), settle(prefills));
   }
   if (options.decode_tokens > 0) {
-    result.decode = summarize_decode(view, probes, options, std::move(decode_seconds));
+    result.decode = summarize_decode(view, probes, options, settle(decodes));
   }
   result.weight_bytes = view.model().weight_bytes();
   for (std::size_t i = 0; i < view.model().matrix_count(); ++i) {

@@ -20,18 +20,23 @@ struct BenchOptions {
   std::size_t decode_tokens = 128;   // tokens generated one by one; 0 skips the phase
   std::size_t depth_tokens = 0;      // tokens already in the cache before decode starts
   std::size_t repetitions = 3;
+  // More repetitions at most while fewer than `repetitions` found the machine quiet (kQuietShare).
+  std::size_t busy_repetitions = 3;
   model::Numerics numerics = model::Numerics::kServed;
   kernels::KvType kv_type = kernels::KvType::kQ8;
 };
 
 struct PhaseSpeed {
   std::size_t tokens = 0;
-  double seconds = 0;  // median of the repetitions
+  double seconds = 0;  // median of the repetitions that found the machine quiet, else of the best
   double tokens_per_second = 0;
   double limit_tokens_per_second = 0;  // what this machine's probes allow
   double limit_share = 0;              // tokens_per_second / limit
   double bytes_per_token = 0;          // weights and cache read from memory
   double operations_per_token = 0;     // 2 a multiply-add
+  // Share of that time in which the calling thread ran; below kQuietShare something else took part
+  // of the machine and the figure is too low.
+  double own_share = 1;
 };
 
 // What `tokens` in `seconds` come to beside the limit; `work` is the average token's.

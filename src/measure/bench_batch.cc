@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "cost/roofline.h"
 #include "engine/batch_engine.h"
 #include "measure/statistics.h"
@@ -29,6 +30,7 @@ class Ignore : public engine::SequenceListener {
 struct Round {
   double prefill_seconds = 0;
   std::vector<double> steps;  // seconds of each step that generated a token of every sequence
+  double own_share = 1;       // see PhaseSpeed
 };
 
 Result<Round> run_round(engine::BatchEngine& engine, const model::BlockSpec& spec,
@@ -42,6 +44,7 @@ Result<Round> run_round(engine::BatchEngine& engine, const model::BlockSpec& spe
                       listener));
   }
   Round round;
+  const ThreadTimer timer;
   const double start = system_clock().monotonic_seconds();
   double last = start;
   while (engine.step()) {
@@ -54,6 +57,7 @@ Result<Round> run_round(engine::BatchEngine& engine, const model::BlockSpec& spe
     last = now;
   }
   if (listener.error) return std::move(*listener.error);
+  round.own_share = timer.own_share();
   return round;
 }
 
@@ -91,9 +95,11 @@ Result<BatchResult> bench_batch(const model::ModelView& view, Executor& executor
                                                              .has_prefix_cache = false}));
   std::vector<double> prefills;
   std::vector<double> steps;
+  std::vector<double> shares;
   for (std::size_t i = 0; i < options.repetitions; ++i) {
     PARING_TRY(const Round round, run_round(*engine, view.spec(), options, sequences));
     prefills.push_back(round.prefill_seconds);
+    shares.push_back(round.own_share);
     steps.insert(steps.end(), round.steps.begin(), round.steps.end());
   }
   BatchResult result;
@@ -117,6 +123,7 @@ Result<BatchResult> bench_batch(const model::ModelView& view, Executor& executor
   result.decode =
       phase_speed(sequences, result.gap_median_seconds, cost::decode_limit(token, probes),
                   token.weight_bytes + token.kv_bytes, token);
+  result.prefill.own_share = result.decode.own_share = median(shares);
   return result;
 }
 

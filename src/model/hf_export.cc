@@ -101,7 +101,12 @@ Result<void> export_token_ids(const io::Metadata& metadata, io::Metadata& config
   for (const auto& [from, to] : {std::pair("tokenizer.ggml.bos_token_id", "bos_token_id"),
                                  std::pair("tokenizer.ggml.eos_token_id", "eos_token_id"),
                                  std::pair("tokenizer.ggml.padding_token_id", "pad_token_id")}) {
-    if (!metadata.has(from)) continue;
+    if (!metadata.has(from)) {
+      // Left out, it would be what transformers takes by default for the architecture: Phi-3's
+      // padding token 32000 is beyond many vocabularies, and loading fails.
+      config.set_null(to);
+      continue;
+    }
     PARING_TRY(const std::uint64_t id, metadata.get_u64(from));
     config.set(to, io::GgufValue::of_u64(id));
   }

@@ -36,6 +36,15 @@ Result<io::ModelFile> outline(const std::string& config) {
 
 class Architectures : public testing::TestWithParam<std::string> {};
 
+TEST(HfConfig, ATokenThatTheModelLacksIsNullAndNotLeftOut) {
+  const auto file = io::ModelFile::open_gguf("tests/data/architectures/phi3.gguf");
+  ASSERT_TRUE(file.has_value()) << file.error().text();
+  ASSERT_FALSE(file->metadata().has("tokenizer.ggml.padding_token_id"));
+  const auto config = hf_config_json(*file, {});
+  ASSERT_TRUE(config.has_value()) << config.error().text();
+  EXPECT_NE(config->find("\"pad_token_id\": null"), std::string::npos) << *config;
+}
+
 TEST_P(Architectures, TensorsAreThoseOfTheModel) {
   const auto file = io::ModelFile::open_gguf("tests/data/architectures/" + GetParam());
   ASSERT_TRUE(file.has_value()) << file.error().text();
@@ -56,9 +65,11 @@ TEST_P(Architectures, TensorsAreThoseOfTheModel) {
 // Those whose config.json can be written; published configurations of the others are in
 // tests/test_remote_models.py.
 INSTANTIATE_TEST_SUITE_P(EveryOne, Architectures,
-                         testing::Values("llama-linear.gguf", "llama-yarn.gguf",
-                                         "mistral-window.gguf", "qwen2.gguf", "qwen3.gguf",
-                                         "gemma2.gguf", "phi3.gguf"),
+                         testing::Values("llama-linear.gguf", "llama-llama3.gguf",
+                                         "llama-yarn.gguf", "mistral-window.gguf", "qwen2.gguf",
+                                         "qwen2-yarn-betas.gguf", "qwen3.gguf", "gemma2.gguf",
+                                         "gemma3.gguf", "phi3.gguf", "phi3-short.gguf",
+                                         "phi3-long.gguf"),
                          [](const auto& each) {
                            std::string name = each.param.substr(0, each.param.find('.'));
                            std::erase(name, '-');

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "tensor/dtype.h"
@@ -32,6 +34,11 @@ std::span<const Format> formats() noexcept;
 const Format* find_format(DType type) noexcept;
 // As find_format, with an Unsupported error that lists the known types.
 Result<const Format*> require_format(DType type);
+// "F32, F16, ...": the types of formats().
+std::string format_names();
+// The type called `name`, in letters of either case. InvalidArgument when there is none,
+// Unsupported when it has no codec; both list what can be written.
+Result<DType> writable_type(std::string_view name);
 
 // Scalar conversions, IEEE round to nearest even; NaN stays NaN.
 float f16_to_f32(std::uint16_t half) noexcept;

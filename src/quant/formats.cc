@@ -5,7 +5,9 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
+#include "base/text.h"
 #include "quant/half.h"
 
 namespace paring::quant {
@@ -48,15 +50,31 @@ const Format* find_format(DType type) noexcept {
   return nullptr;
 }
 
-Result<const Format*> require_format(DType type) {
-  if (const Format* format = find_format(type)) return format;
+std::string format_names() {
   std::string names;
   for (const Format& format : formats()) {
     if (!names.empty()) names += ", ";
     names += dtype_name(format.type);
   }
+  return names;
+}
+
+Result<const Format*> require_format(DType type) {
+  if (const Format* format = find_format(type)) return format;
   return unsupported(fmt::format("no codec for type {}", dtype_name(type)),
-                     "types that can be read and written: " + names);
+                     "types that can be read and written: " + format_names());
+}
+
+Result<DType> writable_type(std::string_view name) {
+  const Result<DType> type = dtype_from_name(name);
+  if (type && find_format(*type) != nullptr) return *type;
+  std::vector<std::string> names;
+  for (const Format& format : formats()) names.emplace_back(dtype_name(format.type));
+  const std::string meant = nearest_name(name, names);
+  const std::string hint = (meant.empty() ? std::string() : "did you mean " + meant + "? ") +
+                           "Types that can be written: " + format_names();
+  if (type) return unsupported(fmt::format("cannot write type '{}'", dtype_name(*type)), hint);
+  return invalid_argument(fmt::format("unknown type '{}'", escape_control(name)), hint);
 }
 
 float f16_to_f32(std::uint16_t half) noexcept { return widen_f16(half); }

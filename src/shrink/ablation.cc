@@ -37,7 +37,8 @@ Result<Ablation> ablate(Candidates& candidates, const std::vector<MatrixPlan>& p
   }
   const auto kl = [&](const TypeList& list, Rounding rounding,
                       bool with_importance) -> Result<double> {
-    PARING_TRY(const auto values, candidates.measure(plans, {list, rounding, with_importance}));
+    PARING_TRY(const auto values,
+               candidates.measure(plans, {list, rounding, with_importance}, "ablation"));
     progress.advance(1);
     return values.at(0);
   };

@@ -28,14 +28,26 @@ bool fits(const Allocation& allocation, const AllocationLimits& limits) {
          (limits.seconds == 0 || allocation.seconds <= limits.seconds);
 }
 
-// Least loss + second_price * seconds within the byte limit, by dynamic programming over bytes in
-// kBuckets steps. Bytes are rounded up to steps, so the result always fits; the exchanges
-// afterwards use what the rounding left. Empty when nothing fits.
+// Least loss + second_price * seconds within the byte limit, by dynamic programming over the bytes
+// beyond every item's smallest option, in kBuckets steps. They are rounded up to steps, so the
+// result always fits; the exchanges afterwards use what the rounding left. Empty only when the
+// smallest options together do not fit.
 Allocation least_cost(Items items, const AllocationLimits& limits, double second_price) {
   constexpr std::uint64_t kBuckets = 65'536;
   constexpr double kNone = std::numeric_limits<double>::infinity();
-  const std::uint64_t unit = std::max<std::uint64_t>(1, (limits.bytes + kBuckets - 1) / kBuckets);
-  const std::size_t capacity = limits.bytes / unit;
+  std::vector<std::uint64_t> least(items.size(), std::numeric_limits<std::uint64_t>::max());
+  std::uint64_t least_sum = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    for (const AllocationOption& option : items[i]) least[i] = std::min(least[i], option.bytes);
+    least_sum += least[i];
+  }
+  if (least_sum > limits.bytes) return {};
+  const std::uint64_t room = limits.bytes - least_sum;
+  const std::uint64_t unit = std::max<std::uint64_t>(1, (room + kBuckets - 1) / kBuckets);
+  const std::size_t capacity = room / unit;
+  const auto steps_of = [&](std::size_t i, const AllocationOption& option) {
+    return (option.bytes - least[i] + unit - 1) / unit;
+  };
   // best[b]: least cost of the items so far in at most b steps.
   std::vector<double> best(capacity + 1, 0.0);
   std::vector<std::vector<std::uint8_t>> taken(items.size());
@@ -44,7 +56,7 @@ Allocation least_cost(Items items, const AllocationLimits& limits, double second
     taken[i].assign(capacity + 1, 0);
     for (std::size_t o = 0; o < items[i].size(); ++o) {
       const AllocationOption& option = items[i][o];
-      const std::uint64_t steps = (option.bytes + unit - 1) / unit;
+      const std::uint64_t steps = steps_of(i, option);
       const double cost = option.loss + second_price * option.seconds;
       for (std::size_t b = steps; b <= capacity; ++b) {
         if (best[b - steps] + cost < next[b]) {
@@ -55,12 +67,11 @@ Allocation least_cost(Items items, const AllocationLimits& limits, double second
     }
     best = std::move(next);
   }
-  if (best[capacity] == kNone) return {};
   std::vector<std::size_t> choice(items.size());
   std::size_t left = capacity;
   for (std::size_t i = items.size(); i-- > 0;) {
     choice[i] = taken[i][left];
-    left -= (items[i][choice[i]].bytes + unit - 1) / unit;
+    left -= steps_of(i, items[i][choice[i]]);
   }
   return evaluate(items, std::move(choice));
 }

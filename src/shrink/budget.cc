@@ -5,20 +5,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "base/text.h"
 #include "engine/generator.h"
+#include "io/gguf.h"
 #include "quant/format.h"
+#include "shrink/certify.h"
 #include "shrink/quantize.h"
 
 namespace paring::shrink {
 
 namespace {
 
-// The certificate's length is known only at the end; measured texts, divergences and speeds take
-// about 3 kB, each matrix a line with its name and type.
-constexpr std::uint64_t kCertificateBytes = 6'000;
-constexpr std::uint64_t kCertificateBytesPerMatrix = 40;
+// Of a metadata entry beside key and text: their lengths and the value's type.
+constexpr std::uint64_t kEntryBytes = 8 + 4 + 8;
+
+std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
 
 // The next tenth of a megabyte (or kilobyte below ten megabytes) that holds `bytes`, so that the
 // value in a message can be typed as it stands.
@@ -53,19 +58,23 @@ Result<void> check_bounds(const Budget& budget) {
   return {};
 }
 
-Result<FixedCosts> fixed_costs(const engine::LoadedModel& model, const Budget& budget,
+Result<std::uint64_t> tensor_alignment(const io::ModelFile& file) {
+  return file.metadata().u64_or("general.alignment", io::kGgufAlignmentDefault);
+}
+
+Result<FixedCosts> fixed_costs(const engine::LoadedModel& model, const OptimizeOptions& options,
                                std::size_t threads) {
+  const Budget& budget = options.budget;
+  PARING_TRY(const std::uint64_t alignment, tensor_alignment(model.file));
   // The output's size if no type changed: another layout's source has a size of its own.
   QuantizeOptions as_it_is;
   std::uint64_t in_file = 0;
   std::uint64_t packed = 0;
-  std::uint64_t certificate = kCertificateBytes;
   for (std::size_t i = 0; i < model.model->matrix_count(); ++i) {
     const model::MatrixSlot& slot = model.model->slot(i);
-    in_file += model.file.find(slot.name)->bytes;
+    in_file += align_up(model.file.find(slot.name)->bytes, alignment);
     as_it_is.types.push_back(model.file.find(slot.name)->type);
     packed += model.model->matrix(i).bytes();
-    certificate += slot.name.size() + kCertificateBytesPerMatrix;
   }
   const model::BlockSpec& spec = model.model->spec();
   const std::uint64_t step = engine::Generator::bytes_for(
@@ -75,15 +84,18 @@ Result<FixedCosts> fixed_costs(const engine::LoadedModel& model, const Budget& b
        .context_tokens = std::min(budget.context_tokens, spec.context_max)},
       threads);
   PARING_TRY(const std::uint64_t file_bytes, quantized_file_bytes(model, as_it_is));
-  return FixedCosts{file_bytes - in_file + certificate,
-                    model.model->weight_bytes() - packed + step};
+  PARING_TRY(const std::uint64_t certificate, certificate_bytes_max(model, options));
+  const std::uint64_t entry =
+      kEntryBytes + std::string_view(api::kCertificateKey).size() + certificate + alignment;
+  return FixedCosts{file_bytes - in_file + entry, model.model->weight_bytes() - packed + step};
 }
 
-Result<MatrixCost> matrix_cost(DType type, std::size_t rows, std::size_t cols) {
+Result<MatrixCost> matrix_cost(DType type, std::size_t rows, std::size_t cols,
+                               std::uint64_t alignment) {
   PARING_TRY(const std::uint64_t row_bytes, dtype_row_bytes(type, cols));
   // The memory is never touched, so that this costs neither time nor pages.
   PARING_TRY(const kernels::PackedMatrix packed, kernels::allocate_packed(type, rows, cols));
-  return MatrixCost{row_bytes * rows, packed.bytes()};
+  return MatrixCost{align_up(row_bytes * rows, alignment), packed.bytes()};
 }
 
 std::vector<DType> types_of(const engine::LoadedModel& model, std::size_t slot,
@@ -118,13 +130,14 @@ Result<void> check_budget(const engine::LoadedModel& model, const OptimizeOption
   const Budget& budget = options.budget;
   PARING_TRY_VOID(check_bounds(budget));
   PARING_TRY(const std::vector<DType> allowed, allowed_types(options));
-  PARING_TRY(const FixedCosts fixed, fixed_costs(model, budget, threads));
+  PARING_TRY(const FixedCosts fixed, fixed_costs(model, options, threads));
+  PARING_TRY(const std::uint64_t alignment, tensor_alignment(model.file));
   MatrixCost least;
   for (std::size_t i = 0; i < model.model->matrix_count(); ++i) {
     const model::MatrixSlot& slot = model.model->slot(i);
     MatrixCost smallest{UINT64_MAX, UINT64_MAX};
     for (const DType type : types_of(model, i, allowed)) {
-      PARING_TRY(const MatrixCost cost, matrix_cost(type, slot.rows, slot.cols));
+      PARING_TRY(const MatrixCost cost, matrix_cost(type, slot.rows, slot.cols, alignment));
       smallest.file_bytes = std::min(smallest.file_bytes, cost.file_bytes);
       smallest.memory_bytes = std::min(smallest.memory_bytes, cost.memory_bytes);
     }

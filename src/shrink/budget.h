@@ -18,16 +18,20 @@ struct FixedCosts {
   std::uint64_t file_bytes = 0;    // header, metadata, norms, room for the certificate
   std::uint64_t memory_bytes = 0;  // norms, key/value cache and step buffers
 };
-Result<FixedCosts> fixed_costs(const engine::LoadedModel& model, const Budget& budget,
+Result<FixedCosts> fixed_costs(const engine::LoadedModel& model, const OptimizeOptions& options,
                                std::size_t threads);
+
+// To multiples of what the tensors of the output are padded.
+Result<std::uint64_t> tensor_alignment(const io::ModelFile& file);
 
 // What one matrix costs in a type.
 struct MatrixCost {
-  std::uint64_t file_bytes = 0;
+  std::uint64_t file_bytes = 0;    // with the padding behind it
   std::uint64_t memory_bytes = 0;  // packed for the kernels: rows are padded to whole panels
 };
 // InvalidArgument when a row is not whole blocks.
-Result<MatrixCost> matrix_cost(DType type, std::size_t rows, std::size_t cols);
+Result<MatrixCost> matrix_cost(DType type, std::size_t rows, std::size_t cols,
+                               std::uint64_t alignment);
 
 // The types a matrix may take: its own and those of `allowed` that divide its rows.
 std::vector<DType> types_of(const engine::LoadedModel& model, std::size_t slot,
@@ -41,7 +45,8 @@ Result<std::vector<DType>> allowed_types(const OptimizeOptions& options);
 Result<void> check_bounds(const Budget& budget);
 
 // check_bounds(), and Exhausted, naming the bound and the nearest possible one, when even the
-// smallest types of every matrix exceed the file or memory bound.
+// smallest types of every matrix exceed the file or memory bound. What is named as possible is:
+// the search finds types for it.
 Result<void> check_budget(const engine::LoadedModel& model, const OptimizeOptions& options,
                           std::size_t threads);
 

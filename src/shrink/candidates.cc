@@ -60,12 +60,13 @@ void Candidates::forget_old() {
 }
 
 Result<std::shared_ptr<EncodedModel>> Candidates::encode(const std::vector<MatrixPlan>& plans,
-                                                         const Recipe& recipe) {
+                                                         const Recipe& recipe,
+                                                         ProgressSink& progress) {
   auto encoded = std::make_shared<EncodedModel>(*original_.model);
   encoded->matrices.resize(original_.model->matrix_count());
   double bytes = 0;
   double changed = 0;
-  progress_.begin("encoding", plans.size());
+  progress.begin("encoding", plans.size());
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (recipe.types[i] != plans[i].original) {
       const std::size_t slot = plans[i].index;
@@ -76,30 +77,34 @@ Result<std::shared_ptr<EncodedModel>> Candidates::encode(const std::vector<Matri
       bytes += size;
       changed += kept->changed_share * size;
     }
-    progress_.advance(1);
+    progress.advance(1);
   }
-  progress_.end();
+  progress.end();
   encoded->changed_share = bytes > 0 ? changed / bytes : 0.0;
   forget_old();
   return encoded;
 }
 
 Result<std::vector<double>> Candidates::measure(const std::vector<MatrixPlan>& plans,
-                                                const Recipe& recipe) {
+                                                const Recipe& recipe, const std::string& label) {
+  const std::unique_ptr<ProgressSink> progress = prefixed_progress(progress_, label);
   return journal_.recall_or(journal_name(recipe), [&]() -> Result<std::vector<double>> {
     if (base_ == nullptr) {
       view_ = std::make_unique<model::ModelView>(*original_.model);
       PARING_TRY(measure::BaseRun base,
                  measure::BaseRun::create(evaluator_, *view_, windows_, measure::kExactOptions,
-                                          progress_));
+                                          *progress));
       base_ = std::make_unique<measure::BaseRun>(std::move(base));
     }
     const double start = system_clock().monotonic_seconds();
-    PARING_TRY(const auto encoded, encode(plans, recipe));
+    PARING_TRY(const auto encoded, encode(plans, recipe, *progress));
+    const double encoded_at = system_clock().monotonic_seconds();
     PARING_TRY(
         const measure::Divergence divergence,
-        measure::compare(evaluator_, *base_, encoded->view, measure::kExactOptions, progress_));
-    last_seconds_ = system_clock().monotonic_seconds() - start;
+        measure::compare(evaluator_, *base_, encoded->view, measure::kExactOptions, *progress));
+    const double end = system_clock().monotonic_seconds();
+    last_seconds_ = end - start;
+    window_seconds_ = (end - encoded_at) / static_cast<double>(windows_.windows.size());
     return std::vector<double>{divergence.kl_mean, divergence.kl_standard_error};
   });
 }

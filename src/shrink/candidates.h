@@ -54,12 +54,14 @@ class Candidates {
   void prepare(const measure::Windows& windows) { windows_ = windows; }
 
   Result<std::shared_ptr<EncodedModel>> encode(const std::vector<MatrixPlan>& plans,
-                                               const Recipe& recipe);
-  // KL in exact numerics: mean and standard error.
-  Result<std::vector<double>> measure(const std::vector<MatrixPlan>& plans, const Recipe& recipe);
+                                               const Recipe& recipe, ProgressSink& progress);
+  // KL in exact numerics: mean and standard error. `label` is what its progress is called.
+  Result<std::vector<double>> measure(const std::vector<MatrixPlan>& plans, const Recipe& recipe,
+                                      const std::string& label);
   // Seconds of the last measurement that was not recalled; 0 when there was none.
   double last_seconds() const { return last_seconds_; }
-  std::size_t window_count() const { return windows_.windows.size(); }
+  // Of that, a model's pass over one window.
+  double window_seconds() const { return window_seconds_; }
 
  private:
   using Key = std::tuple<std::size_t, DType, Rounding, bool>;
@@ -83,6 +85,7 @@ class Candidates {
   std::map<Key, Kept> kept_;
   std::uint64_t uses_ = 0;
   double last_seconds_ = 0;
+  double window_seconds_ = 0;
 };
 
 }  // namespace paring::shrink

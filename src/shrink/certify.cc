@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shrink/certify.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/clock.h"
+#include "base/sha256.h"
 #include "base/version.h"
+#include "cost/machine.h"
 #include "engine/identity.h"
+#include "io/imatrix.h"
+#include "kernels/ops.h"
 
 namespace paring::shrink {
 
@@ -13,7 +18,8 @@ namespace {
 
 api::CertificateSpeed speed_of(const measure::BenchResult& speed) {
   return {speed.prefill.tokens_per_second, speed.prefill.limit_share,
-          speed.decode.tokens_per_second, speed.decode.limit_share};
+          speed.decode.tokens_per_second, speed.decode.limit_share,
+          std::min(speed.prefill.own_share, speed.decode.own_share)};
 }
 
 api::CertificateBytes bytes_of(const ModelFigures& figures) {
@@ -73,6 +79,32 @@ api::Certificate make_certificate(const engine::LoadedModel& original, const Run
   certificate.tool_version = version();
   certificate.date = format_utc(system_clock().wall_seconds());
   return certificate;
+}
+
+Result<std::uint64_t> certificate_bytes_max(const engine::LoadedModel& original,
+                                            const OptimizeOptions& options) {
+  constexpr DType kLongestName = DType::kIQ4_XS;
+  const std::string hash(2 * sizeof(Sha256Digest), 'f');
+  OptimizeResult result;
+  result.isa = kernels::kernels().isa;
+  result.cpu = cost::read_machine().cpu;
+  RunTexts texts;
+  texts.calibration.name =
+      options.calibration_path.empty() ? kBuiltinCalibrationName : options.calibration_path;
+  texts.holdout.name = kBuiltinHoldoutName;
+  texts.calibration.sha256 = texts.holdout.sha256 = hash;
+  if (!options.imatrix_path.empty()) {
+    PARING_TRY(const io::Imatrix imatrix, io::read_imatrix(options.imatrix_path));
+    result.importance = {imatrix.datasets.empty() ? options.imatrix_path : imatrix.datasets.front(),
+                         hash, 1, 1};
+  }
+  for (std::size_t i = 0; i < original.model->matrix_count(); ++i) {
+    MatrixPlan plan;
+    plan.name = original.model->slot(i).name;
+    plan.chosen = kLongestName;
+    result.plans.push_back(std::move(plan));
+  }
+  return make_certificate(original, texts, result, hash, hash).json_bytes_max();
 }
 
 }  // namespace paring::shrink

@@ -16,4 +16,9 @@ api::Certificate make_certificate(const engine::LoadedModel& original, const Run
                                   const OptimizeResult& result, const std::string& original_sha256,
                                   const std::string& weights_sha256);
 
+// What the JSON of the certificate of a run with these options takes at most, whatever will be
+// measured. Reads the importance matrix, if one is given, for the name of its text.
+Result<std::uint64_t> certificate_bytes_max(const engine::LoadedModel& original,
+                                            const OptimizeOptions& options);
+
 }  // namespace paring::shrink

@@ -41,24 +41,42 @@ Result<CheckedFile> Check::load(const std::string& path, const model::ModelView&
 }
 
 Result<void> Check::measure_loss(CheckedFile& file) {
+  const auto called = [&](const char* what) { return prefixed_progress(progress_, what); };
   if (base_ == nullptr) {
-    PARING_TRY(measure::BaseRun base, measure::BaseRun::create(evaluator_, view_, holdout_,
-                                                               measure::kExactOptions, progress_));
+    PARING_TRY(measure::BaseRun base,
+               measure::BaseRun::create(evaluator_, view_, holdout_, measure::kExactOptions,
+                                        *called("check")));
     base_ = std::make_unique<measure::BaseRun>(std::move(base));
-    PARING_TRY(original_served_, measure::compare(evaluator_, *base_, view_, {}, progress_));
+    PARING_TRY(original_served_, measure::compare(evaluator_, *base_, view_, {},
+                                                  *called("check of the original as served")));
   }
   const model::ModelView view(*file.model.model);
-  PARING_TRY(file.served, measure::compare(evaluator_, *base_, view, {}, progress_));
-  PARING_TRY(file.weights,
-             measure::compare(evaluator_, *base_, view, measure::kExactOptions, progress_));
+  PARING_TRY(file.served, measure::compare(evaluator_, *base_, view, {},
+                                           *called("check of the result as served")));
+  PARING_TRY(file.weights, measure::compare(evaluator_, *base_, view, measure::kExactOptions,
+                                            *called("check of the result's weights")));
   return {};
 }
 
-Result<void> Check::measure_speed(CheckedFile& file) {
+Result<bool> Check::measure_speed(CheckedFile& file, const TimePlan& time, double publish_seconds) {
   const model::ModelView view(*file.model.model);
-  PARING_TRY(file.speed, measure::bench(view, executor_, probes_, measure::BenchOptions{}));
-  PARING_TRY(original_speed_, measure::bench(view_, executor_, probes_, measure::BenchOptions{}));
-  return {};
+  const measure::BenchOptions full;
+  // A little of both phases tells what all of it would take.
+  measure::BenchOptions some = full;
+  some.repetitions = 1;
+  some.busy_repetitions = 0;
+  some.prefill_tokens = 32;
+  some.decode_tokens = 4;
+  double round = 0;
+  for (const model::ModelView* each : {&view, static_cast<const model::ModelView*>(&view_)}) {
+    PARING_TRY(const measure::BenchResult pilot, measure::bench(*each, executor_, probes_, some));
+    round += static_cast<double>(full.prefill_tokens) / pilot.prefill.tokens_per_second +
+             static_cast<double>(full.decode_tokens) / pilot.decode.tokens_per_second;
+  }
+  const measure::BenchOptions options = time.speed_options(full, round, publish_seconds);
+  PARING_TRY(file.speed, measure::bench(view, executor_, probes_, options));
+  PARING_TRY(original_speed_, measure::bench(view_, executor_, probes_, options));
+  return options.repetitions < full.repetitions || options.decode_tokens < full.decode_tokens;
 }
 
 }  // namespace paring::shrink

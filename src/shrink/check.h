@@ -14,6 +14,7 @@
 #include "measure/bench.h"
 #include "measure/compare.h"
 #include "shrink/optimize.h"
+#include "shrink/time_plan.h"
 
 namespace paring::shrink {
 
@@ -42,8 +43,9 @@ class Check {
   // Internal when the file's matrices are not those of `expected`, bit for bit.
   Result<CheckedFile> load(const std::string& path, const model::ModelView& expected);
   Result<void> measure_loss(CheckedFile& file);
-  // Speeds of the file and, right after, of the original.
-  Result<void> measure_speed(CheckedFile& file);
+  // Speeds of the file and, right after, of the original; `publish_seconds` of `time` stay free.
+  // True when time was short: fewer tokens or repetitions than usual were timed.
+  Result<bool> measure_speed(CheckedFile& file, const TimePlan& time, double publish_seconds);
 
   // The original's own figures: divergence of serving it, and speed. Known after the first
   // measure_loss() and measure_speed().

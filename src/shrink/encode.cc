@@ -335,7 +335,6 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
   PARING_TRY(const Source source, open_source(file, name));
   const std::size_t step = std::max<std::size_t>(1, source.rows / rows_max);
   const std::size_t sampled = (source.rows + step - 1) / step;
-  const std::size_t largest_row = find_largest_row(source, executor);
   std::vector<EncodingLoss> losses(types.size());
   for (std::size_t i = 0; i < types.size(); ++i) {
     PARING_TRY(const quant::Format* format, quant::require_format(types[i]));
@@ -347,11 +346,23 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
     losses[i].energy = i == 0 ? totals.energy * scale : losses[0].energy;
     losses[i].nearest = totals.nearest * scale;
     losses[i].feedback = totals.feedback * scale;
-    losses[i].is_beyond_range = is_beyond_range(source, *format, row_bytes, largest_row);
     losses[i].changed_share =
         totals.changed_by_importance / static_cast<double>(sampled * row_bytes);
   }
   return losses;
+}
+
+Result<std::vector<DType>> types_beyond_range(const io::ModelFile& file, const std::string& name,
+                                              std::span<const DType> types, Executor& executor) {
+  PARING_TRY(const Source source, open_source(file, name));
+  const std::size_t largest_row = find_largest_row(source, executor);
+  std::vector<DType> beyond;
+  for (const DType type : types) {
+    PARING_TRY(const quant::Format* format, quant::require_format(type));
+    PARING_TRY(const std::uint64_t row_bytes, dtype_row_bytes(type, source.cols));
+    if (is_beyond_range(source, *format, row_bytes, largest_row)) beyond.push_back(type);
+  }
+  return beyond;
 }
 
 }  // namespace paring::shrink

@@ -48,8 +48,6 @@ struct EncodingLoss {
   double nearest = 0;        // loss of kNearest, as Encoding::loss
   double feedback = 0;       // of kFeedback; as `nearest` where there is no feedback
   double changed_share = 0;  // bytes that importance changed in the encoding of kNearest
-  // The matrix holds values that the type cannot: encode_matrix() would refuse it.
-  bool is_beyond_range = false;
 };
 
 // One entry a type, from at most about `rows_max` rows spread over the matrix, scaled to all rows.
@@ -58,5 +56,9 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
                                                   std::span<const DType> types,
                                                   const Inputs& inputs, std::size_t rows_max,
                                                   Executor& executor);
+
+// Those of `types` that cannot hold the matrix's values: encode_matrix() would refuse them.
+Result<std::vector<DType>> types_beyond_range(const io::ModelFile& file, const std::string& name,
+                                              std::span<const DType> types, Executor& executor);
 
 }  // namespace paring::shrink

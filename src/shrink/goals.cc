@@ -59,7 +59,7 @@ Result<void> Search::pursue_kl(const std::string& label) {
     const double next = candidate.predicted_kl * 0.97 * wanted / std::max(candidate.kl, 1e-12);
     if (next == target) break;
     target = next;
-    if (round > 0 && !has_time_for(measured_.last_seconds())) break;
+    if (has_valid() && !has_time_for(candidate_seconds())) break;
   }
   return {};
 }
@@ -82,11 +82,13 @@ Result<void> Search::pursue_speed(const std::string& label) {
         const std::size_t added,
         add(fmt::format("{}, for {:.2f}x speed", label, setup_.budget.speedup), std::move(types)));
     Candidate& candidate = candidates_[added];
-    PARING_TRY(const auto encoded,
-               measured_.encode(plans_, {candidate.types, Rounding::kFeedback, true}));
+    PARING_TRY(
+        const auto encoded,
+        measured_.encode(plans_, {candidate.types, Rounding::kFeedback, true}, silent_progress()));
     PARING_TRY(candidate.speedup, setup_.speedup(encoded->view));
     candidate.decode_tokens_per_second = candidate.speedup / setup_.decode_seconds;
     if (candidate.speedup >= speedup) return {};
+    if (has_valid() && !has_time_for(candidate_seconds())) return {};
     limits.seconds *= 0.97 * candidate.speedup / speedup;
   }
   return {};
@@ -97,7 +99,8 @@ Result<void> Search::pursue_speed(const std::string& label) {
 // Prices were measured on the original, one matrix at a time; beside the errors of all others a
 // matrix may cost more or less. So all matrices of a kind take a step together, from the best
 // candidate, and what that changes scales the kind's prices.
-Result<double> Search::price_factor(const std::vector<std::size_t>& group) {
+Result<double> Search::price_factor(const std::vector<std::size_t>& group,
+                                    const std::string& label) {
   constexpr double kTrust = 3.0;  // a correction beyond this is a measurement gone wrong
   const Candidate base = candidates_[winner_];
   TypeList moved = base.types;
@@ -118,7 +121,8 @@ Result<double> Search::price_factor(const std::vector<std::size_t>& group) {
   if (moved == base.types) return 1.0;
   const double predicted =
       totals_of(plans_, moved).predicted_kl - totals_of(plans_, base.types).predicted_kl;
-  PARING_TRY(const auto kl, measured_.measure(plans_, {moved, Rounding::kFeedback, true}));
+  PARING_TRY(const auto kl,
+             measured_.measure(plans_, {moved, Rounding::kFeedback, true}, "refining " + label));
   const double ratio = (kl.at(0) - base.kl) / predicted;
   return std::isfinite(ratio) ? std::clamp(ratio, 1 / kTrust, kTrust) : 1.0;
 }
@@ -131,8 +135,10 @@ Result<void> Search::refine() {
   }
   time_.refinements_wanted = kinds.size();
   for (const auto& [kind, group] : kinds) {
-    if (!has_time_for(2.5 * measured_.last_seconds())) break;
-    PARING_TRY(corrections_[kind], price_factor(group));
+    if (!has_time_for(2.5 * candidate_seconds())) break;
+    const std::string label =
+        fmt::format("{} of {} kinds of tensors", time_.refinements_measured + 1, kinds.size());
+    PARING_TRY(corrections_[kind], price_factor(group, label));
     ++time_.refinements_measured;
   }
   if (corrections_.empty()) return {};

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -73,6 +74,7 @@ Journal::~Journal() {
 
 // Keeps the whole lines of a journal with our key; anything else is emptied and begun.
 Result<void> Journal::read(const std::string& key) {
+  key_ = key;
   const std::string file = this->file(kMeasurements);
   const auto text = read_small_file(file, kJournalBytesMax);
   const std::string start = header(key);
@@ -107,6 +109,18 @@ Result<void> Journal::append(const std::string& line) {
   return journal_error(file(kMeasurements), written < 0 ? errno : ENOSPC);
 }
 
+Result<void> Journal::forget(const std::function<bool(const std::string& name)>& is_old) {
+  const std::size_t before = values_.size();
+  std::erase_if(values_, [&](const auto& entry) { return is_old(entry.first); });
+  recalled_ -= std::min(recalled_, before - values_.size());
+  if (ftruncate(descriptor_, 0) != 0) return journal_error(file(kMeasurements), errno);
+  PARING_TRY_VOID(append(header(key_)));
+  for (const auto& [name, values] : values_) {
+    PARING_TRY_VOID(append(Json{{"name", name}, {"values", values}}.dump() + "\n"));
+  }
+  return {};
+}
+
 const std::vector<double>* Journal::find(const std::string& name) const {
   const auto found = values_.find(name);
   return found == values_.end() ? nullptr : &found->second;
@@ -134,6 +148,8 @@ Result<double> Journal::recall_or(const std::string& name,
   }
   return values.front();
 }
+
+void Journal::keep_measurements() noexcept { remove_ours(path_); }
 
 void Journal::remove() noexcept {
   remove_ours(path_);

@@ -39,8 +39,12 @@ class Journal {
   static constexpr const char* kFiles[] = {kStatistics, kWinner};
   // The path of one of them.
   std::string file(const std::string& name) const { return path_ + "/" + name; }
-  // Measurements that were there when it was opened.
+  // Measurements that were there when it was opened and were not forgotten.
   std::size_t recalled() const { return recalled_; }
+  // Measurements whose name `is_old` accepts are forgotten, here and on the disk.
+  Result<void> forget(const std::function<bool(const std::string& name)>& is_old);
+  // The work is done for now: what it measured stays, the large files go.
+  void keep_measurements() noexcept;
   // The work is done: the folder goes.
   void remove() noexcept;
 
@@ -50,6 +54,7 @@ class Journal {
   Result<void> append(const std::string& line);
 
   std::string path_;
+  std::string key_;
   int descriptor_ = -1;
   std::size_t recalled_ = 0;
   std::map<std::string, std::vector<double>> values_;

@@ -79,6 +79,27 @@ TEST_F(JournalTest, ALineThatWasCutOffIsDropped) {
   EXPECT_EQ((*journal)->find("b")->front(), 3.0);
 }
 
+TEST_F(JournalTest, WhatIsForgottenIsGoneAndTheRestStays) {
+  {
+    auto journal = Journal::open(path_, "key");
+    for (const char* name : {"candidate a", "probe b"}) {
+      ASSERT_TRUE((*journal)->recall_or(name, []() -> Result<double> { return 2.5; }));
+    }
+  }
+  std::ofstream(path_ + "/statistics.bin") << "large";
+  {
+    auto journal = Journal::open(path_, "key");
+    ASSERT_TRUE(
+        (*journal)->forget([](const std::string& name) { return name.starts_with("candidate"); }));
+    EXPECT_EQ((*journal)->recalled(), 1U);
+    (*journal)->keep_measurements();
+  }
+  EXPECT_FALSE(std::filesystem::exists(path_ + "/statistics.bin"));
+  auto journal = Journal::open(path_, "key");
+  EXPECT_EQ((*journal)->find("candidate a"), nullptr);
+  EXPECT_EQ(*(*journal)->recall_or("probe b", not_asked), 2.5);
+}
+
 TEST_F(JournalTest, ASecondProcessIsRefused) {
   auto first = Journal::open(path_, "key");
   ASSERT_TRUE(first.has_value());

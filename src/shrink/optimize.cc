@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,6 +26,7 @@
 #include "shrink/run_texts.h"
 #include "shrink/search.h"
 #include "shrink/statistics_file.h"
+#include "shrink/time_plan.h"
 
 namespace paring::shrink {
 
@@ -35,6 +37,10 @@ constexpr int kAttemptsMax = 5;            // winners that are written and check
 // Second moments of all inputs; a model that would need more has its wide inputs cut into blocks.
 constexpr std::uint64_t kMomentBytesMax = std::uint64_t{1'500} << 20;
 constexpr double kSpeedCheckSeconds = 20;  // both models' figures at the end
+// A step of statistics; error feedback needs more than one window to go by.
+constexpr std::size_t kStatisticsWindowsMin = 2;
+// What disks and hashes do at least, for a first guess of what writing takes.
+constexpr double kPublishBytesPerSecond = 100e6;
 
 // Times the steps of a run.
 class Phases {
@@ -63,7 +69,9 @@ class Run {
         options_(options),
         progress_(progress),
         original_view_(*original.model),
-        start_(system_clock().monotonic_seconds()) {}
+        start_(options.started_seconds > 0 ? options.started_seconds
+                                           : system_clock().monotonic_seconds()),
+        time_(start_, options.time_limit_seconds, system_clock()) {}
 
   Result<OptimizeResult> run() {
     Phases phases(result_.phases);
@@ -90,7 +98,11 @@ class Run {
     phases.done("writing");
     result_.seconds = system_clock().monotonic_seconds() - start_;
     if (!options_.report_path.empty()) PARING_TRY_VOID(write_report());
-    journal_->remove();
+    if (result_.time.is_complete()) {
+      journal_->remove();
+    } else {
+      journal_->keep_measurements();
+    }
     return std::move(result_);
   }
 
@@ -101,7 +113,7 @@ class Run {
     PARING_TRY(texts_, cut_texts(original_, options_, *evaluator_));
     PARING_TRY(types_, allowed_types(options_));
     PARING_TRY_VOID(read_importance());
-    PARING_TRY(fixed_, fixed_costs(original_, options_.budget, executor_.threads()));
+    PARING_TRY(fixed_, fixed_costs(original_, options_, executor_.threads()));
     original_sha256_ = engine::weights_sha256(original_.file);
     result_.model_path = original_.path;
     result_.out_path = options_.out_path;
@@ -115,15 +127,55 @@ class Run {
     result_.before.weight_bytes = original_.model->weight_bytes();
     result_.before.memory_bytes = memory_of(original_.model->weight_bytes());
     PARING_TRY(journal_, Journal::open(journal_path(options_.out_path), journal_key()));
+    if (options_.resumes && journal_->recalled() == 0) {
+      journal_->remove();
+      return not_found(
+          fmt::format("there is no search for '{}' to go on with", options_.out_path),
+          "leave out --resume; a search of another model, text, types or version starts anew");
+    }
+    if (options_.resumes) PARING_TRY_VOID(forget_hasty());
+    return pick_texts();
+  }
+
+  // A run that is given more time need not go by what the one before it had to cut short and all
+  // else depends on.
+  Result<void> forget_hasty() {
+    const auto first = [&](const char* name, std::size_t at) {
+      const std::vector<double>* values = journal_->find(name);
+      return values != nullptr && values->size() > at ? (*values)[at] : 0.0;
+    };
+    if (first("statistics", 1) < first("windows", 0)) {
+      return journal_->forget([](const std::string&) { return true; });
+    }
+    if (first("candidate windows", 0) >= first("windows", 1)) return {};
+    return journal_->forget([](const std::string& name) { return name.starts_with("candidate"); });
+  }
+
+  // What was measured on some windows is compared with what is measured on the same ones.
+  Result<void> pick_texts() {
+    const TextCounts planned = planned_counts(original_.model->spec(), options_.time_limit_seconds);
+    PARING_TRY(const auto counts,
+               journal_->recall_or("windows", [&]() -> Result<std::vector<double>> {
+                 return std::vector<double>{static_cast<double>(planned.statistics),
+                                            static_cast<double>(planned.candidates)};
+               }));
+    constexpr double kWindowsMax = 1e6;
+    const auto is_count = [](double value) { return value >= 1 && value <= kWindowsMax; };
+    if (counts.size() != 2 || !is_count(counts[0]) || !is_count(counts[1])) {
+      return corrupt("the journal of the search does not tell how much text it reads",
+                     "remove the folder '" + journal_path(options_.out_path) + "'");
+    }
+    pick_search_texts(texts_,
+                      {static_cast<std::size_t>(counts[0]), static_cast<std::size_t>(counts[1])});
+    result_.time.statistics_windows_wanted = texts_.statistics.windows.size();
     return {};
   }
 
-  // Everything that a measurement depends on; the budget is not among it.
+  // Everything that a measurement depends on; budget and time are not among it.
   std::string journal_key() const {
-    std::string key = fmt::format("{} {} {} {} {} {} {} {} {}", version(), version_commit(),
+    std::string key = fmt::format("{} {} {} {} {} {} {}", version(), version_commit(),
                                   original_sha256_, texts_.calibration.sha256,
-                                  texts_.statistics.windows.size(), texts_.probes.windows.size(),
-                                  texts_.candidates.windows.size(), result_.isa, kMomentBytesMax);
+                                  texts_.probes.windows.size(), result_.isa, kMomentBytesMax);
     for (const DType type : types_) key += std::string(" ") + dtype_name(type);
     if (!given_.text_sha256.empty()) key += " importance " + given_.text_sha256;
     return sha256_hex(key);
@@ -139,21 +191,29 @@ class Run {
     return fixed_.memory_bytes - norms + weight_bytes;
   }
 
+  // The journal holds how long collecting took and how many windows there was time for.
   Result<void> collect() {
     const std::string path = journal_->file(Journal::kStatistics);
-    PARING_TRY(statistics_seconds_,
-               journal_->recall_or("statistics seconds", [&]() -> Result<double> {
+    PARING_TRY(const std::vector<double> known,
+               journal_->recall_or("statistics", [&]() -> Result<std::vector<double>> {
                  const double start = system_clock().monotonic_seconds();
-                 PARING_TRY(statistics_, collect_now());
+                 PARING_TRY(statistics_, collect_now(time_.statistics_end()));
                  save(path);
-                 return system_clock().monotonic_seconds() - start;
+                 return std::vector<double>{
+                     system_clock().monotonic_seconds() - start,
+                     static_cast<double>(statistics_.tokens / texts_.statistics.context)};
                }));
+    statistics_seconds_ = known.empty() ? 0 : known.front();
+    const auto all = static_cast<double>(texts_.statistics.windows.size());
+    const double windows = known.size() > 1 ? std::clamp(known[1], 1.0, all) : all;
+    result_.time.statistics_windows = static_cast<std::size_t>(windows);
+    texts_.statistics = texts_.statistics.part(0, result_.time.statistics_windows);
     if (statistics_.tokens > 0) return {};
     if (auto saved = load_statistics(path)) {
       statistics_ = std::move(*saved);
       return {};
     }
-    PARING_TRY(statistics_, collect_now());
+    PARING_TRY(statistics_, collect_now(std::numeric_limits<double>::infinity()));
     save(path);
     return {};
   }
@@ -183,16 +243,18 @@ class Run {
     if (!saved.has_value()) log_warning("statistics are not kept: " + saved.error().text());
   }
 
-  Result<Statistics> collect_now() {
-    return collect_statistics(*evaluator_, original_view_, texts_.statistics,
-                              {.moment_bytes_max = kMomentBytesMax}, progress_);
+  Result<Statistics> collect_now(double end) {
+    return collect_statistics(
+        *evaluator_, original_view_, texts_.statistics,
+        {.moment_bytes_max = kMomentBytesMax, .end = end, .windows_min = kStatisticsWindowsMin},
+        progress_);
   }
 
-  // When the search must end so that check, figures and writing still fit the limit.
-  double search_end() const {
-    const double per_token = statistics_seconds_ / static_cast<double>(statistics_.tokens);
-    const auto held_out = static_cast<double>(texts_.holdout.windows.size() * kContext);
-    return start_ + options_.time_limit_seconds - 4 * per_token * held_out - kSpeedCheckSeconds;
+  JudgeCosts judge_costs(double window_seconds) const {
+    const auto bytes = static_cast<double>(
+        options_.budget.file_bytes != 0 ? options_.budget.file_bytes : original_.file.file_bytes());
+    const double publish = write_seconds_ > 0 ? write_seconds_ : bytes / kPublishBytesPerSecond;
+    return {window_seconds, publish, kSpeedCheckSeconds};
   }
 
   Result<SearchSetup> search_setup() {
@@ -202,7 +264,14 @@ class Run {
     setup.fixed = fixed_;
     setup.probe_windows = texts_.probes;
     setup.candidate_windows = texts_.candidates;
-    setup.end = search_end();
+    setup.encodings_end = time_.encodings_end();
+    setup.window_seconds = statistics_seconds_ * static_cast<double>(kContext) /
+                           static_cast<double>(statistics_.tokens);
+    setup.end = [this](double window_seconds) {
+      const bool may_retry = options_.budget.kl_max > 0 || options_.budget.speedup > 0;
+      return time_.search_end(judge_costs(window_seconds), texts_.holdout.windows.size(),
+                              may_retry);
+    };
     if (options_.budget.speedup > 0) {
       PARING_TRY(setup.decode_seconds, decode_seconds(original_view_));
       setup.speedup = [this](const model::ModelView& view) { return speedup(view); };
@@ -215,6 +284,7 @@ class Run {
     measure::BenchOptions quick;
     quick.prefill_tokens = 0;
     quick.decode_tokens = kDecodeTokens;
+    quick.busy_repetitions = 0;
     PARING_TRY(const measure::BenchResult speed, measure::bench(view, executor_, probes_, quick));
     return 1.0 / speed.decode.tokens_per_second;
   }
@@ -236,18 +306,23 @@ class Run {
   // misses one.
   Result<void> settle(Search& search) {
     Check check(original_, *evaluator_, executor_, probes_, progress_);
-    check.prepare(texts_.holdout);
+    const std::size_t all = texts_.holdout.windows.size();
     for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
       PARING_TRY_VOID(write_winner(search));
       PARING_TRY(const auto expected, search.encode_winner());
       PARING_TRY(CheckedFile file, check.load(journal_->file(Journal::kWinner), expected->view));
+      if (attempt == 0) {
+        const JudgeCosts costs = judge_costs(search.window_seconds());
+        texts_.holdout = spread(texts_.holdout, time_.holdout_windows(costs, all), 0.5);
+        check.prepare(texts_.holdout);
+      }
       PARING_TRY_VOID(check.measure_loss(file));
       const Budget& budget = options_.budget;
       if (budget.kl_max > 0 && upper_kl(file.served) > budget.kl_max) {
         PARING_TRY_VOID(search.retry_for_kl(upper_kl(file.served)));
         continue;
       }
-      PARING_TRY_VOID(check.measure_speed(file));
+      PARING_TRY(const bool is_brief, check.measure_speed(file, time_, 2 * write_seconds_));
       take_figures(file, check);
       const double ratio = result_.after.speed.decode.tokens_per_second /
                            result_.before.speed.decode.tokens_per_second;
@@ -259,9 +334,8 @@ class Run {
       PARING_TRY_VOID(check_proofs());
       result_.plans = search.plans();
       result_.candidates = search.candidates();
-      result_.time = search.time();
-      result_.time.limit_seconds = options_.time_limit_seconds;
-      result_.time.recalled = journal_->recalled();
+      take_time(search.time(), is_brief, all);
+      texts_.candidates = search.candidate_windows();
       PARING_TRY(const std::uint64_t bytes, certify(file.model.file));
       if (budget.file_bytes != 0 && bytes > budget.file_bytes) {
         PARING_TRY_VOID(search.retry_for_bytes(bytes - budget.file_bytes));
@@ -282,6 +356,7 @@ class Run {
 
   Result<void> write_winner(Search& search) {
     PARING_TRY(const auto encoded, search.encode_winner());
+    const double start = system_clock().monotonic_seconds();
     QuantizeOptions quantize;
     quantize.overwrite = io::Overwrite::kReplace;  // an earlier candidate, in the run's own folder
     quantize.types.resize(original_.model->matrix_count());
@@ -289,6 +364,7 @@ class Run {
     quantize.prepared = [&](std::size_t slot) { return encoded->matrices[slot].get(); };
     PARING_TRY_VOID(write_quantized(original_, quantize, journal_->file(Journal::kWinner),
                                     executor_, progress_));
+    write_seconds_ = system_clock().monotonic_seconds() - start;
     return {};
   }
 
@@ -306,6 +382,17 @@ class Run {
     result_.after.kl = file.served.kl_mean;
     result_.after.kl_weights = file.weights.kl_mean;
     result_.after.top1 = file.served.top1;
+  }
+
+  void take_time(SearchTime time, bool is_brief, std::size_t holdout_windows) {
+    time.statistics_windows = result_.time.statistics_windows;
+    time.statistics_windows_wanted = result_.time.statistics_windows_wanted;
+    time.holdout_windows = texts_.holdout.windows.size();
+    time.holdout_windows_wanted = holdout_windows;
+    time.are_speeds_brief = is_brief;
+    time.limit_seconds = options_.time_limit_seconds;
+    time.recalled = journal_->recalled();
+    result_.time = time;
   }
 
   void prove_methods(const Search& search, const EncodedModel& encoded) {
@@ -381,6 +468,7 @@ class Run {
   ProgressSink& progress_;
   model::ModelView original_view_;
   double start_;
+  TimePlan time_;
   std::vector<DType> types_;
   FixedCosts fixed_;
   std::unique_ptr<measure::Evaluator> evaluator_;
@@ -390,7 +478,8 @@ class Run {
   Statistics statistics_;
   Statistics given_;  // of an importance matrix that was brought
   double statistics_seconds_ = 0;
-  io::Metadata extra_;  // the certificate
+  double write_seconds_ = 0;  // of the winner; 0: not yet written
+  io::Metadata extra_;        // the certificate
   OptimizeResult result_;
 };
 

@@ -48,9 +48,15 @@ struct OptimizeOptions {
   // names is its, not the calibration text's. Second moments for error feedback, which such a file
   // does not hold, still come from the text. Empty: none.
   std::string imatrix_path;
-  // The search stops improving in time to end within it; it ends sooner when nothing is left to
-  // measure. A valid result may take longer on a slow machine.
+  // Everything ends within it: what does not fit is left out and told (shortfall.h). It ends sooner
+  // when nothing is left to measure. Only where the least that a valid result needs takes longer
+  // does the run take longer; the result tells that, too.
   double time_limit_seconds = 15 * 60;
+  // Of the monotonic clock: when that time began. 0: with the call.
+  double started_seconds = 0;
+  // Goes on with what an earlier search for the same output measured and kept; NotFound when it
+  // left nothing.
+  bool resumes = false;
   bool with_ablation = false;  // also measures what each choice gained
   // Of the model and the report; applies when they are committed.
   io::Overwrite overwrite = io::Overwrite::kRefuse;
@@ -77,8 +83,7 @@ struct TypeOption {
   double error_nearest = 0;        // the same with every weight rounded to nearest
   double predicted_kl = 0;         // of this matrix alone
   bool is_measured = false;
-  bool is_beyond_range = false;  // the matrix holds values that the type cannot
-  double seconds = 0;            // of the matrix-vector product on this machine; 0: not measured
+  double seconds = 0;  // of the matrix-vector product on this machine; 0: not measured
 };
 
 struct MatrixPlan {
@@ -91,6 +96,7 @@ struct MatrixPlan {
   double energy = 0;                // squared norm of the outputs, in the unit of TypeOption::error
   double kl_per_error = 0;          // what a unit of error costs
   bool is_probed = false;           // kl_per_error was measured, not interpolated
+  bool is_encoded = false;          // errors are its own, not those of a layer like it
   std::vector<TypeOption> options;  // ascending bytes
 };
 
@@ -149,10 +155,24 @@ struct SearchTime {
   std::size_t probes_wanted = 0;
   std::size_t refinements_measured = 0;
   std::size_t refinements_wanted = 0;
-  std::size_t recalled = 0;  // measurements taken over from a run that was interrupted
+  // Matrices whose encodings' losses were measured, windows of text that were read.
+  std::size_t encodings_measured = 0;
+  std::size_t encodings_wanted = 0;
+  std::size_t statistics_windows = 0;
+  std::size_t statistics_windows_wanted = 0;
+  std::size_t candidate_windows = 0;
+  std::size_t candidate_windows_wanted = 0;
+  std::size_t holdout_windows = 0;
+  std::size_t holdout_windows_wanted = 0;
+  bool are_speeds_brief = false;  // timed on fewer tokens or repetitions than usual
+  std::size_t recalled = 0;       // measurements taken over from an earlier run
   std::uint64_t peak_memory_bytes = 0;
+  // Nothing that decides the result was left out.
   bool is_complete() const {
-    return probes_measured == probes_wanted && refinements_measured == refinements_wanted;
+    return probes_measured == probes_wanted && refinements_measured == refinements_wanted &&
+           encodings_measured == encodings_wanted &&
+           statistics_windows == statistics_windows_wanted &&
+           candidate_windows == candidate_windows_wanted;
   }
 };
 
@@ -189,8 +209,8 @@ struct OptimizeResult {
 std::string journal_path(const std::string& out_path);
 
 // Nothing is written unless every step succeeded; the file appears atomically. A run that was
-// killed is taken up again by the same call; a search whose budget proved impossible leaves its
-// journal, so that another budget need not measure again.
+// killed is taken up again by the same call; a search whose budget proved impossible, or that time
+// cut short, leaves its journal, so that the next one need not measure again.
 Result<OptimizeResult> optimize(const engine::LoadedModel& original, Executor& executor,
                                 const cost::Probes& probes, const OptimizeOptions& options,
                                 ProgressSink& progress);

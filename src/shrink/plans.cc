@@ -40,6 +40,7 @@ std::uint64_t most_bytes(std::span<const MatrixPlan> plans) {
 
 Result<std::vector<MatrixPlan>> make_plans(const engine::LoadedModel& model,
                                            std::span<const DType> allowed) {
+  PARING_TRY(const std::uint64_t alignment, tensor_alignment(model.file));
   std::vector<MatrixPlan> plans;
   for (std::size_t i = 0; i < model.model->matrix_count(); ++i) {
     const model::MatrixSlot& slot = model.model->slot(i);
@@ -52,7 +53,7 @@ Result<std::vector<MatrixPlan>> make_plans(const engine::LoadedModel& model,
     plan.original = original;
     plan.chosen = original;
     for (const DType type : types_of(model, i, allowed)) {
-      PARING_TRY(const MatrixCost cost, matrix_cost(type, slot.rows, slot.cols));
+      PARING_TRY(const MatrixCost cost, matrix_cost(type, slot.rows, slot.cols, alignment));
       TypeOption option{type};
       option.bytes = cost.file_bytes;
       option.memory_bytes = cost.memory_bytes;
@@ -91,19 +92,27 @@ TypeTotals totals_of(std::span<const MatrixPlan> plans, const TypeList& types) {
   return totals;
 }
 
-TypeList choose_types(std::span<const MatrixPlan> plans, const TypeBounds& bounds) {
+namespace {
+
+TypeList types_at(std::span<const MatrixPlan> plans, const Allocation& allocation) {
+  TypeList types;
+  for (std::size_t i = 0; i < allocation.choice.size(); ++i) {
+    types.push_back(plans[i].options[allocation.choice[i]].type);
+  }
+  return types;
+}
+
+// Bytes of the file bound the allocation; memory differs from them only by padded rows, and what is
+// too much there is taken off.
+TypeList choose_by_file(std::span<const MatrixPlan> plans, const TypeBounds& bounds) {
   constexpr int kRoundsMax = 20;
   const auto items = items_of(plans);
   std::uint64_t limit =
       std::min(most_bytes(plans), bounds.file_bytes == 0 ? kNoBound : bounds.file_bytes);
-  // Memory differs from the file only by padded rows: what is too much there is taken off here.
   for (int round = 0; round < kRoundsMax; ++round) {
     const Allocation allocation = allocate(items, {limit, bounds.seconds});
     if (!allocation.is_feasible()) return {};
-    TypeList types;
-    for (std::size_t i = 0; i < plans.size(); ++i) {
-      types.push_back(plans[i].options[allocation.choice[i]].type);
-    }
+    TypeList types = types_at(plans, allocation);
     const TypeTotals totals = totals_of(plans, types);
     if (fits(totals, bounds)) return types;
     const std::uint64_t excess = totals.memory_bytes - bounds.memory_bytes;
@@ -111,6 +120,32 @@ TypeList choose_types(std::span<const MatrixPlan> plans, const TypeBounds& bound
     limit = totals.file_bytes - excess;
   }
   return {};
+}
+
+// Bytes of memory bound it: exact where memory alone is bounded.
+TypeList choose_by_memory(std::span<const MatrixPlan> plans, const TypeBounds& bounds) {
+  auto items = items_of(plans);
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    for (std::size_t o = 0; o < plans[i].options.size(); ++o) {
+      items[i][o].bytes = plans[i].options[o].memory_bytes;
+    }
+  }
+  const Allocation allocation = allocate(items, {bounds.memory_bytes, bounds.seconds});
+  TypeList types = types_at(plans, allocation);
+  if (types.empty() || !fits(totals_of(plans, types), bounds)) return {};
+  return types;
+}
+
+}  // namespace
+
+TypeList choose_types(std::span<const MatrixPlan> plans, const TypeBounds& bounds) {
+  TypeList types = choose_by_file(plans, bounds);
+  if (bounds.memory_bytes == 0) return types;
+  TypeList others = choose_by_memory(plans, bounds);
+  if (types.empty()) return others;
+  if (others.empty()) return types;
+  const bool is_less = totals_of(plans, others).predicted_kl < totals_of(plans, types).predicted_kl;
+  return is_less ? others : types;
 }
 
 TypeList choose_smallest(std::span<const MatrixPlan> plans, double kl, const TypeBounds& bounds) {

@@ -9,6 +9,7 @@
 #include "shrink/explain.h"
 #include "shrink/report_sections.h"
 #include "shrink/report_text.h"
+#include "shrink/shortfall.h"
 
 namespace paring::shrink::report {
 namespace {
@@ -23,13 +24,21 @@ std::string time_note(const OptimizeResult& result) {
   out += time.is_complete()
              ? "; more time would not have changed the result."
              : "; with more time (<code>--time</code>) it would have measured the rest.";
+  if (const std::string late = overrun(time, result.seconds); !late.empty()) {
+    out += " The run took longer than it was given: " + escape(late) + ".";
+  }
   if (time.recalled > 0) {
     out += fmt::format(" {} measurements were taken over from an interrupted run.", time.recalled);
   }
   if (time.peak_memory_bytes > 0) {
     out += fmt::format(" Its memory peaked at {}.", format_bytes(time.peak_memory_bytes));
   }
-  return out + "</p>\n";
+  out += "</p>\n";
+  const std::vector<std::string> missing = shortfall(time);
+  if (missing.empty()) return out;
+  out += "<p>Left out for want of time:</p>\n<ul>\n";
+  for (const std::string& line : missing) out += "<li>" + escape(line) + "</li>\n";
+  return out + "</ul>\n";
 }
 
 std::string proofs_table(const OptimizeResult& result) {

@@ -20,9 +20,15 @@ constexpr double kSlowOperations = 40e9;  // a second
 constexpr std::size_t kStatisticsWindowsMin = 16;
 constexpr std::size_t kStatisticsWindowsMax = 48;
 constexpr double kShortLimitSeconds = 6 * 60;
+constexpr std::size_t kCandidateWindows = 10;
+constexpr std::size_t kCandidateWindowsShort = 6;
+constexpr std::size_t kHoldoutWindowsShort = 12;
 
-// `count` windows spread evenly, starting `phase` (0..1) of a step in.
-measure::Windows pick(const measure::Windows& all, std::size_t count, double phase) {
+bool is_short(double limit_seconds) { return limit_seconds < kShortLimitSeconds; }
+
+}  // namespace
+
+measure::Windows spread(const measure::Windows& all, std::size_t count, double phase) {
   measure::Windows some = all;
   some.windows.clear();
   count = std::min(count, all.windows.size());
@@ -35,20 +41,24 @@ measure::Windows pick(const measure::Windows& all, std::size_t count, double pha
   return some;
 }
 
-std::size_t statistics_windows(const model::BlockSpec& spec, double limit_seconds) {
+TextCounts planned_counts(const model::BlockSpec& spec, double limit_seconds) {
   const double each =
       static_cast<double>(kContext) * measure::token_operations(spec, {1, kContext}).matrices;
   const double affordable = kStatisticsShare * limit_seconds * kSlowOperations / each;
-  return std::clamp(static_cast<std::size_t>(std::min(affordable, 1e6)), kStatisticsWindowsMin,
-                    kStatisticsWindowsMax);
+  const std::size_t statistics = std::clamp(static_cast<std::size_t>(std::min(affordable, 1e6)),
+                                            kStatisticsWindowsMin, kStatisticsWindowsMax);
+  return {statistics, is_short(limit_seconds) ? kCandidateWindowsShort : kCandidateWindows};
 }
 
-}  // namespace
+void pick_search_texts(RunTexts& texts, const TextCounts& counts) {
+  texts.statistics = spread(texts.calibration, counts.statistics, 0.5);
+  texts.candidates = spread(texts.calibration, counts.candidates, 0.75);
+}
 
 Result<RunTexts> cut_texts(const engine::LoadedModel& model, const OptimizeOptions& options,
                            const measure::Evaluator& evaluator) {
   std::string text(measure::calibration_text());
-  std::string name = "built-in calibration text";
+  std::string name = kBuiltinCalibrationName;
   if (!options.calibration_path.empty()) {
     PARING_TRY(text, read_small_file(options.calibration_path, kCalibrationBytesMax));
     name = options.calibration_path;
@@ -60,17 +70,15 @@ Result<RunTexts> cut_texts(const engine::LoadedModel& model, const OptimizeOptio
   PARING_TRY(const measure::Windows probes, cut(name, text, kProbeContext));
   PARING_TRY(const measure::Windows calibration, cut(name, text, kContext));
   PARING_TRY(const measure::Windows holdout,
-             cut("built-in held-out text", measure::holdout_text(), kContext));
+             cut(kBuiltinHoldoutName, measure::holdout_text(), kContext));
   const model::BlockSpec& spec = model.model->spec();
   const std::size_t window_bytes = spec.layers * kProbeContext * spec.width * sizeof(float);
   const std::size_t probe_count = std::clamp<std::size_t>(
       kLayerInputBytesMax / window_bytes, 1, evaluator.windows_per_step(kProbeContext));
-  const bool is_short = options.time_limit_seconds < kShortLimitSeconds;
   RunTexts texts;
-  texts.statistics = pick(calibration, statistics_windows(spec, options.time_limit_seconds), 0.5);
-  texts.probes = pick(probes, probe_count, 0.25);
-  texts.candidates = pick(calibration, is_short ? 6 : 10, 0.75);
-  texts.holdout = is_short ? pick(holdout, 12, 0.5) : holdout;
+  texts.probes = spread(probes, probe_count, 0.25);
+  texts.holdout =
+      is_short(options.time_limit_seconds) ? spread(holdout, kHoldoutWindowsShort, 0.5) : holdout;
   texts.calibration = calibration;
   return texts;
 }

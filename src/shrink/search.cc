@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "shrink/encode.h"
 #include "shrink/kernel_times.h"
+#include "shrink/run_texts.h"
 
 namespace paring::shrink {
 
@@ -36,11 +37,26 @@ Search::Search(const SearchContext& context, SearchSetup setup)
                 context.journal, context.progress),
       start_(system_clock().monotonic_seconds()),
       kl_factor_(kKlFactor) {
-  measured_.prepare(setup_.candidate_windows);
+  time_.candidate_windows_wanted = setup_.candidate_windows.windows.size();
 }
 
+// Times foretell the next ones to about this much.
 bool Search::has_time_for(double seconds) const {
-  return system_clock().monotonic_seconds() + seconds <= setup_.end;
+  constexpr double kDoubt = 1.15;
+  return system_clock().monotonic_seconds() + kDoubt * seconds <= setup_.end(window_seconds());
+}
+
+double Search::window_seconds() const {
+  const double measured = measured_.window_seconds();
+  return measured > 0 ? measured : setup_.window_seconds;
+}
+
+// A candidate's encoding and measurement: the last one's, or before there is one, an estimate that
+// includes the original's pass.
+double Search::candidate_seconds() const {
+  if (measured_.last_seconds() > 0) return measured_.last_seconds();
+  const auto windows = static_cast<double>(setup_.candidate_windows.windows.size());
+  return encoding_seconds_ + 2 * windows * window_seconds();
 }
 
 TypeBounds Search::bounds() const {
@@ -56,42 +72,105 @@ TypeBounds Search::bounds() const {
 
 Result<void> Search::plan() {
   PARING_TRY(plans_, make_plans(context_.original, setup_.types));
-  context_.progress.begin("encodings", plans_.size());
-  double changed = 0;
-  std::size_t counted = 0;
-  for (MatrixPlan& plan : plans_) {
-    std::vector<DType> types;
-    std::vector<TypeOption*> options;
-    for (TypeOption& option : plan.options) {
-      if (option.type == plan.original) continue;
-      types.push_back(option.type);
-      options.push_back(&option);
+  context_.progress.begin("losses of encodings", plans_.size());
+  time_.encodings_wanted = plans_.size();
+  double seconds = 0;
+  for (const std::size_t i : probe_order(*context_.original.model, plans_)) {
+    MatrixPlan& plan = plans_[i];
+    const bool is_late = system_clock().monotonic_seconds() >= setup_.encodings_end;
+    if (!is_late || !take_losses_of_like(plan)) {
+      PARING_TRY_VOID(measure_losses(plan, seconds));
+      ++time_.encodings_measured;
     }
-    const Inputs inputs{context_.statistics.importance(plan.index),
-                        context_.statistics.factor(plan.index)};
-    PARING_TRY(
-        const auto losses,
-        encoding_losses(context_.original.file, plan.name, types, inputs,
-                        std::max(kLossRowsMin, plan.rows / kLossRowsShare), context_.executor));
-    for (std::size_t t = 0; t < types.size(); ++t) {
-      options[t]->error = losses[t].feedback;
-      options[t]->error_nearest = losses[t].nearest;
-      plan.energy = losses[t].energy;
-      options[t]->is_beyond_range = losses[t].is_beyond_range;
-      // 8 bits leave next to nothing to choose: no proof is asked of them.
-      if (dtype_info(types[t]).bits_per_weight() < 8 && !inputs.importance.empty()) {
-        changed += losses[t].changed_share;
-        ++counted;
-      }
-    }
-    std::erase_if(plan.options, [](const TypeOption& option) { return option.is_beyond_range; });
+    PARING_TRY_VOID(drop_beyond_range(plan));
     if (setup_.budget.speedup > 0) PARING_TRY_VOID(measure_kernel_times(plan));
     context_.original.file.release(*context_.original.file.find(plan.name));
     context_.progress.advance(1);
   }
   context_.progress.end();
-  importance_share_ = counted > 0 ? changed / static_cast<double>(counted) : 0.0;
+  importance_share_ = proofs_counted_ > 0 ? importance_share_ / proofs_counted_ : 0.0;
+  encoding_seconds_ = seconds * static_cast<double>(time_.encodings_wanted) /
+                      static_cast<double>(time_.encodings_measured);
   if (setup_.budget.speedup > 0) PARING_TRY_VOID(check_speed_possible());
+  return {};
+}
+
+// Adds to `seconds` what encoding the whole matrix in one type would take.
+Result<void> Search::measure_losses(MatrixPlan& plan, double& seconds) {
+  std::vector<DType> types;
+  std::vector<TypeOption*> options;
+  for (TypeOption& option : plan.options) {
+    if (option.type == plan.original) continue;
+    types.push_back(option.type);
+    options.push_back(&option);
+  }
+  const Inputs inputs{context_.statistics.importance(plan.index),
+                      context_.statistics.factor(plan.index)};
+  const std::size_t rows = std::max(kLossRowsMin, plan.rows / kLossRowsShare);
+  const double start = system_clock().monotonic_seconds();
+  PARING_TRY(const auto losses, encoding_losses(context_.original.file, plan.name, types, inputs,
+                                                rows, context_.executor));
+  const double encoded = static_cast<double>(std::min(rows, plan.rows) * types.size());
+  if (encoded > 0) {
+    seconds +=
+        (system_clock().monotonic_seconds() - start) * static_cast<double>(plan.rows) / encoded;
+  }
+  for (std::size_t t = 0; t < types.size(); ++t) {
+    options[t]->error = losses[t].feedback;
+    options[t]->error_nearest = losses[t].nearest;
+    plan.energy = losses[t].energy;
+    // 8 bits leave next to nothing to choose: no proof is asked of them.
+    if (dtype_info(types[t]).bits_per_weight() < 8 && !inputs.importance.empty()) {
+      importance_share_ += losses[t].changed_share;
+      ++proofs_counted_;
+    }
+  }
+  plan.is_encoded = true;
+  return {};
+}
+
+// The losses of the nearest measured layer's matrix of the same kind and shape, for want of time to
+// measure its own; false when there is none.
+bool Search::take_losses_of_like(MatrixPlan& plan) {
+  const model::Model& model = *context_.original.model;
+  const model::MatrixId id = model.slot(plan.index).id;
+  const MatrixPlan* best = nullptr;
+  std::size_t best_distance = SIZE_MAX;
+  for (const MatrixPlan& other : plans_) {
+    const model::MatrixId like = model.slot(other.index).id;
+    const bool is_like =
+        other.is_encoded && like.kind == id.kind && other.cols == plan.cols &&
+        std::all_of(plan.options.begin(), plan.options.end(),
+                    [&](const TypeOption& o) { return has_option(other, o.type); });
+    if (!is_like) continue;
+    const std::size_t distance =
+        like.layer > id.layer ? like.layer - id.layer : id.layer - like.layer;
+    if (distance >= best_distance) continue;
+    best = &other;
+    best_distance = distance;
+  }
+  if (best == nullptr) return false;
+  const double scale = static_cast<double>(plan.rows) / static_cast<double>(best->rows);
+  plan.energy = best->energy * scale;
+  for (TypeOption& option : plan.options) {
+    const TypeOption& like = option_of(*best, option.type);
+    option.error = like.error * scale;
+    option.error_nearest = like.error_nearest * scale;
+  }
+  return true;
+}
+
+// No type may be chosen that the matrix's own values do not fit; this is found for each matrix.
+Result<void> Search::drop_beyond_range(MatrixPlan& plan) {
+  std::vector<DType> types;
+  for (const TypeOption& option : plan.options) {
+    if (option.type != plan.original) types.push_back(option.type);
+  }
+  PARING_TRY(const std::vector<DType> beyond,
+             types_beyond_range(context_.original.file, plan.name, types, context_.executor));
+  std::erase_if(plan.options, [&](const TypeOption& option) {
+    return std::find(beyond.begin(), beyond.end(), option.type) != beyond.end();
+  });
   return {};
 }
 
@@ -134,6 +213,7 @@ Result<void> Search::check_speed_possible() {
 
 // ---- sensitivity
 
+// Measured in the order of their worth until time is up; what is in the journal costs no time.
 Result<void> Search::probe(Round round) {
   PARING_TRY_VOID(sensitivity_.prepare(setup_.probe_windows));
   std::vector<std::size_t> order = probe_order(*context_.original.model, plans_);
@@ -143,17 +223,15 @@ Result<void> Search::probe(Round round) {
   if (round == Round::kFirst) order.resize(std::min(order.size(), kFirstLayers * per_layer + 2));
   context_.progress.begin("sensitivity", order.size());
   double each = 0;
-  // How long a candidate takes is known once there is one; until then it gets half of the time.
-  const double left = setup_.end - system_clock().monotonic_seconds();
-  const double reserve =
-      round == Round::kFirst ? 0.5 * std::max(0.0, left) : 2 * measured_.last_seconds();
+  const double reserve = candidate_seconds() * (round == Round::kFirst ? 1.25 : 2);
   for (const std::size_t i : order) {
     if (!plans_[i].is_probed) {
       // The first two tell what a measurement takes; time for a candidate must be left.
-      if (time_.probes_measured >= 2 && !has_time_for(each + reserve)) break;
+      const bool is_free = sensitivity_.is_known(plans_[i]);
+      if (!is_free && time_.probes_measured >= 2 && !has_time_for(each + reserve)) continue;
       const double start = system_clock().monotonic_seconds();
       PARING_TRY_VOID(sensitivity_.measure(plans_[i]));
-      each = std::max(0.5 * each, system_clock().monotonic_seconds() - start);
+      if (!is_free) each = std::max(0.5 * each, system_clock().monotonic_seconds() - start);
       ++time_.probes_measured;
     }
     context_.progress.advance(1);
@@ -175,12 +253,40 @@ void Search::reprice() {
 
 // ---- candidates
 
+// How much text all candidates are measured on: what the first has time for. A run that goes on
+// keeps to it, so that its figures compare.
+Result<void> Search::settle_candidate_text() {
+  constexpr double kWindowsMin = 2;
+  if (is_candidate_text_settled_) return {};
+  const auto planned = static_cast<double>(setup_.candidate_windows.windows.size());
+  PARING_TRY(const double windows,
+             context_.journal.recall_or("candidate windows", [&]() -> Result<double> {
+               const double left =
+                   setup_.end(window_seconds()) - system_clock().monotonic_seconds();
+               const double each = 2 * std::max(window_seconds(), 1e-9);
+               return std::floor((left - encoding_seconds_) / each);
+             }));
+  const double used = std::clamp(windows, std::min(kWindowsMin, planned), planned);
+  setup_.candidate_windows =
+      spread(setup_.candidate_windows, static_cast<std::size_t>(used), 0.5);
+  time_.candidate_windows = setup_.candidate_windows.windows.size();
+  measured_.prepare(setup_.candidate_windows);
+  is_candidate_text_settled_ = true;
+  return {};
+}
+
+bool Search::has_valid() const {
+  return std::any_of(candidates_.begin(), candidates_.end(),
+                     [&](const Candidate& candidate) { return keeps_bounds(candidate); });
+}
+
 Result<std::size_t> Search::add(std::string name, TypeList types) {
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     if (candidates_[i].types == types) return i;
   }
   const TypeTotals totals = totals_of(plans_, types);
-  PARING_TRY(const auto kl, measured_.measure(plans_, {types, Rounding::kFeedback, true}));
+  PARING_TRY_VOID(settle_candidate_text());
+  PARING_TRY(const auto kl, measured_.measure(plans_, {types, Rounding::kFeedback, true}, name));
   Candidate candidate;
   candidate.name = std::move(name);
   candidate.types = std::move(types);
@@ -242,7 +348,7 @@ Recipe Search::winner_recipe() const {
 }
 
 Result<std::shared_ptr<EncodedModel>> Search::encode_winner() {
-  return measured_.encode(plans_, winner_recipe());
+  return measured_.encode(plans_, winner_recipe(), silent_progress());
 }
 
 Result<void> Search::run() {
@@ -251,8 +357,8 @@ Result<void> Search::run() {
   // Before the other sensitivities: on SmolLM2 these gain more.
   PARING_TRY_VOID(refine());
   PARING_TRY_VOID(probe(Round::kFull));
-  PARING_TRY_VOID(pursue("allocation"));
-  if (has_time_for(measured_.last_seconds())) PARING_TRY_VOID(add_uniform());
+  if (!has_valid() || has_time_for(candidate_seconds())) PARING_TRY_VOID(pursue("allocation"));
+  if (has_time_for(candidate_seconds())) PARING_TRY_VOID(add_uniform());
   choose_winner();
   if (const auto memory = process_memory()) time_.peak_memory_bytes = memory->peak_resident_bytes;
   return require_winner();

@@ -43,7 +43,11 @@ struct SearchSetup {
   FixedCosts fixed;
   measure::Windows probe_windows;      // short, fit one step
   measure::Windows candidate_windows;  // of the evaluation's length
-  double end = 0;                      // of the monotonic clock: when improving must stop
+  // Of the monotonic clock: when the losses of encodings, and when improving must stop, the latter
+  // given the seconds that a model's pass over a window takes.
+  double encodings_end = 0;
+  std::function<double(double window_seconds)> end;
+  double window_seconds = 0;  // first guess of such a pass
   // Decode speed of a view as a multiple of the original's, measured; only with a speed budget.
   std::function<Result<double>(const model::ModelView&)> speedup;
   double decode_seconds = 0;  // of one token of the original; only with a speed budget
@@ -75,12 +79,22 @@ class Search {
   Candidates& measured() { return measured_; }
   TypeBounds bounds() const;
   const SearchTime& time() const { return time_; }
+  // Seconds of a model's pass over a window of kContext tokens, as last measured.
+  double window_seconds() const;
+  // The text that candidates were measured on.
+  const measure::Windows& candidate_windows() const { return setup_.candidate_windows; }
   // Mean share of bytes that importance changed in the encodings.
   double importance_share() const { return importance_share_; }
 
  private:
   enum class Round { kFirst, kFull };
   bool has_time_for(double seconds) const;
+  double candidate_seconds() const;
+  Result<void> measure_losses(MatrixPlan& plan, double& seconds);
+  bool take_losses_of_like(MatrixPlan& plan);
+  Result<void> drop_beyond_range(MatrixPlan& plan);
+  Result<void> settle_candidate_text();
+  bool has_valid() const;
   Result<void> measure_kernel_times(MatrixPlan& plan);
   Result<void> check_speed_possible();
   Result<void> probe(Round round);
@@ -88,7 +102,7 @@ class Search {
   Result<void> pursue_kl(const std::string& label);
   Result<void> pursue_speed(const std::string& label);
   Result<void> refine();
-  Result<double> price_factor(const std::vector<std::size_t>& group);
+  Result<double> price_factor(const std::vector<std::size_t>& group, const std::string& label);
   void reprice();
   Result<std::size_t> add(std::string name, TypeList types);
   Result<void> add_uniform();
@@ -109,6 +123,9 @@ class Search {
   double start_ = 0;
   std::map<model::MatrixKind, double> corrections_;  // of the prices of a kind
   double importance_share_ = 0;
+  double proofs_counted_ = 0;
+  double encoding_seconds_ = 0;  // estimate for all matrices once, with feedback
+  bool is_candidate_text_settled_ = false;
   double kl_factor_;           // held-out KL as served, for one of search KL in exact numerics
   double speed_factor_ = 1.0;  // speed to aim at, for one of the speed asked for
 };

@@ -41,6 +41,12 @@ std::size_t first_layer_of(const model::MatrixId& id, std::size_t layers) {
   }
 }
 
+bool is_lossy(const TypeOption& option) { return option.error > 0; }
+
+std::string journal_name(const MatrixPlan& plan, const TypeOption& option) {
+  return fmt::format("probe {} {}", plan.name, dtype_name(option.type));
+}
+
 }  // namespace
 
 Result<LayerInputs> LayerInputs::create(measure::Evaluator& evaluator,
@@ -103,18 +109,21 @@ Result<double> Sensitivity::probe(const MatrixPlan& plan, const TypeOption& opti
   return matrix_kl(evaluator_, *base_, inputs_, plan.index, matrix);
 }
 
+bool Sensitivity::is_known(const MatrixPlan& plan) const {
+  const auto lossy = std::find_if(plan.options.begin(), plan.options.end(), is_lossy);
+  return lossy == plan.options.end() || journal_.find(journal_name(plan, *lossy)) != nullptr;
+}
+
 Result<void> Sensitivity::measure(MatrixPlan& plan) {
   plan.is_probed = true;
-  const auto lossy = std::find_if(plan.options.begin(), plan.options.end(),
-                                  [](const TypeOption& option) { return option.error > 0; });
+  const auto lossy = std::find_if(plan.options.begin(), plan.options.end(), is_lossy);
   if (lossy == plan.options.end()) return {};
   PARING_TRY(const std::vector<double> values,
-             journal_.recall_or(fmt::format("probe {} {}", plan.name, dtype_name(lossy->type)),
-                                [&]() -> Result<std::vector<double>> {
-                                  double error = 0;
-                                  PARING_TRY(const double kl, probe(plan, *lossy, error));
-                                  return std::vector<double>{kl, error};
-                                }));
+             journal_.recall_or(journal_name(plan, *lossy), [&]() -> Result<std::vector<double>> {
+               double error = 0;
+               PARING_TRY(const double kl, probe(plan, *lossy, error));
+               return std::vector<double>{kl, error};
+             }));
   if (values.size() == 2 && values[1] > 0) plan.kl_per_error = std::max(values[0], 0.0) / values[1];
   lossy->is_measured = true;
   return {};

@@ -52,6 +52,8 @@ class Sensitivity {
   // Measures the smallest type of a matrix; sets its kl_per_error. One without a lossy type costs
   // nothing and counts as measured.
   Result<void> measure(MatrixPlan& plan);
+  // Whether measure() takes no time: the journal holds it, or there is nothing to measure.
+  bool is_known(const MatrixPlan& plan) const;
 
  private:
   Result<double> probe(const MatrixPlan& plan, const TypeOption& option, double& error);

@@ -9,6 +9,8 @@
 #include <map>
 #include <memory>
 
+#include "base/clock.h"
+
 namespace paring::shrink {
 
 namespace {
@@ -154,6 +156,8 @@ Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model
   statistics.text_sha256 = windows.sha256;
   progress.begin("statistics", windows.windows.size());
   for (std::size_t first = 0; first < windows.windows.size(); first += per_step) {
+    const bool is_late = system_clock().monotonic_seconds() >= options.end;
+    if (is_late && first >= options.windows_min) break;
     std::vector<std::span<const std::int32_t>> inputs;
     for (std::size_t w = first; w < std::min(windows.windows.size(), first + per_step); ++w) {
       inputs.emplace_back(windows.windows[w]);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,9 +44,14 @@ struct StatisticsOptions {
   // Most bytes of second moments; wide inputs are then cut into blocks. 0: none are collected.
   std::uint64_t moment_bytes_max = 0;
   double damping = 0.01;  // share of the mean square added to the diagonal
+  // Of the monotonic clock: no further step begins after it, but `windows_min` windows are read in
+  // any case.
+  double end = std::numeric_limits<double>::infinity();
+  std::size_t windows_min = 1;
 };
 
-// Exact numerics. Internal when a matrix saw only zeros: calibration did not run.
+// Exact numerics; `tokens` of the result tells how much was read. Internal when a matrix saw only
+// zeros: calibration did not run.
 Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model::ModelView& view,
                                       const measure::Windows& windows,
                                       const StatisticsOptions& options, ProgressSink& progress);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "text/tokenizer_file.h"
 
 namespace paring::text {
@@ -16,17 +17,43 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kShownBytesMax = 64;  // of a value in an error
 
+// What the parser says quotes the file, which may hold anything.
+std::string shown_text(const std::string& text) {
+  constexpr std::size_t kBytesMax = 160;
+  return escape_control(text.size() > kBytesMax ? text.substr(0, kBytesMax) + "..." : text);
+}
+
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (text.size() > kShownBytesMax) text = text.substr(0, kShownBytesMax) + "...";
   return text;
 }
 
-Result<Json> parsed(const std::string& json, const char* name) {
-  PARING_TRY_VOID(check_json_limits(json, name, kChatLimits));
-  Json value = Json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!value.is_discarded()) return value;
-  return invalid_argument(std::string(name) + " of the chat are not JSON (or not valid UTF-8)");
+// "line 3, column 5", counted from 1; columns are bytes.
+std::string place_in(std::string_view text, std::size_t offset) {
+  const std::string_view before = text.substr(0, std::min(offset, text.size()));
+  const auto lines = std::count(before.begin(), before.end(), '\n');
+  const std::size_t start = before.rfind('\n');
+  const std::size_t column = before.size() - (start == std::string_view::npos ? 0 : start + 1);
+  return "line " + std::to_string(lines + 1) + ", column " + std::to_string(column + 1);
+}
+
+Result<Json> parsed(const std::string& json, const std::string& name) {
+  PARING_TRY_VOID(check_json_limits(json, name.c_str(), kChatLimits));
+  try {
+    return Json::parse(json);
+  } catch (const Json::parse_error& error) {
+    // "[json.exception...] parse error at line 1, column 2: what is wrong"
+    std::string what = error.what();
+    if (const std::size_t at = what.find(": "); at != std::string::npos) what.erase(0, at + 2);
+    const bool is_empty = json.find_first_not_of(" \t\r\n") == std::string::npos;
+    return invalid_argument(name + ": not JSON, " +
+                                (is_empty ? "it is empty"
+                                          : place_in(json, error.byte > 0 ? error.byte - 1 : 0) +
+                                                ": " + shown_text(what)),
+                            "the file must be UTF-8; quotes are \", and the last item of a list "
+                            "has no comma behind it");
+  }
 }
 
 // The texts of content in parts.
@@ -183,36 +210,54 @@ std::string dumped(const Json& value) { return value.is_null() ? std::string() :
 
 }  // namespace
 
-Result<ChatInput> read_chat(const ChatInput& given) {
-  Parts parts;
-  if (!given.tools.empty()) {
-    PARING_TRY(parts.tools, parsed(given.tools, "the tools"));
-  }
-  if (!given.variables.empty()) {
-    PARING_TRY(parts.variables, parsed(given.variables, "the variables"));
-  }
-  PARING_TRY(Json messages, parsed(given.messages, "the messages"));
-  if (messages.is_object()) {
-    PARING_TRY_VOID(take_request(std::move(messages), parts));
-  } else {
-    parts.messages = std::move(messages);
-  }
+namespace {
+
+// `outcome` with the name of the file in front of its place.
+Result<void> named(Result<void> outcome, const std::string& name) {
+  if (outcome) return {};
+  return std::move(outcome.error()).with_context(name);
+}
+
+// Everything of a conversation that is JSON.
+Result<void> check_parts(Parts& parts, const ChatNames& names) {
   if (!parts.messages.is_array() || parts.messages.empty()) {
-    return invalid_argument("the messages of the chat are not a list of at least one",
+    return invalid_argument(names.messages + ": not a list of at least one message",
                             "give [{\"role\": \"user\", \"content\": \"...\"}]");
   }
   if (parts.messages.size() > kChatMessagesMax) {
-    return invalid_argument("the chat has " + std::to_string(parts.messages.size()) +
-                            " messages, the limit is " + std::to_string(kChatMessagesMax));
+    return invalid_argument(names.messages + ": the chat has " +
+                            std::to_string(parts.messages.size()) + " messages, the limit is " +
+                            std::to_string(kChatMessagesMax));
   }
   for (std::size_t i = 0; i < parts.messages.size(); ++i) {
-    PARING_TRY_VOID(read_message(parts.messages[i], "messages[" + std::to_string(i) + "]"));
+    PARING_TRY_VOID(named(read_message(parts.messages[i], "messages[" + std::to_string(i) + "]"),
+                          names.messages));
   }
-  if (!parts.tools.is_null()) PARING_TRY_VOID(check_tools(parts.tools));
+  if (!parts.tools.is_null()) PARING_TRY_VOID(named(check_tools(parts.tools), names.tools));
   if (parts.tools.is_array() && parts.tools.empty()) parts.tools = nullptr;
   if (!parts.variables.is_null() && !parts.variables.is_object()) {
-    return invalid_argument("the variables of the chat are not an object");
+    return invalid_argument(names.variables + ": not an object");
   }
+  return {};
+}
+
+}  // namespace
+
+Result<ChatInput> read_chat(const ChatInput& given, const ChatNames& names) {
+  Parts parts;
+  if (!given.tools.empty()) {
+    PARING_TRY(parts.tools, parsed(given.tools, names.tools));
+  }
+  if (!given.variables.empty()) {
+    PARING_TRY(parts.variables, parsed(given.variables, names.variables));
+  }
+  PARING_TRY(Json messages, parsed(given.messages, names.messages));
+  if (messages.is_object()) {
+    PARING_TRY_VOID(named(take_request(std::move(messages), parts), names.messages));
+  } else {
+    parts.messages = std::move(messages);
+  }
+  PARING_TRY_VOID(check_parts(parts, names));
   return ChatInput{dumped(parts.messages), dumped(parts.tools), dumped(parts.variables)};
 }
 

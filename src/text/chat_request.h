@@ -13,6 +13,13 @@
 
 namespace paring::text {
 
+// What the parts of a conversation are called in errors, such as "--messages 'chat.json'".
+struct ChatNames {
+  std::string messages = "the messages";
+  std::string tools = "the tools";
+  std::string variables = "the variables";
+};
+
 // Reads a conversation, each part JSON text; empty parts are absent. `messages` is a list of
 // messages, or an object with "messages" and perhaps "tools" and "chat_template_kwargs" (the
 // variables), which then may not be given twice. Changed into what templates expect:
@@ -20,8 +27,9 @@ namespace paring::text {
 //     (parts joined by line breaks);
 //   - arguments of a tool call that are JSON in a string, as OpenAI writes them, become an object.
 // Everything else is left as it is. InvalidArgument for what is not such a conversation (with the
-// place) and beyond the limits of chat_template.h, Unsupported for content that is not text.
-Result<ChatInput> read_chat(const ChatInput& given);
+// place: line and column of what is no JSON, else the field) and beyond the limits of
+// chat_template.h, Unsupported for content that is not text.
+Result<ChatInput> read_chat(const ChatInput& given, const ChatNames& names = {});
 
 // The same for messages that are role and text only.
 ChatInput chat_of(std::span<const ChatMessage> messages);

@@ -30,6 +30,22 @@ TEST(ChatRequest, WhatTemplatesTakeIsLeftAsItIs) {
   EXPECT_EQ(chat.variables, given.variables);
 }
 
+TEST(ChatRequest, WhatIsNoJsonIsNamedWithLineAndColumn) {
+  const ChatNames names{"--messages 'a.json'", "--tools 'b.json'", "variables"};
+  const auto messages = read_chat({"[\n {\"role\": \"user\",}\n]", "", ""}, names);
+  ASSERT_FALSE(messages);
+  EXPECT_NE(messages.error().message.find("--messages 'a.json': not JSON, line 2, column 18"),
+            std::string::npos)
+      << messages.error().text();
+  const auto tools = read_chat({R"([{"role":"user","content":"a"}])", "[1]", ""}, names);
+  ASSERT_FALSE(tools);
+  EXPECT_TRUE(tools.error().message.starts_with("--tools 'b.json': tools[0]"))
+      << tools.error().text();
+  const auto empty = read_chat({" ", "", ""}, names);
+  ASSERT_FALSE(empty);
+  EXPECT_NE(empty.error().message.find("it is empty"), std::string::npos);
+}
+
 TEST(ChatRequest, ARequestHoldsAllParts) {
   const ChatInput chat = read({R"({"tools":[{"type":"function","function":{"name":"f"}}],)"
                                R"("messages":[{"role":"user","content":"a"}],)"
