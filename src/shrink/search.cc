@@ -267,8 +267,7 @@ Result<void> Search::settle_candidate_text() {
                return std::floor((left - encoding_seconds_) / each);
              }));
   const double used = std::clamp(windows, std::min(kWindowsMin, planned), planned);
-  setup_.candidate_windows =
-      spread(setup_.candidate_windows, static_cast<std::size_t>(used), 0.5);
+  setup_.candidate_windows = spread(setup_.candidate_windows, static_cast<std::size_t>(used), 0.5);
   time_.candidate_windows = setup_.candidate_windows.windows.size();
   measured_.prepare(setup_.candidate_windows);
   is_candidate_text_settled_ = true;

@@ -50,8 +50,9 @@ std::vector<std::string> shortfall(const SearchTime& time) {
 std::string overrun(const SearchTime& time, double run_seconds) {
   constexpr double kTolerance = 1.1;
   if (run_seconds <= kTolerance * time.limit_seconds) return {};
-  return fmt::format("the least that a checked result needs took {} on this machine, {} were given",
-                     format_duration(run_seconds), format_duration(time.limit_seconds));
+  return fmt::format(
+      "what a checked result needs took longer on this machine than estimated: {}, {} were given",
+      format_duration(run_seconds), format_duration(time.limit_seconds));
 }
 
 std::string longer_limit(double limit_seconds) {
