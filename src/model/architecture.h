@@ -22,6 +22,7 @@ struct Architecture {
   Result<BlockSpec> (*read)(const io::Metadata& metadata);
   // How folders in Hugging Face layout are read as this architecture; null: not known.
   const HfMapping* hf = nullptr;
+  bool is_encoder = false;  // BlockSpec::encoder is set; other keys than a decoder's
 };
 
 std::span<const Architecture* const> architectures() noexcept;

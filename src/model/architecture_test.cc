@@ -45,6 +45,14 @@ Result<BlockSpec> read(const std::string& name,
   return find(name).read(metadata);
 }
 
+std::vector<const Architecture*> decoders() {
+  std::vector<const Architecture*> found;
+  for (const Architecture* architecture : architectures()) {
+    if (!architecture->is_encoder) found.push_back(architecture);
+  }
+  return found;
+}
+
 std::vector<std::size_t> windows(const BlockSpec& spec) {
   std::vector<std::size_t> all;
   for (std::size_t layer = 0; layer < spec.layers; ++layer) all.push_back(spec.scope(layer).window);
@@ -52,7 +60,7 @@ std::vector<std::size_t> windows(const BlockSpec& spec) {
 }
 
 TEST(Architecture, EveryOneReadsTheCommonKeys) {
-  for (const Architecture* architecture : architectures()) {
+  for (const Architecture* architecture : decoders()) {
     SCOPED_TRACE(architecture->name);
     const auto spec = read(architecture->name);
     ASSERT_TRUE(spec) << spec.error().text();
@@ -244,7 +252,7 @@ TEST(Architecture, AbsurdHyperParametersAreRefused) {
       {"expert_count", GgufValue::of_u32(8), ErrorCode::kUnsupported},
       {"logit_scale", GgufValue::of_f32(0.5F), ErrorCode::kUnsupported},
   };
-  for (const Architecture* architecture : architectures()) {
+  for (const Architecture* architecture : decoders()) {
     const std::string name = architecture->name;
     for (const Refusal& refusal : refusals) {
       const auto spec =
@@ -257,8 +265,54 @@ TEST(Architecture, AbsurdHyperParametersAreRefused) {
   }
 }
 
+// Of encoders, with the keys that they read.
+TEST(Architecture, AbsurdHyperParametersOfEncodersAreRefused) {
+  const auto read_encoder = [](const std::function<void(Metadata&)>& change) {
+    return read("bert", [&](Metadata& m) {
+      m.erase("bert.attention.head_count_kv");
+      m.set("bert.attention.layer_norm_epsilon", GgufValue::of_f32(1e-12F));
+      change(m);
+    });
+  };
+  const auto plain = read_encoder([](Metadata&) {});
+  ASSERT_TRUE(plain) << plain.error().text();
+  EXPECT_TRUE(plain->encoder);
+  EXPECT_EQ(plain->kv_heads, plain->heads);
+  const Refusal refusals[] = {
+      {"block_count", GgufValue::of_u32(0), ErrorCode::kCorrupt},
+      {"block_count", GgufValue::of_u32(1U << 31), ErrorCode::kCorrupt},
+      {"embedding_length", GgufValue::of_u32(0), ErrorCode::kCorrupt},
+      {"embedding_length", GgufValue::of_u32(257), ErrorCode::kCorrupt},
+      {"feed_forward_length", GgufValue::of_u32(0), ErrorCode::kCorrupt},
+      {"context_length", GgufValue::of_u64(std::uint64_t{1} << 60), ErrorCode::kCorrupt},
+      {"attention.head_count", GgufValue::of_u32(0), ErrorCode::kCorrupt},
+      {"attention.head_count", GgufValue::of_u32(16), ErrorCode::kUnsupported},
+      {"attention.head_count_kv", GgufValue::of_u32(2), ErrorCode::kUnsupported},
+      {"attention.layer_norm_epsilon", GgufValue::of_f32(NAN), ErrorCode::kCorrupt},
+      {"attention.layer_norm_epsilon", GgufValue::of_f32(-1.0F), ErrorCode::kCorrupt},
+      {"attention.causal", GgufValue::of_bool(true), ErrorCode::kUnsupported},
+      {"expert_count", GgufValue::of_u32(8), ErrorCode::kUnsupported},
+      {"pooling_type", GgufValue::of_u32(9), ErrorCode::kUnsupported},
+  };
+  for (const Refusal& refusal : refusals) {
+    SCOPED_TRACE(refusal.key);
+    const auto spec = read_encoder(
+        [&](Metadata& m) { m.set(std::string("bert.") + refusal.key, refusal.value); });
+    ASSERT_FALSE(spec);
+    EXPECT_EQ(spec.error().code, refusal.code) << spec.error().text();
+  }
+  for (const char* key :
+       {"block_count", "context_length", "embedding_length", "feed_forward_length",
+        "attention.head_count", "attention.layer_norm_epsilon"}) {
+    const std::string name = std::string("bert.") + key;
+    const auto spec = read_encoder([&](Metadata& m) { m.erase(name); });
+    ASSERT_FALSE(spec) << name;
+    EXPECT_NE(spec.error().message.find(name), std::string::npos) << spec.error().text();
+  }
+}
+
 TEST(Architecture, MissingHyperParametersAreNamed) {
-  for (const Architecture* architecture : architectures()) {
+  for (const Architecture* architecture : decoders()) {
     const std::string name = architecture->name;
     for (const char* suffix :
          {"block_count", "context_length", "embedding_length", "feed_forward_length",

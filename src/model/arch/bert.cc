@@ -267,6 +267,6 @@ constexpr HfMapping kHf{.classes = kClasses,
 
 }  // namespace
 
-const Architecture kBert{kBertName, read_bert, &kHf};
+const Architecture kBert{kBertName, read_bert, &kHf, /*is_encoder=*/true};
 
 }  // namespace paring::model

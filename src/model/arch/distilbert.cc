@@ -72,6 +72,6 @@ constexpr HfMapping kHf{.classes = kClasses,
 
 }  // namespace
 
-const Architecture kDistilBert{kBertName, read_bert, &kHf};
+const Architecture kDistilBert{kBertName, read_bert, &kHf, /*is_encoder=*/true};
 
 }  // namespace paring::model

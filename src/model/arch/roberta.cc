@@ -102,7 +102,7 @@ constexpr HfMapping kXlmHf = mapping(kXlmClasses, "xlm-roberta", finish_xlm_robe
 
 }  // namespace
 
-const Architecture kRoberta{kBertName, read_bert, &kHf};
-const Architecture kXlmRoberta{kBertName, read_bert, &kXlmHf};
+const Architecture kRoberta{kBertName, read_bert, &kHf, /*is_encoder=*/true};
+const Architecture kXlmRoberta{kBertName, read_bert, &kXlmHf, /*is_encoder=*/true};
 
 }  // namespace paring::model
