@@ -74,14 +74,23 @@ def test_sizes_need_a_unit(paring, tiny, tmp_path):
 
 
 def test_a_busy_machine_is_told(paring, tiny):
-    """More threads than processors keep each other from running, as another program would."""
-    words = ["bench", tiny, "--threads", 4 * os.cpu_count(), "--prefill", "32", "--decode", "8", "--repetitions", "1"]
-    found = paring(*words, "--json").json()
-    assert found["limits"]["is_busy"] and found["limits"]["own_time_share"] < 0.9
-    for phase in ("prefill", "decode"):
-        assert found[phase]["is_busy"] == (found[phase]["own_time_share"] < 0.9)
-    assert "measured on a busy machine" in paring(*words).out
-    assert paring("info", "--threads", 4 * os.cpu_count(), "--json").json()["limits"]["is_busy"]
+    """More threads than processors keep each other from running, as another program would; mostly: the system may
+    let each of them finish a short probe in one go."""
+    words = ["bench", tiny, "--threads", 8 * os.cpu_count(), "--prefill", "32", "--decode", "8", "--repetitions", "1"]
+
+    def within_tries(happens):
+        return any(happens() for _ in range(8))
+
+    def bench_is_busy():
+        found = paring(*words, "--json").json()
+        for part in ("limits", "prefill", "decode"):
+            assert found[part]["is_busy"] == (found[part]["own_time_share"] < 0.9)
+        return found["limits"]["is_busy"]
+
+    assert within_tries(bench_is_busy)
+    assert within_tries(lambda: "measured on a busy machine" in paring(*words).out)
+    assert within_tries(
+        lambda: paring("info", "--threads", 8 * os.cpu_count(), "--json").json()["limits"]["is_busy"])
     assert "1 thread," in paring("bench", tiny, "--threads", "1", *words[4:]).out
 
 

@@ -109,7 +109,7 @@ def test_what_export_refuses(paring, folder, tiny, tmp_path):
     (tmp_path / "full" / "file").write_text("x")
     for words, what in [((tiny, "--out", tmp_path / "full"), "is not empty"),
                         ((folder, "--out", folder, "--force"), "own folder"),
-                        ((tiny, "--out", tmp_path / "q", "--type", "Q4_0"), "only F32, F16 and BF16")]:
+                        ((tiny, "--out", tmp_path / "q", "--type", "Q4_0"), "--type is F32, F16 or BF16")]:
         result = paring("export", *words)
         assert result.code != 0 and what in result.err, result.err
 
