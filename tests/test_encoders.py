@@ -8,6 +8,7 @@ import struct
 
 import numpy as np
 import pytest
+from gguf import GGUFReader
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "data/encoders"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())["models"]
@@ -133,6 +134,17 @@ def test_quantized_encoders_stay_close(paring, gguf, kind, least):
         _, vectors = embed(paring, gguf(name, kind), *texts_of(name))
         for vector, row in zip(vectors, EXPECTED[name]):
             assert cosine(vector, np.array(row["vector"])) > least
+
+
+@pytest.mark.parametrize("name,types", [("bert-mean", 2), ("distilbert", 1)])
+def test_other_programs_find_what_they_ask_for(gguf, name, types):
+    """llama.cpp refuses a BERT file without the number of token types, adds tables of positions and types in F32 alone,
+    and pools nothing where no kind is named."""
+    reader = GGUFReader(gguf(name, "Q8_0"))
+    assert reader.fields["tokenizer.ggml.token_type_count"].contents() == types
+    assert reader.fields["bert.pooling_type"].contents() in (1, 2)  # mean, first token
+    tables = [t for t in reader.tensors if t.name in ("position_embd.weight", "token_types.weight")]
+    assert tables and all(t.tensor_type.name == "F32" for t in tables)
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))

@@ -378,7 +378,8 @@ Result<std::string> hf_config_json(const io::ModelFile& file, const HfExportOpti
   }
   PARING_TRY_VOID(export_keys(mapping.keys, metadata, source.name, config));
   if (source.encoder) {
-    config.set("type_vocab_size", io::GgufValue::of_u64(source.encoder->token_types));
+    const std::size_t types = source.encoder->token_types;
+    if (types != 0) config.set("type_vocab_size", io::GgufValue::of_u64(types));
   } else {
     export_decoder_flags(file, config);
   }

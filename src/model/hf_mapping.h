@@ -19,8 +19,10 @@ enum class HfChange : std::uint8_t {
   kPairQuery,  // rows of query heads go from rotated halves to rotated pairs
   kPairKey,    // the same for key heads
   kPlusOne,    // 1 is added: the folder keeps norm weights as differences to 1
-  // The first rows of a table of positions are left out: ids of padding and before it, which no
-  // text has (as many as kPositionOffsetKey in arch/bert.h says).
+  // Becomes F32: llama.cpp adds rows of the table to F32 and takes no other type.
+  kTable,
+  // As kTable, and the first rows of a table of positions are left out: ids of padding and before
+  // it, which no text has (as many as kPositionOffsetKey in arch/bert.h says).
   kDropPositions,
 };
 

@@ -81,8 +81,11 @@ Result<void> put_pooling(const io::HfFolder& folder, const std::string& architec
                          io::Metadata& out) {
   const std::string key = architecture + ".pooling_type";
   PARING_TRY(const std::optional<Pooling> mode, read_mode(folder.pooling));
-  if (mode && !out.has(key)) {
-    out.set(key, io::GgufValue::of_u32(static_cast<std::uint32_t>(*mode)));
+  // sentence-transformers takes the mean where nothing is said; other programs that read the GGUF
+  // file would take nothing.
+  if (!out.has(key)) {
+    const Pooling pooling = mode.value_or(Pooling::kMean);
+    out.set(key, io::GgufValue::of_u32(static_cast<std::uint32_t>(pooling)));
   }
   if (folder.modules.size() == 0) return {};
   PARING_TRY(const bool is_normalized, read_modules(folder.modules));

@@ -12,8 +12,8 @@
 namespace paring::model {
 
 // Adds <architecture>.pooling_type, unless it is there, and kNormalizeKey to `out`. A folder
-// without these files gets neither. Unsupported: a kind of pooling or a module that is not
-// computed.
+// without these files gets the mean, and no kNormalizeKey. Unsupported: a kind of pooling or a
+// module that is not computed.
 Result<void> put_pooling(const io::HfFolder& folder, const std::string& architecture,
                          io::Metadata& out);
 

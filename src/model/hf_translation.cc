@@ -249,7 +249,9 @@ class TensorTranslation {
     }
     found.info.shape.assign(from.shape.rbegin(), from.shape.rend());
     // llama.cpp computes with vectors in F32 only.
-    found.info.type = from.shape.size() == 1 ? DType::kF32 : *from.type;
+    const HfChange change = mapping_.tensors[found.rule].change;
+    const bool is_table = change == HfChange::kTable || change == HfChange::kDropPositions;
+    found.info.type = from.shape.size() == 1 || is_table ? DType::kF32 : *from.type;
     PARING_TRY(const std::uint64_t row_bytes,
                dtype_row_bytes(found.info.type, found.info.columns()));
     found.info.bytes = row_bytes * found.info.rows();
@@ -265,15 +267,17 @@ class TensorTranslation {
       return corrupt(fmt::format("{}: tensor '{}' must be a table of more than {} rows",
                                  file_of(tensor), tensor.info.name, dropped));
     }
+    PARING_TRY(const std::uint64_t stored_bytes,
+               dtype_row_bytes(found.origin.stored, found.info.columns()));
     const std::uint64_t row_bytes = found.info.bytes / found.info.shape[1];
     found.info.shape[1] -= dropped;
     found.info.bytes -= dropped * row_bytes;
-    found.origin.offset += dropped * row_bytes;
+    found.origin.offset += dropped * stored_bytes;
     return {};
   }
 
   Result<void> change(const io::HfTensor& tensor, HfChange change, Found& found) {
-    if (change == HfChange::kNone) return {};
+    if (change == HfChange::kNone || change == HfChange::kTable) return {};
     if (change == HfChange::kDropPositions) return drop_positions(tensor, found);
     if (change == HfChange::kPlusOne) {
       if (found.info.shape.size() != 1) {

@@ -10,6 +10,7 @@
 #include "io/printable.h"
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
+#include "model/encoder_weights.h"
 
 namespace paring::model {
 
@@ -195,6 +196,13 @@ Result<void> finish_bert(const io::Metadata& config, io::Metadata& out) {
     }
   }
   out.set(fmt::format("{}.attention.causal", kBertName), io::GgufValue::of_bool(false));
+  constexpr std::uint32_t kUsualTypes = 2;  // BertConfig's own
+  PARING_TRY(const std::uint64_t types, config.u64_or("type_vocab_size", kUsualTypes));
+  if (types == 0 || types > kTokenTypesMax) {
+    return corrupt(fmt::format("{}: 'type_vocab_size' is {}, it must be between 1 and {}",
+                               config.source(), types, kTokenTypesMax));
+  }
+  out.set(kTypeCountKey, io::GgufValue::of_u32(static_cast<std::uint32_t>(types)));
   const char* key = config.has("activation") ? "activation" : "hidden_act";
   // The mapping's list has been held against it.
   if (const io::GgufValue* activation = config.find(key)) {
@@ -224,8 +232,8 @@ constexpr const char* kClasses[] = {"BertModel", "BertForSequenceClassification"
 
 constexpr HfTensorRule kTensors[] = {
     {"embeddings.word_embeddings.weight", "token_embd.weight"},
-    {"embeddings.position_embeddings.weight", "position_embd.weight"},
-    {"embeddings.token_type_embeddings.weight", "token_types.weight"},
+    {"embeddings.position_embeddings.weight", "position_embd.weight", HfChange::kTable},
+    {"embeddings.token_type_embeddings.weight", "token_types.weight", HfChange::kTable},
     {"embeddings.LayerNorm.weight", "token_embd_norm.weight"},
     {"embeddings.LayerNorm.bias", "token_embd_norm.bias"},
     {"encoder.layer.{}.attention.self.query.weight", "blk.{}.attn_q.weight"},

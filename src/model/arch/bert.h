@@ -15,6 +15,9 @@ namespace paring::model {
 
 inline constexpr const char* kBertName = "bert";
 
+// llama.cpp reads no model of this architecture without it.
+inline constexpr const char* kTypeCountKey = "tokenizer.ggml.token_type_count";
+
 // Keys of our own, for what GGUF has no key for; absent: the default in brackets.
 inline constexpr const char* kActivationKey = "paring.encoder.activation";           // [gelu]
 inline constexpr const char* kNormalizeKey = "paring.encoder.normalize";             // [true]

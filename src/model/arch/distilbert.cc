@@ -11,6 +11,7 @@ namespace {
 Result<void> finish(const io::Metadata& config, io::Metadata& out) {
   PARING_TRY_VOID(finish_bert(config, out));
   out.set(kModelTypeKey, io::GgufValue::of_string("distilbert"));
+  out.set(kTypeCountKey, io::GgufValue::of_u32(1));  // it has none; llama.cpp asks for a number
   out.set(kHeadActivationKey, io::GgufValue::of_string("relu"));
   return {};
 }
@@ -30,7 +31,7 @@ constexpr HfKeyRule kKeys[] = {
 
 constexpr HfTensorRule kTensors[] = {
     {"embeddings.word_embeddings.weight", "token_embd.weight"},
-    {"embeddings.position_embeddings.weight", "position_embd.weight"},
+    {"embeddings.position_embeddings.weight", "position_embd.weight", HfChange::kTable},
     {"embeddings.LayerNorm.weight", "token_embd_norm.weight"},
     {"embeddings.LayerNorm.bias", "token_embd_norm.bias"},
     {"transformer.layer.{}.attention.q_lin.weight", "blk.{}.attn_q.weight"},
