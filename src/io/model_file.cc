@@ -34,19 +34,19 @@ void add_to_each(std::span<std::byte> f32, float added) {
   }
 }
 
-// Row 2j of a head is row j of its first half, row 2j + 1 is row j of its second half: the rotated
-// pairs (j, j + D/2) of Hugging Face's layout become neighbours.
-std::vector<std::byte> halves_to_pairs(std::span<const std::byte> source, std::uint64_t rows,
-                                       std::uint64_t heads) {
-  const std::uint64_t head_rows = rows / heads;
+// Rows first..first+count-1 of a tensor whose heads are stored half by half. Row 2j of a head is
+// row j of its first half, row 2j + 1 is row j of its second half: the rotated pairs (j, j + D/2)
+// of Hugging Face's layout become neighbours.
+std::vector<std::byte> halves_to_pairs(std::span<const std::byte> stored, std::uint64_t head_rows,
+                                       std::uint64_t row_bytes, std::uint64_t first,
+                                       std::uint64_t count) {
   const std::uint64_t half = head_rows / 2;
-  const std::uint64_t row_bytes = source.size() / rows;
-  std::vector<std::byte> out(source.size());
-  for (std::uint64_t row = 0; row < rows; ++row) {
-    const std::uint64_t head = row / head_rows;
-    const std::uint64_t in_head = row % head_rows;
+  std::vector<std::byte> out(count * row_bytes);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t head = (first + i) / head_rows;
+    const std::uint64_t in_head = (first + i) % head_rows;
     const std::uint64_t from = head * head_rows + in_head % 2 * half + in_head / 2;
-    std::memcpy(out.data() + row * row_bytes, source.data() + from * row_bytes, row_bytes);
+    std::memcpy(out.data() + i * row_bytes, stored.data() + from * row_bytes, row_bytes);
   }
   return out;
 }
@@ -107,19 +107,44 @@ Result<void> ModelFile::check_unchanged() const {
   return {};
 }
 
+namespace {
+
+// A vector's rows are its values.
+std::uint64_t row_count(const TensorInfo& tensor) {
+  return tensor.shape.size() == 1 ? tensor.columns() : tensor.rows();
+}
+
+}  // namespace
+
 TensorBytes ModelFile::data(const TensorInfo& tensor) const {
+  return read_rows(tensor, 0, row_count(tensor));
+}
+
+TensorBytes ModelFile::rows(const TensorInfo& tensor, std::uint64_t first,
+                            std::uint64_t count) const {
+  PARING_CHECK(tensor.shape.size() > 1, "a vector has no rows");
+  return read_rows(tensor, first, count);
+}
+
+TensorBytes ModelFile::read_rows(const TensorInfo& tensor, std::uint64_t first,
+                                 std::uint64_t count) const {
   const TensorOrigin& from = origin(tensor);
-  const std::span<const std::byte> stored = stored_bytes(tensor, from);
+  const std::uint64_t rows = row_count(tensor);
+  PARING_CHECK(first <= rows && count <= rows - first, "rows of the tensor");
+  const std::span<const std::byte> all = stored_bytes(tensor, from);
+  const std::uint64_t row_bytes = rows == 0 ? 0 : all.size() / rows;
+  const std::span<const std::byte> stored = all.subspan(first * row_bytes, count * row_bytes);
   const bool is_widened = from.stored != tensor.type || from.added != 0;
   if (!is_widened && from.paired_heads == 0) return TensorBytes(stored);
   std::vector<std::byte> bytes;
-  if (is_widened) bytes = to_f32(stored, from.stored, tensor.values());
-  if (from.added != 0) add_to_each(bytes, from.added);
   if (from.paired_heads != 0) {
-    // A vector's rows are its values.
-    const std::uint64_t rows = tensor.shape.size() == 1 ? tensor.columns() : tensor.rows();
-    bytes = halves_to_pairs(is_widened ? bytes : stored, rows, from.paired_heads);
+    bytes = halves_to_pairs(all, rows / from.paired_heads, row_bytes, first, count);
   }
+  if (is_widened) {
+    const std::uint64_t values = rows == 0 ? 0 : tensor.values() / rows * count;
+    bytes = to_f32(from.paired_heads != 0 ? bytes : stored, from.stored, values);
+  }
+  if (from.added != 0) add_to_each(bytes, from.added);
   return TensorBytes(std::move(bytes));
 }
 
@@ -127,6 +152,14 @@ void ModelFile::release(const TensorInfo& tensor) const {
   const TensorOrigin& from = origin(tensor);
   if (!from.made.empty() || !parts_.has_values) return;
   parts_.maps[from.map].release(from.offset, stored_bytes(tensor, from).size());
+}
+
+void ModelFile::release_rows(const TensorInfo& tensor, std::uint64_t first,
+                             std::uint64_t count) const {
+  const TensorOrigin& from = origin(tensor);
+  if (!from.made.empty() || !parts_.has_values || tensor.rows() == 0) return;
+  const std::uint64_t row_bytes = stored_bytes(tensor, from).size() / tensor.rows();
+  parts_.maps[from.map].release(from.offset + first * row_bytes, count * row_bytes);
 }
 
 }  // namespace paring::io

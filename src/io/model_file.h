@@ -97,12 +97,17 @@ class ModelFile {
   const TensorInfo* find(std::string_view name) const;
   // Whether the tensors can be read; false of an outline (io/outline.h).
   bool has_values() const noexcept { return parts_.has_values; }
-  // REQUIRES (of data and release): has_values(), and `tensor` is an element of tensors(). Copies
-  // only what must be rearranged. As to files that are cut while they are mapped, see
-  // GgufFile::data().
+  // REQUIRES (of data, rows and their release): has_values(), and `tensor` is an element of
+  // tensors(). Copies only what must be rearranged. As to files that are cut while they are mapped,
+  // see GgufFile::data().
   TensorBytes data(const TensorInfo& tensor) const;
+  // The same of rows first..first+count-1 alone, so that a large tensor is never in memory as a
+  // whole. REQUIRES: a matrix, and its rows.
+  TensorBytes rows(const TensorInfo& tensor, std::uint64_t first, std::uint64_t count) const;
   // Gives the tensor's whole pages back to the system; reading them again reloads from the file.
   void release(const TensorInfo& tensor) const;
+  // The same for the pages between these rows' bytes.
+  void release_rows(const TensorInfo& tensor, std::uint64_t first, std::uint64_t count) const;
 
   // Io when one of the files has been written to since it was opened: what was made of its bytes
   // may be of neither state.
@@ -116,6 +121,7 @@ class ModelFile {
 
  private:
   const TensorOrigin& origin(const TensorInfo& tensor) const;
+  TensorBytes read_rows(const TensorInfo& tensor, std::uint64_t first, std::uint64_t count) const;
   std::span<const std::byte> stored_bytes(const TensorInfo& tensor,
                                           const TensorOrigin& origin) const;
 

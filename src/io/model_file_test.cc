@@ -89,6 +89,20 @@ TEST_F(ModelFileTest, RowsOfAHeadGoFromHalvesToPairs) {
   EXPECT_EQ(floats(file.data(file.tensors()[0])),
             (std::vector<float>{0, 0.5F, 2, 2.5F, 1, 1.5F, 3, 3.5F,  //
                                 4, 4.5F, 6, 6.5F, 5, 5.5F, 7, 7.5F}));
+  const TensorInfo& tensor = file.tensors()[0];
+  EXPECT_EQ(floats(file.rows(tensor, 3, 3)), (std::vector<float>{3, 3.5F, 4, 4.5F, 6, 6.5F}));
+}
+
+TEST_F(ModelFileTest, RowsAreWidenedAndAddedToAlone) {
+  std::vector<std::uint16_t> halves;
+  for (int i = 0; i < 12; ++i) halves.push_back(quant::f32_to_f16(static_cast<float>(i)));
+  const ModelFile file = one_tensor(halves, {.name = "t", .type = DType::kF32, .shape = {2, 6}},
+                                    {.offset = 2, .stored = DType::kF16, .added = 1});
+  const TensorInfo& tensor = file.tensors()[0];
+  EXPECT_EQ(floats(file.rows(tensor, 4, 2)), (std::vector<float>{9, 10, 11, 12}));
+  EXPECT_TRUE(floats(file.rows(tensor, 6, 0)).empty());
+  file.release_rows(tensor, 1, 4);
+  EXPECT_EQ(floats(file.data(tensor)).back(), 12);
 }
 
 TEST_F(ModelFileTest, AVectorIsRearrangedValueByValue) {

@@ -280,9 +280,10 @@ void pack_panels(PackedMatrix& matrix, const std::byte* source, PanelRange panel
   for (std::size_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::size_t rows = rows_in_panel(matrix, panel);
     const std::size_t first_row = panel * kPanelRows;
+    const std::size_t source_row = (panel - panels.begin) * kPanelRows;
     if (layout == nullptr) {
       const std::size_t value_bytes = float_bytes(matrix.type);
-      const std::byte* panel_source = source + first_row * matrix.cols * value_bytes;
+      const std::byte* panel_source = source + source_row * matrix.cols * value_bytes;
       if (value_bytes == 4) {
         pack_float_panel(panel_source, rows, matrix.cols,
                          matrix.codes.as<std::uint32_t>() + first_row * matrix.cols);
@@ -300,7 +301,7 @@ void pack_panels(PackedMatrix& matrix, const std::byte* source, PanelRange panel
     for (std::size_t b = 0; b < blocks; ++b) {
       for (std::size_t r = 0; r < kPanelRows; ++r) {
         const std::byte* block =
-            r < rows ? source + (first_row + r) * row_bytes + b * layout->bytes : zeros;
+            r < rows ? source + (source_row + r) * row_bytes + b * layout->bytes : zeros;
         pack_block(*layout, block, planes, b, r);
       }
     }

@@ -110,8 +110,8 @@ bool has_panel_layout(DType type) noexcept;
 // the matrix is empty.
 Result<PackedMatrix> pack(DType type, const std::byte* source, std::size_t rows, std::size_t cols);
 // The same in two steps, so that several threads fill one matrix: allocate_packed() gives untouched
-// memory, pack_panels() fills the panels of its range from `source`, the start of the whole matrix.
-// Disjoint ranges may be packed at the same time.
+// memory, pack_panels() fills the panels of its range from `source`, the rows of the first of them
+// and on. Disjoint ranges may be packed at the same time.
 Result<PackedMatrix> allocate_packed(DType type, std::size_t rows, std::size_t cols);
 // The same in memory of the caller, so that the matrices of a model share huge pages: 64-byte
 // aligned, packed_bytes() long, alive as long as the matrix. Both give the errors of pack().

@@ -84,9 +84,12 @@ TEST(PackedMatrix, PanelRangesTogetherEqualTheWhole) {
     const PackedMatrix whole = pack(type, source.data(), kHeight, width).value();
     PackedMatrix parts = allocate_packed(type, kHeight, width).value();
     ASSERT_EQ(parts.panels(), 5U);
-    pack_panels(parts, source.data(), {3, 5});
-    pack_panels(parts, source.data(), {0, 1});
-    pack_panels(parts, source.data(), {1, 3});
+    const auto rows_of = [&](std::size_t panel) {
+      return source.data() + panel * kPanelRows * *dtype_row_bytes(type, width);
+    };
+    pack_panels(parts, rows_of(3), {3, 5});
+    pack_panels(parts, rows_of(0), {0, 1});
+    pack_panels(parts, rows_of(1), {1, 3});
     EXPECT_EQ(0, std::memcmp(parts.codes.data(), whole.codes.data(), whole.codes.bytes()));
     EXPECT_EQ(parts.bytes(), whole.bytes());
     for (auto plane :

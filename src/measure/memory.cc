@@ -2,14 +2,12 @@
 #include "measure/memory.h"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
-#include <vector>
 
 #include "engine/generator.h"
 #include "engine/text_encoder.h"
 #include "model/forward.h"
 #include "model/kv_cache.h"
+#include "model/matrix_loader.h"
 
 namespace paring::measure {
 
@@ -17,9 +15,9 @@ namespace {
 
 // Measured on models of 49,152 to 262,144 tokens, with and without merges: the program's own pages,
 // and per entry the text in the file's metadata, in the tokenizer and in its index.
-constexpr std::uint64_t kProgramBytes = 16'000'000;
-constexpr std::uint64_t kTokenBytes = 200;
-constexpr std::uint64_t kMergeBytes = 250;
+constexpr std::uint64_t kProgramBytes = 15'000'000;
+constexpr std::uint64_t kTokenBytes = 65;
+constexpr std::uint64_t kMergeBytes = 160;
 
 // Entries of a list in the metadata; 0 where there is none.
 std::uint64_t entries(const io::ModelFile& file, const char* key) {
@@ -31,11 +29,7 @@ std::uint64_t entries(const io::ModelFile& file, const char* key) {
 
 std::uint64_t process_peak_bytes(const io::ModelFile& file, const MemoryUse& use,
                                  std::size_t threads) {
-  std::vector<std::uint64_t> sizes;
-  for (const io::TensorInfo& tensor : file.tensors()) sizes.push_back(tensor.bytes);
-  std::sort(sizes.begin(), sizes.end(), std::greater<>());
-  if (sizes.size() > threads) sizes.resize(threads);
-  const std::uint64_t loading = std::accumulate(sizes.begin(), sizes.end(), use.weight_bytes);
+  const std::uint64_t loading = use.weight_bytes + threads * model::kPieceBytes;
   return std::max(loading, use.total()) + kProgramBytes +
          kTokenBytes * entries(file, "tokenizer.ggml.tokens") +
          kMergeBytes * entries(file, "tokenizer.ggml.merges");

@@ -27,9 +27,9 @@ struct RunShape {
 };
 
 // Resident memory of the process at its peak, while it loads or runs: the larger of `use` and of
-// the packed weights beside the `threads` largest matrices as they lie in the file, which are
-// mapped while they are packed; and about what program, vocabulary and merges take. An estimate,
-// within kPeakTolerance of what the system reports (tests/test_predictions.py).
+// the packed weights beside the pieces of the file that `threads` workers pack; and about what
+// program, vocabulary and merges take. An estimate, within kPeakTolerance of what the system
+// reports (tests/test_predictions.py).
 std::uint64_t process_peak_bytes(const io::ModelFile& file, const MemoryUse& use,
                                  std::size_t threads);
 inline constexpr double kPeakTolerance = 0.15;

@@ -3,12 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
-#include <new>
-#include <optional>
 #include <set>
 
 #include "model/architecture.h"
+#include "model/matrix_loader.h"
 #include "model/vectors.h"
 
 namespace paring::model {
@@ -73,27 +71,6 @@ Shape shape_of(const BlockSpec& spec, MatrixKind kind) {
   return {0, 0};
 }
 
-Result<kernels::PackedMatrix> load_matrix(const io::ModelFile& file, const MatrixSlot& slot) {
-  const io::TensorInfo* info = file.find(slot.name);
-  if (info == nullptr) {
-    return corrupt(fmt::format("{}: tensor '{}' is missing", file.path(), slot.name),
-                   "the file is incomplete or of another architecture");
-  }
-  if (info->shape.size() != 2 || info->columns() != slot.cols || info->rows() != slot.rows) {
-    return corrupt(fmt::format(
-        "{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
-        file.path(), slot.name, info->rows(), info->columns(), slot.rows, slot.cols));
-  }
-  const io::TensorBytes bytes = file.data(*info);
-  auto packed = kernels::pack(info->type, bytes.data(), slot.rows, slot.cols);
-  if (!packed) {
-    return std::move(packed.error())
-        .with_context(fmt::format("{}: tensor '{}'", file.path(), slot.name));
-  }
-  file.release(*info);
-  return packed;
-}
-
 }  // namespace
 
 std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
@@ -114,38 +91,6 @@ std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
 }
 
 namespace {
-
-// Packs every slot's tensor: workers take every count-th matrix; the first error by matrix order is
-// reported.
-Result<std::vector<kernels::PackedMatrix>> load_matrices(const io::ModelFile& file,
-                                                         const std::vector<MatrixSlot>& slots,
-                                                         Executor& executor) {
-  std::vector<kernels::PackedMatrix> matrices(slots.size());
-  std::vector<std::optional<Error>> errors(slots.size());
-  std::atomic<bool> is_out_of_memory = false;
-  executor.run([&](Worker& worker) {
-    try {
-      for (std::size_t i = worker.index(); i < slots.size(); i += worker.count()) {
-        auto packed = load_matrix(file, slots[i]);
-        if (packed) {
-          matrices[i] = std::move(packed).value();
-        } else {
-          errors[i] = std::move(packed.error());
-        }
-      }
-    } catch (const std::bad_alloc&) {  // a job must not throw; even a message may not fit any more
-      is_out_of_memory = true;
-    }
-  });
-  if (is_out_of_memory) {
-    return exhausted(fmt::format("memory ran out while the weights of {} were read", file.path()),
-                     "free memory or use a smaller model or context");
-  }
-  for (auto& error : errors) {
-    if (error) return std::move(*error);
-  }
-  return matrices;
-}
 
 Result<LayerNorms> load_norms(const io::ModelFile& file, const BlockSpec& spec, std::size_t layer) {
   const auto load = [&](const char* name, std::size_t width) {
@@ -254,7 +199,9 @@ Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Exec
   model->set_spec(std::move(spec));
   PARING_TRY(model->vectors_, load_vectors(file, model->spec_, model->slots_));
   PARING_TRY_VOID(check_all_used(file, model->spec_, model->slots_, model->vectors_));
-  PARING_TRY(model->matrices_, load_matrices(file, model->slots_, executor));
+  PARING_TRY(LoadedMatrices loaded, load_matrices(file, model->slots_, executor));
+  model->memory_ = std::move(loaded.memory);
+  model->matrices_ = std::move(loaded.matrices);
   model->balance_keys();
   return std::shared_ptr<const Model>(std::move(model));
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/aligned.h"
 #include "base/executor.h"
 #include "base/result.h"
 #include "io/model_file.h"
@@ -101,6 +102,7 @@ class Model {
 
   BlockSpec spec_;
   std::vector<MatrixSlot> slots_;
+  AlignedBuffer memory_;  // of the matrices of a model that was loaded
   std::vector<kernels::PackedMatrix> matrices_;
   ModelVectors vectors_;
   std::vector<KeyBalance> key_balances_;             // [layers]
