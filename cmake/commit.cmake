@@ -3,6 +3,7 @@
 # Writes FILE, a header with the commit of the clone in DIR: abbreviated, "-dirty" when tracked files
 # differ from it, "unknown" outside a clone or without git. FILE is touched only when that changes,
 # so that nothing is rebuilt otherwise.
+cmake_minimum_required(VERSION 3.25)
 set(commit unknown)
 find_package(Git QUIET)
 if(GIT_FOUND)

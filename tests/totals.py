@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Adds up what a test run left in a results folder, and says which instruction sets were exercised.
+"""Adds up what a test run left in a results folder, and says which instruction sets were exercised; one that this CPU
+lacks ran under qemu-user.
 
 The folder holds checks.txt (`passed NAME` or `failed NAME` lines), <preset>/*.xml of GoogleTest programs,
 <preset>-ctest.xml, and pytest.xml. A suite that ran nothing counts as a failure: silence must not look like success.
@@ -106,9 +107,12 @@ def print_levels(folder):
     flags = set(re.findall(r"\w+", " ".join(re.findall(r"^(?:flags|Features)\s*: (.*)$", text, re.M)[:1])))
     model = (re.findall(r"^model name\s*: (.*)$", text, re.M) or ["unknown"])[0]
     ran = levels_exercised(folder)
-    lacks = [level for level, flag in LEVELS.items() if flag and flag not in flags]
+    lacks = {level for level, flag in LEVELS.items() if flag and flag not in flags}
+    exercised = [f"{level} (under qemu)" if level in lacks else level for level in ran]
+    missing = [level for level in LEVELS if level in lacks and level not in ran]
     print(f"CPU: {model}")
-    print(f"instruction sets exercised: {' '.join(ran) or 'none'}; this CPU lacks: {' '.join(lacks) or 'none'}")
+    print(f"instruction sets exercised: {' '.join(exercised) or 'none'}; "
+          f"not exercised, as this CPU lacks them: {' '.join(missing) or 'none'}")
 
 
 def main():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The closing line of ./test can be trusted: failures, crashes and silence are all counted."""
 import pathlib
+import platform
+import re
 import subprocess
 import sys
 
@@ -75,4 +77,15 @@ def test_levels_are_those_that_the_kernel_tests_printed(results):
     printed = "kernels: level avx2 is exercised\nkernels: level avx512 cannot run on this CPU and is NOT exercised\n"
     row = f'<testcase name="kernels_test"><system-out>{printed}</system-out></testcase>'
     (results / "ci-ctest.xml").write_text(suite(row))
-    assert "exercised: avx2;" in run(results)[2]
+    assert re.search(r"exercised: avx2( \(under qemu\))?;", run(results)[2])
+
+
+@pytest.mark.parametrize("outcome, ran", [("", True), ("<failure/>", False)])
+def test_a_level_of_another_architecture_ran_under_qemu(results, outcome, ran):
+    printed = "kernels: level neon is exercised\nkernels: level reference is exercised\n"
+    row = f'<testcase name="kernels_test"><system-out>{printed}</system-out>{outcome}</testcase>'
+    (results / "neon-ctest.xml").write_text(suite(row))
+    other = "neon" if platform.machine() == "aarch64" else "neon (under qemu)"
+    line = next(line for line in run(results)[2].splitlines() if line.startswith("instruction sets"))
+    assert line.startswith(f"instruction sets exercised: reference {other};") == ran
+    assert ("neon" in line.split(";")[1]) == (not ran and platform.machine() != "aarch64")

@@ -67,6 +67,41 @@ install_packages() {
   say "installed"
 }
 
+# aarch64_root LIST: Debian's arm64 packages of the list, unpacked in build/aarch64-root. They come through an apt with
+# folders of its own, so that neither root nor a second architecture of this system is needed. Fails without a word to
+# the user: the caller says what is missing then. The stamp names the list that the folder was made from.
+aarch64_root() {
+  local root=build/aarch64-root want work package apt
+  want=$(listed "$1" | sha256sum)
+  if [ -f "$root/.has" ] && [ "$(cat "$root/.has")" = "$want" ]; then
+    say "the arm64 libraries of $1 are there"
+    return
+  fi
+  mkdir -p build
+  work=$(mktemp -d "$PWD/build/.aarch64-XXXXXX")
+  mkdir -p "$work"/{lists,cache/archives,debs,root}
+  : > "$work/status"
+  apt=(apt-get -qq -o "Dir::State=$work" -o "Dir::State::Lists=$work/lists" -o "Dir::State::Status=$work/status"
+    -o "Dir::Cache=$work/cache" -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Acquire::Languages=none)
+  [ "$(id -u)" != 0 ] || apt+=(-o APT::Sandbox::User=root)
+  # shellcheck disable=SC2046
+  if (
+    "${apt[@]}" update || true # a list that fails may not be one that is needed
+    cd "$work/debs"
+    "${apt[@]}" download $(listed "$OLDPWD/$1") || exit 1
+    for package in *.deb; do dpkg-deb -x "$package" ../root || exit 1; done
+  ) > build/aarch64-root.log 2>&1; then
+    echo "$want" > "$work/root/.has"
+    rm -rf "$root"
+    mv "$work/root" "$root"
+    rm -rf "$work"
+    say "the arm64 libraries of $1 are in $root"
+  else
+    rm -rf "$work"
+    return 1
+  fi
+}
+
 # build PRESET [TARGET...]: configures when needed and builds, a status line now and then.
 build() {
   local preset=$1

@@ -10,6 +10,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace paring::kernels {
@@ -46,12 +49,17 @@ bool has_avx512() noexcept {
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+#elif defined(__aarch64__)
+// The dot product is an extension of ARMv8.2, so a CPU that has it runs -march=armv8.2-a.
+bool has_neon() noexcept { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 #endif
 
 constexpr IsaLevel kLevels[] = {
 #if defined(__x86_64__)
     {"avx512", has_avx512, &kAvx512Kernels},
     {"avx2", has_avx2, &kAvx2Kernels},
+#elif defined(__aarch64__)
+    {"neon", has_neon, &kNeonKernels},
 #endif
     {"reference", always, &kReferenceKernels},
 };

@@ -10,5 +10,6 @@ namespace paring::kernels {
 extern const KernelTable kReferenceKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
+extern const KernelTable kNeonKernels;
 
 }  // namespace paring::kernels

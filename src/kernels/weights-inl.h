@@ -167,16 +167,12 @@ PARING_INLINE void unpack_subs_q4(const std::uint8_t* bytes, SubScales& subs) {
 
 // IQ4_XS: bytes 0-1 hold the upper two bits of 8 scales, bytes 2-5 two lower halves each.
 PARING_INLINE void unpack_subs_iq4(const std::uint8_t* bytes, SubScales& subs) {
-  const __m128i offset = _mm_set1_epi8(-32);
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) {
-    const auto* upper = reinterpret_cast<const __m128i*>(bytes + 16 * (i / 4));
-    const auto* lower = reinterpret_cast<const __m128i*>(bytes + 32 + 16 * (i / 2));
-    const __m128i low =
-        _mm_and_si128(_mm_srli_epi16(_mm_loadu_si128(lower), 4 * (i % 2)), _mm_set1_epi8(0x0f));
-    const __m128i shifted = _mm_slli_epi16(_mm_srli_epi16(_mm_loadu_si128(upper), 2 * (i % 4)), 4);
-    const __m128i scale = _mm_or_si128(low, _mm_and_si128(shifted, _mm_set1_epi8(0x30)));
-    _mm_store_si128(reinterpret_cast<__m128i*>(subs.scales + 16 * i), _mm_add_epi8(scale, offset));
+  for (std::size_t i = 0; i < 8; ++i) {
+    const auto pair = load_vector<RowBytes>(bytes + 32 + 16 * (i / 2));
+    const RowBytes low = i % 2 == 0 ? bits_of<0, 0x0f>(pair) : bits_of<4, 0x0f>(pair);
+    const RowBytes high = two_bits<4>(load_vector<RowBytes>(bytes + 16 * (i / 4)), i);
+    store_row_bytes(subs.scales + 16 * i, add_bytes(merge(low, high), -32));
   }
 }
 

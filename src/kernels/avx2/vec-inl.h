@@ -39,6 +39,10 @@ struct Quad {
 struct HalfQuad {
   __m256i v;
 };
+// A byte of each row of a panel.
+struct RowBytes {
+  __m128i v;
+};
 
 // 16 lanes of two int16 side by side.
 struct Pairs {
@@ -287,7 +291,9 @@ PARING_INLINE double reduce_add(F64x16 a) {
 
 template <class V>
 PARING_INLINE V load_vector(const void* p) {
-  if constexpr (sizeof(V) == 32) {
+  if constexpr (sizeof(V) == 16) {
+    return {load_128(p)};
+  } else if constexpr (sizeof(V) == 32) {
     return {load_256(p)};
   } else {
     return {load_256(p), load_256(static_cast<const std::uint8_t*>(p) + 32)};
@@ -297,8 +303,17 @@ PARING_INLINE void store_quad(void* p, Quad a) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), a.lo);
   _mm256_storeu_si256(static_cast<__m256i*>(p) + 1, a.hi);
 }
+PARING_INLINE void store_row_bytes(void* p, RowBytes a) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), a.v);
+}
 // Each byte shifted right by kShift (left, when negative) and masked; no bit may come from the
 // neighbour.
+template <int kShift, int kMask>
+PARING_INLINE RowBytes bits_of(RowBytes a) {
+  if constexpr (kShift > 0) a.v = _mm_srli_epi16(a.v, kShift);
+  if constexpr (kShift < 0) a.v = _mm_slli_epi16(a.v, -kShift);
+  return {_mm_and_si128(a.v, _mm_set1_epi8(kMask))};
+}
 template <int kShift, int kMask>
 PARING_INLINE HalfQuad bits_of(HalfQuad a) {
   __m256i shifted = a.v;
@@ -310,9 +325,13 @@ template <int kShift, int kMask>
 PARING_INLINE Quad bits_of(Quad a) {
   return {bits_of<kShift, kMask>(HalfQuad{a.lo}).v, bits_of<kShift, kMask>(HalfQuad{a.hi}).v};
 }
+PARING_INLINE RowBytes merge(RowBytes a, RowBytes b) { return {_mm_or_si128(a.v, b.v)}; }
 PARING_INLINE HalfQuad merge(HalfQuad a, HalfQuad b) { return {_mm256_or_si256(a.v, b.v)}; }
 PARING_INLINE Quad merge(Quad a, Quad b) {
   return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
+PARING_INLINE RowBytes add_bytes(RowBytes a, int x) {
+  return {_mm_add_epi8(a.v, _mm_set1_epi8(static_cast<char>(x)))};
 }
 PARING_INLINE Quad add_bytes(Quad a, int x) {
   const __m256i bytes = _mm256_set1_epi8(static_cast<char>(x));

@@ -37,6 +37,11 @@ struct Quad {
   __m512i v;
 };
 
+// A byte of each row of a panel.
+struct RowBytes {
+  __m128i v;
+};
+
 // 16 lanes of two int16 side by side.
 struct Pairs {
   __m512i v;
@@ -208,11 +213,24 @@ PARING_INLINE double reduce_add(F64x16 a) {
 
 template <class V>
 PARING_INLINE V load_vector(const void* p) {
-  return {_mm512_loadu_si512(p)};
+  if constexpr (sizeof(V) == 16) {
+    return {_mm_loadu_si128(static_cast<const __m128i*>(p))};
+  } else {
+    return {_mm512_loadu_si512(p)};
+  }
+}
+PARING_INLINE void store_row_bytes(void* p, RowBytes a) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), a.v);
 }
 PARING_INLINE void store_quad(void* p, Quad a) { _mm512_storeu_si512(p, a.v); }
 // Each byte shifted right by kShift (left, when negative) and masked; no bit may come from the
 // neighbour.
+template <int kShift, int kMask>
+PARING_INLINE RowBytes bits_of(RowBytes a) {
+  if constexpr (kShift > 0) a.v = _mm_srli_epi16(a.v, kShift);
+  if constexpr (kShift < 0) a.v = _mm_slli_epi16(a.v, -kShift);
+  return {_mm_and_si128(a.v, _mm_set1_epi8(kMask))};
+}
 template <int kShift, int kMask>
 PARING_INLINE Quad bits_of(Quad a) {
   __m512i shifted = a.v;
@@ -220,7 +238,11 @@ PARING_INLINE Quad bits_of(Quad a) {
   if constexpr (kShift < 0) shifted = _mm512_slli_epi16(a.v, -kShift);
   return {_mm512_and_si512(shifted, _mm512_set1_epi8(kMask))};
 }
+PARING_INLINE RowBytes merge(RowBytes a, RowBytes b) { return {_mm_or_si128(a.v, b.v)}; }
 PARING_INLINE Quad merge(Quad a, Quad b) { return {_mm512_or_si512(a.v, b.v)}; }
+PARING_INLINE RowBytes add_bytes(RowBytes a, int x) {
+  return {_mm_add_epi8(a.v, _mm_set1_epi8(static_cast<char>(x)))};
+}
 PARING_INLINE Quad add_bytes(Quad a, int x) {
   return {_mm512_add_epi8(a.v, _mm512_set1_epi8(static_cast<char>(x)))};
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The NEON table (ARMv8.2 with the dot product instructions). Everything but the table has internal
+// linkage: the algorithms are instantiated here over this folder's vectors.
+#include "kernels/tables.h"
+
+// The order matters: the shared algorithms use the vectors.
+// clang-format off
+#include "kernels/neon/vec-inl.h"
+#include "kernels/exp-inl.h"
+#include "kernels/rows-inl.h"
+#include "kernels/weights-inl.h"
+#include "kernels/float_tile-inl.h"
+#include "kernels/matmul_f-inl.h"
+#include "kernels/attention_state-inl.h"
+#include "kernels/attention_f-inl.h"
+#include "kernels/attention_q-inl.h"
+#include "kernels/attention-inl.h"
+#include "kernels/matmul_q-inl.h"
+#include "kernels/neon/matmul_q_tile-inl.h"
+// clang-format on
+
+namespace paring::kernels {
+
+const KernelTable kNeonKernels = {
+    "neon",   quantize_rows, matmul_q,       matmul_f,    rms_norm,      layer_norm,
+    add_rows, silu_mul,      gelu_mul,       gelu_erf,    gelu_tanh,     soft_cap,
+    kv_write, attention,     attention_join, log_sum_exp, kl_divergence,
+};
+
+}  // namespace paring::kernels
