@@ -34,12 +34,22 @@ enum class FinishReason : std::uint8_t { kEndOfText, kStopString, kMaxTokens, kC
 
 const char* finish_reason_name(FinishReason reason) noexcept;
 
+// Tokens that were guessed and checked together (speculative decoding).
+struct Speculation {
+  std::size_t steps = 0;            // that gave this text tokens, with guesses or without
+  std::size_t drafts = 0;           // steps that checked guesses
+  std::size_t drafted_tokens = 0;   // checked
+  std::size_t accepted_tokens = 0;  // of those, right
+  double plain_seconds = 0;         // that the same tokens were expected to take one by one
+};
+
 struct Usage {
   std::size_t prompt_tokens = 0;
   std::size_t cached_tokens = 0;  // of the prompt, not computed again
   std::size_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  Speculation speculation;
 };
 
 struct Completion {

@@ -11,12 +11,14 @@ namespace paring::api {
 struct StepRecord {
   double start_seconds = 0;  // monotonic clock
   double seconds = 0;
-  std::size_t prefill_tokens = 0;  // prompt tokens computed
-  std::size_t decode_tokens = 0;   // tokens of sequences that already generate
-  std::size_t cached_tokens = 0;   // prompt tokens that a cache spared
-  std::uint64_t bytes = 0;         // weights and cache read, as the cost model counts them
-  std::uint64_t operations = 0;    // 2 a multiply-add
-  std::optional<double> joules;    // absent where the machine has no counter
+  std::size_t prefill_tokens = 0;   // prompt tokens computed
+  std::size_t decode_tokens = 0;    // tokens of sequences that already generate, no guesses
+  std::size_t draft_tokens = 0;     // guesses that were checked
+  std::size_t accepted_tokens = 0;  // of those, right
+  std::size_t cached_tokens = 0;    // prompt tokens that a cache spared
+  std::uint64_t bytes = 0;          // weights and cache read, as the cost model counts them
+  std::uint64_t operations = 0;     // 2 a multiply-add
+  std::optional<double> joules;     // absent where the machine has no counter
 };
 
 }  // namespace paring::api

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "cli/answer_figures.h"
 #include "cli/commands.h"
 #include "engine/chat_prompt.h"
 #include "engine/generator.h"
@@ -50,6 +51,8 @@ struct RunOptions {
   std::string messages_path;  // "-" is standard input
   std::string tools_path;
   std::string variables;  // JSON
+  std::string speculative = "auto";
+  std::size_t draft_tokens = 8;
   bool is_raw = false;
   bool is_json = false;
   bool shows_prompt = false;
@@ -170,7 +173,9 @@ class Session {
     PARING_TRY(spec_, model::read_block_spec(file));
     return engine::GeneratorOptions{.numerics = context_.numerics(),
                                     .kv_type = context_.kv_type(file),
-                                    .context_tokens = context_.context_tokens(spec_)};
+                                    .context_tokens = context_.context_tokens(spec_),
+                                    .uses_ngrams = options_.speculative != "off",
+                                    .speculation = {.tokens_max = options_.draft_tokens}};
   }
 
   Result<api::Request> make_request(const text::ChatInput& chat) const {
@@ -192,46 +197,6 @@ class Session {
   std::optional<engine::ChatPrompt> chat_prompt_;
   std::uint64_t requests_ = 0;
 };
-
-double per_second(std::size_t tokens, double seconds) {
-  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
-}
-
-// The first generated token comes from the prompt's last logits, so decoding made one step less.
-std::size_t decode_steps(const api::Usage& usage) {
-  return usage.generated_tokens == 0 ? 0 : usage.generated_tokens - 1;
-}
-
-void print_speed(const Session::Answer& answer) {
-  if (!answer.completion) {
-    print_note("interrupted");
-    return;
-  }
-  const api::Usage& usage = answer.completion->usage;
-  print_note(
-      fmt::format("prompt {} tokens, {:.1f} tokens/s; answer {} tokens, {:.1f} tokens/s ({})",
-                  usage.prompt_tokens, per_second(usage.prompt_tokens, usage.prefill_seconds),
-                  usage.generated_tokens, per_second(decode_steps(usage), usage.decode_seconds),
-                  api::finish_reason_name(answer.completion->reason)));
-}
-
-Json answer_json(const Session::Answer& answer) {
-  Json json;
-  json["text"] = answer.text;
-  if (!answer.completion) {
-    json["finish_reason"] = "interrupted";
-    return json;
-  }
-  const api::Usage& usage = answer.completion->usage;
-  json["finish_reason"] = api::finish_reason_name(answer.completion->reason);
-  json["prompt_tokens"] = usage.prompt_tokens;
-  json["generated_tokens"] = usage.generated_tokens;
-  json["prefill"] = {{"seconds", usage.prefill_seconds},
-                     {"tokens_per_second", per_second(usage.prompt_tokens, usage.prefill_seconds)}};
-  json["decode"] = {{"seconds", usage.decode_seconds},
-                    {"tokens_per_second", per_second(decode_steps(usage), usage.decode_seconds)}};
-  return json;
-}
 
 std::vector<ChatMessage> opening(const RunOptions& options) {
   std::vector<ChatMessage> messages;
@@ -280,9 +245,9 @@ Result<void> answer_once(Context& context, Session& session, const RunOptions& o
   arm_interrupt();
   PARING_TRY(const Session::Answer answer, session.answer(chat));
   if (options.is_json) {
-    context.output().write_json(answer_json(answer));
+    context.output().write_json(answer_json(answer.text, answer.completion));
   } else {
-    print_speed(answer);
+    print_answer_figures(answer.completion);
   }
   return {};
 }
@@ -316,7 +281,7 @@ Result<void> chat(Session& session, const RunOptions& options) {
       continue;
     }
     messages.push_back({"assistant", answer->text});
-    print_speed(*answer);
+    print_answer_figures(answer->completion);
   }
   print_raw_error("\n");
   return {};
@@ -467,6 +432,17 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("TEXT");
+  app.add_option(
+         "--speculative", options->speculative,
+         "Guess tokens and check several in one step, where that is faster; the answer stays "
+         "the same. auto guesses with all there is, ngram from what the text said before")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "ngram", "off"}))
+      ->type_name("HOW");
+  app.add_option("--draft-tokens", options->draft_tokens, "Tokens guessed at once, at most")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, engine::kDraftTokensMax))
+      ->type_name("N");
   add_json_flag(app, options->is_json);
   return [options](Context& context) { return run(context, *options); };
 }

@@ -8,8 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/metrics.h"
-#include "engine/finite.h"
+#include "engine/detail/live_sequence.h"
 
 namespace paring::engine {
 
@@ -31,71 +30,6 @@ model::KvCapacity capacity_of(const BatchOptions& options) {
 
 }  // namespace
 
-// One sample of a request.
-struct BatchEngine::Live {
-  Live(std::shared_ptr<const SequenceRequest> of, std::size_t which, SequenceListener& to,
-       model::KvPool& pool)
-      : request(std::move(of)),
-        sample(which),
-        listener(to),
-        tokens(request->prompt),
-        sequence(pool),
-        sampler(request->sampling, stream_of(request->id, which)) {}
-
-  std::shared_ptr<const SequenceRequest> request;
-  std::size_t sample;
-  SequenceListener& listener;
-  std::uint64_t arrival = 0;
-  std::vector<std::int32_t> tokens;  // prompt and answer
-  model::KvSequence sequence;        // what is computed of them
-  Sampler sampler;
-  Live* leader = nullptr;        // the sample of the same request that computes the prompt
-  std::vector<Live*> followers;  // those that wait for this one to do so
-  std::size_t part = 0;          // tokens of this step; 0: none
-  std::int32_t picked = -1;
-  bool is_finite = true;
-  bool is_preempted = false;
-  bool is_ended = false;
-  double submitted = 0;  // seconds on the monotonic clock
-  double admitted = 0;
-  double first_token = 0;
-  SequenceResult result;
-
-  void pick(std::span<const float> logits) {
-    picked = sampler.sample(logits, tokens, tokens.size());
-  }
-  std::size_t generated() const { return tokens.size() - request->prompt.size(); }
-  std::size_t left() const { return tokens.size() - sequence.length(); }
-  bool is_cancelled() const { return request->cancelled != nullptr && request->cancelled->load(); }
-  // Whether this goes before `other`.
-  bool is_before(const Live& other) const {
-    if (request->priority != other.request->priority) {
-      return request->priority > other.request->priority;
-    }
-    return arrival < other.arrival;
-  }
-};
-
-// Picks each row's next token as soon as its logits are there, rows side by side on the workers.
-class BatchEngine::SampleSink : public model::LogitsSink {
- public:
-  explicit SampleSink(std::vector<Live*> rows) : rows_(std::move(rows)) {}
-  void consume(Worker& worker, const model::LogitsChunk& chunk) override {
-    const Range mine = worker.split(chunk.rows);
-    for (std::size_t r = mine.begin; r < mine.end; ++r) {
-      Live& live = *rows_[chunk.first + r];
-      const std::span<const float> logits(chunk.logits + r * chunk.vocabulary, chunk.vocabulary);
-      live.is_finite = are_finite(logits);
-      if (!live.is_finite) continue;
-      live.pick(logits);
-      for (Live* follower : live.followers) follower->pick(logits);
-    }
-  }
-
- private:
-  std::vector<Live*> rows_;
-};
-
 std::uint64_t stream_of(std::uint64_t id, std::size_t sample) noexcept {
   // Fibonacci hashing spreads the samples over the streams; sample 0 is the request's own.
   return id ^ (static_cast<std::uint64_t>(sample) * 0x9e3779b97f4a7c15U);
@@ -114,7 +48,8 @@ BatchEngine::~BatchEngine() = default;
 
 Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& model,
                                                          Executor& executor,
-                                                         const BatchOptions& options) {
+                                                         const BatchOptions& options,
+                                                         std::unique_ptr<Speculator> speculator) {
   if (options.context_tokens < 2 || options.sequences_max == 0) {
     return invalid_argument("context_tokens must be at least 2, sequences_max at least 1");
   }
@@ -135,6 +70,7 @@ Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& mod
              model::KvPool::create(model.spec(), options.kv_type, capacity_of(options)));
   engine->pool_ = std::make_unique<model::KvPool>(std::move(pool));
   if (options.has_prefix_cache) engine->prefixes_ = std::make_unique<PrefixCache>(*engine->pool_);
+  engine->speculator_ = std::move(speculator);
   return engine;
 }
 
@@ -200,6 +136,7 @@ void BatchEngine::end(Live& live, SequenceEnd how, Error error) {
   live.is_ended = true;
   if (how != SequenceEnd::kFailed) keep_prefix(live);
   live.sequence.truncate(0);
+  if (speculator_ != nullptr) speculator_->forget(live.arrival);
   live.result.end = how;
   live.result.error = std::move(error);
   live.result.usage.generated_tokens = live.generated();
@@ -368,79 +305,6 @@ std::vector<BatchEngine::Live*> BatchEngine::plan() {
   return parts;
 }
 
-void BatchEngine::compute(const std::vector<Live*>& parts) {
-  std::vector<model::Segment> segments;
-  std::vector<Live*> rows;
-  last_step_ = {};
-  for (Live* live : parts) {
-    const std::size_t done = live->sequence.length();
-    const bool is_last = done == live->tokens.size();
-    segments.push_back(
-        {&live->sequence,
-         std::span<const std::int32_t>(live->tokens).subspan(done - live->part, live->part),
-         is_last ? std::size_t{1} : 0});
-    if (is_last) rows.push_back(live);
-    const bool decodes = live->generated() > 0 && live->part == 1;
-    (decodes ? last_step_.decode_tokens : last_step_.prefill_tokens) += live->part;
-  }
-  SampleSink sink(rows);
-  model::ForwardOptions options;
-  options.numerics = options_.numerics;
-  options.sink = &sink;
-  last_step_.start_seconds = system_clock().monotonic_seconds();
-  forward_->run(view_, segments, options);
-  last_step_.seconds = system_clock().monotonic_seconds() - last_step_.start_seconds;
-  metrics().step_seconds.observe(last_step_.seconds);
-  metrics().prompt_tokens.add(last_step_.prefill_tokens);
-  for (Live* live : rows) {
-    if (live->is_finite) {
-      split_samples(*live);
-      take_token(*live);
-      continue;
-    }
-    const auto failed = [] {
-      return corrupt("the model's output holds values that are not finite numbers",
-                     "its weights are damaged or out of range; get the file again");
-    };
-    for (Live* follower : live->followers) end(*follower, SequenceEnd::kFailed, failed());
-    end(*live, SequenceEnd::kFailed, failed());
-  }
-}
-
-// The other samples of a prompt go on from where its first one is, each with a token of its own.
-void BatchEngine::split_samples(Live& leader) {
-  if (leader.followers.empty()) return;
-  keep_prefix(leader);
-  for (Live* follower : std::exchange(leader.followers, {})) {
-    follower->leader = nullptr;
-    follower->admitted = leader.admitted;
-    follower->result.usage.cached_tokens = leader.sequence.length();
-    if (running_.size() < options_.sequences_max) {
-      const auto waits = std::find_if(waiting_.begin(), waiting_.end(),
-                                      [&](const auto& other) { return other.get() == follower; });
-      follower->sequence.fork(leader.sequence);
-      running_.push_back(std::move(*waits));
-      waiting_.erase(waits);
-    }
-    take_token(*follower);
-  }
-  std::sort(running_.begin(), running_.end(),
-            [](const auto& a, const auto& b) { return a->is_before(*b); });
-}
-
-void BatchEngine::take_token(Live& live) {
-  const std::int32_t token = std::exchange(live.picked, -1);
-  if (live.first_token == 0) {
-    live.first_token = system_clock().monotonic_seconds();
-    keep_prefix(live);
-  }
-  live.tokens.push_back(token);
-  metrics().generation_tokens.add();
-  if (!live.listener.on_token(live.sample, token)) return end(live, SequenceEnd::kStopped);
-  if (live.generated() == live.request->max_tokens) return end(live, SequenceEnd::kMaxTokens);
-  if (live.tokens.size() >= options_.context_tokens) end(live, SequenceEnd::kContextFull);
-}
-
 bool BatchEngine::step() {
   drop_cancelled();
   admit();
@@ -448,6 +312,7 @@ bool BatchEngine::step() {
   const std::vector<Live*> parts = plan();
   // One sequence alone always fits: create() and check() saw to it.
   PARING_CHECK(!parts.empty(), "a step computes at least one token");
+  speculate(parts);
   compute(parts);
   sweep();
   return true;

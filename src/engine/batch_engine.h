@@ -3,8 +3,9 @@
 // computes one token of every sequence that generates and, within a budget of tokens, parts of
 // prompts; prefixes that were computed before are shared (prefix_cache.h); when the cache of keys
 // and values is full, unused prefixes are forgotten first, then the least urgent sequence is set
-// back to what is cached of it and waits. Whatever happens, a sequence's tokens are those of its
-// run alone, bit for bit.
+// back to what is cached of it and waits. With a speculator a step may also compute guesses of the
+// tokens that come next, and gives as many tokens as were right (speculator.h). Whatever happens, a
+// sequence's tokens are those of its run alone, bit for bit.
 //
 //   engine->submit(request, listener);       // from the engine's thread
 //   while (engine->step()) {}                // until nothing is left to do
@@ -26,6 +27,7 @@
 #include "base/result.h"
 #include "engine/prefix_cache.h"
 #include "engine/sampler.h"
+#include "engine/speculator.h"
 #include "model/forward.h"
 
 namespace paring::engine {
@@ -87,11 +89,13 @@ struct BatchOptions {
 class BatchEngine {
  public:
   // InvalidArgument for bounds that contradict each other, Exhausted when memory does not suffice.
-  // `model` and `executor` must outlive the result.
-  static Result<std::unique_ptr<BatchEngine>> create(const model::Model& model, Executor& executor,
-                                                     const BatchOptions& options);
+  // `model` and `executor` must outlive the result. Without a speculator each step gives a sequence
+  // one token.
+  static Result<std::unique_ptr<BatchEngine>> create(
+      const model::Model& model, Executor& executor, const BatchOptions& options,
+      std::unique_ptr<Speculator> speculator = nullptr);
   ~BatchEngine();
-  // Bytes of cache and buffers that create() will take.
+  // Bytes of cache and buffers that create() will take, a speculator's not counted.
   static std::size_t bytes_for(const model::BlockSpec& spec, const BatchOptions& options,
                                std::size_t threads);
 
@@ -123,8 +127,14 @@ class BatchEngine {
   Live* least_urgent_but(const Live& live) const;
   void preempt(Live& live);
   std::vector<Live*> plan();
+  void speculate(const std::vector<Live*>& parts);
+  void grow_for_guesses(Live& live, std::vector<std::int32_t> guesses);
   void compute(const std::vector<Live*>& parts);
-  void take_token(Live& live);
+  void record(const std::vector<Live*>& parts);
+  void settle(Live& live);
+  void account(Live& live, std::size_t guesses, std::size_t right,
+               std::span<const std::int32_t> picked);
+  void take_token(Live& live, std::int32_t token);
   void split_samples(Live& leader);
   void end(Live& live, SequenceEnd how, Error error = {});
   void sweep();
@@ -137,6 +147,7 @@ class BatchEngine {
   std::unique_ptr<model::Forward> forward_;
   std::unique_ptr<model::KvPool> pool_;
   std::unique_ptr<PrefixCache> prefixes_;
+  std::unique_ptr<Speculator> speculator_;     // null: no guesses
   std::deque<std::unique_ptr<Live>> waiting_;  // by priority, then arrival
   LiveList running_;                           // the same order
   std::uint64_t arrivals_ = 0;

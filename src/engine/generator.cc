@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/batch_engine.h"
+#include "engine/ngram_drafter.h"
 
 namespace paring::engine {
 
@@ -121,8 +122,15 @@ std::size_t Generator::bytes_for(const model::BlockSpec& spec, const GeneratorOp
 Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, Executor& executor,
                                                      const GeneratorOptions& options) {
   std::unique_ptr<Generator> generator(new Generator(loaded));
-  PARING_TRY(generator->engine_,
-             BatchEngine::create(*loaded.model, executor, batch_options(options)));
+  std::vector<std::unique_ptr<Drafter>> drafters;
+  if (options.uses_ngrams) drafters.push_back(std::make_unique<NgramDrafter>());
+  std::unique_ptr<Speculator> speculator;
+  if (!drafters.empty()) {
+    speculator = std::make_unique<Speculator>(std::move(drafters), options.speculation);
+  }
+  PARING_TRY(
+      generator->engine_,
+      BatchEngine::create(*loaded.model, executor, batch_options(options), std::move(speculator)));
   return generator;
 }
 

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "engine/batch_engine.h"
 #include "engine/loaded_model.h"
+#include "engine/speculator.h"
 #include "model/forward.h"
 
 namespace paring::engine {
@@ -21,6 +22,9 @@ struct GeneratorOptions {
   model::Numerics numerics = model::Numerics::kServed;
   kernels::KvType kv_type = kernels::KvType::kQ8;
   std::size_t context_tokens = 2048;
+  // Guesses from what the text said before; they change its speed only (speculator.h).
+  bool uses_ngrams = false;
+  SpeculatorOptions speculation = {};
 };
 
 // Longest prompt part that one step computes.

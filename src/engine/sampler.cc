@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "base/random.h"
 
@@ -23,7 +24,8 @@ Result<void> check_sampling(const api::Sampling& sampling) {
   return {};
 }
 
-void Sampler::penalize(std::span<const std::int32_t> history) {
+void Sampler::penalize(std::span<const std::int32_t> history,
+                       std::span<Candidate> candidates) const {
   // As in CTRL (arXiv:1909.05858, sec. 4.1), once per distinct token; negative logits are
   // multiplied so that the penalty always lowers them.
   const std::size_t window = std::min(history.size(), kPenaltyWindowTokens);
@@ -33,35 +35,42 @@ void Sampler::penalize(std::span<const std::int32_t> history) {
   recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
   const auto penalty = static_cast<float>(sampling_.repetition_penalty);
   for (const std::int32_t token : recent) {
-    float& logit = candidates_[static_cast<std::size_t>(token)].logit;
+    float& logit = candidates[static_cast<std::size_t>(token)].logit;
     logit = logit > 0 ? logit / penalty : logit * penalty;
   }
 }
 
 std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std::int32_t> history,
-                             std::uint64_t position) {
-  candidates_.resize(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    candidates_[i] = {logits[i], static_cast<std::int32_t>(i)};
-  }
-  if (sampling_.repetition_penalty != 1.0) penalize(history);
+                             std::uint64_t position) const {
+  const bool has_penalty = sampling_.repetition_penalty != 1.0;
   // Ties go to the lower id, so that the order is total and the result reproducible.
+  if (sampling_.temperature == 0.0 && !has_penalty) {
+    return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
+                                     logits.begin());
+  }
+  thread_local std::vector<Candidate> scratch;  // one a worker instead of one a sequence
+  scratch.resize(logits.size());
+  const std::span<Candidate> candidates = scratch;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    candidates[i] = {logits[i], static_cast<std::int32_t>(i)};
+  }
+  if (has_penalty) penalize(history, candidates);
   const auto before = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
   };
   if (sampling_.temperature == 0.0) {
-    return std::min_element(candidates_.begin(), candidates_.end(), before)->token;
+    return std::min_element(candidates.begin(), candidates.end(), before)->token;
   }
   const std::size_t keep = sampling_.top_k == 0
-                               ? candidates_.size()
-                               : std::min<std::size_t>(sampling_.top_k, candidates_.size());
-  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(keep),
-                    candidates_.end(), before);
-  const double top = candidates_[0].logit;
+                               ? candidates.size()
+                               : std::min<std::size_t>(sampling_.top_k, candidates.size());
+  std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(keep),
+                    candidates.end(), before);
+  const double top = candidates[0].logit;
   std::vector<double> weights;
   double total = 0;
   for (std::size_t i = 0; i < keep; ++i) {
-    const double weight = std::exp((candidates_[i].logit - top) / sampling_.temperature);
+    const double weight = std::exp((candidates[i].logit - top) / sampling_.temperature);
     if (i > 0 && weight < sampling_.min_p) break;  // relative to the most likely, whose weight is 1
     weights.push_back(weight);
     total += weight;
@@ -75,9 +84,9 @@ std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std:
   double left = stream.uniform() * kept;
   for (std::size_t i = 0; i + 1 < count; ++i) {
     left -= weights[i];
-    if (left < 0) return candidates_[i].token;
+    if (left < 0) return candidates[i].token;
   }
-  return candidates_[count - 1].token;
+  return candidates[count - 1].token;
 }
 
 }  // namespace paring::engine

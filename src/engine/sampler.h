@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Picks the next token from logits. Order: repetition penalty, then greedy when temperature is 0,
 // else temperature, top-k, min-p, top-p, draw. The draw is a pure function of (seed, sequence,
-// position), so a request gives the same text in any batch. Not thread-safe.
+// position), so a request gives the same text in any batch. Immutable: threads may ask one at once.
 #pragma once
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "api/request.h"
 #include "base/result.h"
@@ -24,17 +23,16 @@ class Sampler {
 
   // `history`: the tokens so far, for the repetition penalty. `logits` is not changed.
   std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t> history,
-                      std::uint64_t position);
+                      std::uint64_t position) const;
 
  private:
   struct Candidate {
     float logit;
     std::int32_t token;
   };
-  void penalize(std::span<const std::int32_t> history);
+  void penalize(std::span<const std::int32_t> history, std::span<Candidate> candidates) const;
   api::Sampling sampling_;
   std::uint64_t sequence_;
-  std::vector<Candidate> candidates_;
 };
 
 // How far back the repetition penalty looks.

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// The second half of BatchEngine's step: guessing, computing what was planned, and taking tokens.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "engine/batch_engine.h"
+#include "engine/detail/live_sequence.h"
+#include "engine/finite.h"
+
+namespace paring::engine {
+
+// Picks each row's next token as soon as its logits are there, rows side by side on the workers.
+class BatchEngine::SampleSink : public model::LogitsSink {
+ public:
+  struct Row {
+    Live* live;
+    std::size_t index;  // in live->picks
+    std::size_t known;  // tokens in front of the one that is picked
+  };
+  explicit SampleSink(std::vector<Row> rows) : rows_(std::move(rows)) {}
+  void consume(Worker& worker, const model::LogitsChunk& chunk) override {
+    const Range mine = worker.split(chunk.rows);
+    for (std::size_t r = mine.begin; r < mine.end; ++r) {
+      const Row& row = rows_[chunk.first + r];
+      const std::span<const float> logits(chunk.logits + r * chunk.vocabulary, chunk.vocabulary);
+      Live::Pick& pick = row.live->picks[row.index];
+      pick.is_finite = are_finite(logits);
+      if (!pick.is_finite) continue;
+      pick.token = row.live->pick(logits, row.known);
+      for (Live* follower : row.live->followers) {
+        follower->picks.assign(1, {follower->pick(logits, row.known), true});
+      }
+    }
+  }
+
+ private:
+  std::vector<Row> rows_;
+};
+
+// Lets sequences check guesses in this step. Not beside prompts: their many rows already use the
+// weights well, so that each guess would cost its full share of a multiply.
+void BatchEngine::speculate(const std::vector<Live*>& parts) {
+  if (speculator_ == nullptr) return;
+  std::vector<Speculation> speculations;
+  for (const Live* live : parts) {
+    if (live->left() > 0 || live->part != 1 || live->generated() == 0) return;
+    // The last token comes from a step's own logits, and is never computed itself.
+    const std::size_t left = live->request->max_tokens - live->generated();
+    const std::size_t room = options_.context_tokens - live->tokens.size();
+    speculations.push_back({.sequence = live->arrival,
+                            .tokens = live->tokens,
+                            .sampler = &live->sampler,
+                            .guesses_max = std::min(left, room) - 1,
+                            .tokens_left = left});
+  }
+  speculator_->propose(speculations, options_.step_tokens - parts.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    grow_for_guesses(*parts[i], std::move(speculations[i].guesses));
+  }
+}
+
+void BatchEngine::grow_for_guesses(Live& live, std::vector<std::int32_t> guesses) {
+  const auto is_token = [this](std::int32_t guess) {
+    return guess >= 0 && static_cast<std::size_t>(guess) < model_.spec().vocabulary;
+  };
+  guesses.erase(std::find_if_not(guesses.begin(), guesses.end(), is_token), guesses.end());
+  if (guesses.empty()) return;
+  // Grown at once, because growing lets go of what its first position does not see. Nobody gives up
+  // a page for guesses: without room there are none.
+  live.sequence.truncate(live.sequence.length() - live.part);
+  if (!live.sequence.grow(live.part + guesses.size())) {
+    PARING_CHECK(live.sequence.grow(live.part).has_value(), "there was room for it before");
+    return;
+  }
+  live.part += guesses.size();
+  live.guesses = std::move(guesses);
+}
+
+void BatchEngine::compute(const std::vector<Live*>& parts) {
+  std::vector<model::Segment> segments;
+  std::vector<SampleSink::Row> rows;
+  for (Live* live : parts) {
+    const std::size_t known = live->tokens.size();
+    live->tokens.insert(live->tokens.end(), live->guesses.begin(), live->guesses.end());
+    const std::size_t done = live->sequence.length();
+    live->picks.assign(done == live->tokens.size() ? 1 + live->guesses.size() : 0, {});
+    segments.push_back(
+        {&live->sequence,
+         std::span<const std::int32_t>(live->tokens).subspan(done - live->part, live->part),
+         live->picks.size()});
+    for (std::size_t i = 0; i < live->picks.size(); ++i) rows.push_back({live, i, known + i});
+  }
+  SampleSink sink(std::move(rows));
+  model::ForwardOptions options;
+  options.numerics = options_.numerics;
+  options.sink = &sink;
+  last_step_ = {};
+  last_step_.start_seconds = system_clock().monotonic_seconds();
+  forward_->run(view_, segments, options);
+  last_step_.seconds = system_clock().monotonic_seconds() - last_step_.start_seconds;
+  for (Live* live : parts) live->tokens.resize(live->tokens.size() - live->guesses.size());
+  record(parts);
+  for (Live* live : parts) {
+    if (!live->picks.empty()) settle(*live);
+  }
+}
+
+void BatchEngine::record(const std::vector<Live*>& parts) {
+  for (const Live* live : parts) {
+    const bool decodes = live->generated() > 0 && live->part == 1 + live->guesses.size();
+    (decodes ? last_step_.decode_tokens : last_step_.prefill_tokens) +=
+        live->part - live->guesses.size();
+    last_step_.draft_tokens += live->guesses.size();
+  }
+  if (speculator_ != nullptr && last_step_.prefill_tokens == 0) {
+    speculator_->observe(parts.size(), parts.size() + last_step_.draft_tokens, last_step_.seconds);
+  }
+  metrics().step_seconds.observe(last_step_.seconds);
+  metrics().prompt_tokens.add(last_step_.prefill_tokens);
+  metrics().draft_tokens.add(last_step_.draft_tokens);
+}
+
+// Takes the tokens that this step picked: one, and one more for each guess that is what was picked
+// in its place. What was computed of wrong guesses is cut off.
+void BatchEngine::settle(Live& live) {
+  const std::vector<std::int32_t> guesses = std::exchange(live.guesses, {});
+  const std::vector<Live::Pick> picks = std::exchange(live.picks, {});
+  std::vector<std::int32_t> picked;
+  std::size_t right = 0;
+  while (right < guesses.size() && picks[right].is_finite && picks[right].token == guesses[right]) {
+    picked.push_back(guesses[right++]);
+  }
+  const bool is_finite = picks[right].is_finite;
+  if (is_finite) picked.push_back(picks[right].token);
+  live.sequence.truncate(live.tokens.size() + right);
+  account(live, guesses.size(), right, picked);
+  if (is_finite) split_samples(live);
+  for (const std::int32_t token : picked) {
+    take_token(live, token);
+    if (live.is_ended) return;
+  }
+  if (is_finite) return;
+  const auto failed = [] {
+    return corrupt("the model's output holds values that are not finite numbers",
+                   "its weights are damaged or out of range; get the file again");
+  };
+  for (Live* follower : live.followers) end(*follower, SequenceEnd::kFailed, failed());
+  end(live, SequenceEnd::kFailed, failed());
+}
+
+// What the guesses of a sequence were good for.
+void BatchEngine::account(Live& live, std::size_t guesses, std::size_t right,
+                          std::span<const std::int32_t> picked) {
+  if (speculator_ == nullptr) return;
+  speculator_->learn(live.arrival, picked);
+  last_step_.accepted_tokens += right;
+  metrics().accepted_tokens.add(right);
+  metrics().drafts.add(guesses > 0 ? 1 : 0);
+  if (live.generated() == 0) return;  // the prompt's own step
+  api::Speculation& total = live.result.usage.speculation;
+  ++total.steps;
+  total.drafts += guesses > 0 ? 1 : 0;
+  total.drafted_tokens += guesses;
+  total.accepted_tokens += right;
+  const double plain = guesses > 0 ? speculator_->plain_seconds(last_step_.decode_tokens) : 0;
+  total.plain_seconds +=
+      plain > 0 ? plain * static_cast<double>(picked.size()) : last_step_.seconds;
+}
+
+// The other samples of a prompt go on from where its first one is, each with a token of its own.
+void BatchEngine::split_samples(Live& leader) {
+  if (leader.followers.empty()) return;
+  keep_prefix(leader);
+  for (Live* follower : std::exchange(leader.followers, {})) {
+    follower->leader = nullptr;
+    follower->admitted = leader.admitted;
+    follower->result.usage.cached_tokens = leader.sequence.length();
+    if (running_.size() < options_.sequences_max) {
+      const auto waits = std::find_if(waiting_.begin(), waiting_.end(),
+                                      [&](const auto& other) { return other.get() == follower; });
+      follower->sequence.fork(leader.sequence);
+      running_.push_back(std::move(*waits));
+      waiting_.erase(waits);
+    }
+    take_token(*follower, std::exchange(follower->picks, {}).front().token);
+  }
+  std::sort(running_.begin(), running_.end(),
+            [](const auto& a, const auto& b) { return a->is_before(*b); });
+}
+
+void BatchEngine::take_token(Live& live, std::int32_t token) {
+  if (live.first_token == 0) {
+    live.first_token = system_clock().monotonic_seconds();
+    keep_prefix(live);
+  }
+  live.tokens.push_back(token);
+  metrics().generation_tokens.add();
+  if (!live.listener.on_token(live.sample, token)) return end(live, SequenceEnd::kStopped);
+  if (live.generated() == live.request->max_tokens) return end(live, SequenceEnd::kMaxTokens);
+  if (live.tokens.size() >= options_.context_tokens) end(live, SequenceEnd::kContextFull);
+}
+
+}  // namespace paring::engine
