@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string_view>
 
@@ -72,6 +73,27 @@ PageFaults page_faults() noexcept {
 double cpu_seconds() noexcept { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
 
 double thread_cpu_seconds() noexcept { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
+
+std::optional<double> machine_busy_seconds(const std::string& root) {
+  const Result<std::string> text = read_small_file(root + "/proc/stat");
+  if (!text || !text->starts_with("cpu ")) return std::nullopt;
+  // user nice system idle iowait irq softirq steal ..., see proc(5). Guests are in user already.
+  constexpr std::array<bool, 8> kIsBusy{true, true, true, false, false, true, true, true};
+  const char* at = text->data() + 4;
+  const char* end = text->data() + std::min(text->find('\n'), text->size());
+  std::uint64_t ticks = 0;
+  for (const bool is_busy : kIsBusy) {
+    while (at < end && *at == ' ') ++at;
+    std::uint64_t value = 0;
+    const auto result = std::from_chars(at, end, value);
+    if (result.ec != std::errc()) return std::nullopt;
+    if (is_busy) ticks += value;
+    at = result.ptr;
+  }
+  const long rate = ::sysconf(_SC_CLK_TCK);
+  return rate > 0 ? std::optional(static_cast<double>(ticks) / static_cast<double>(rate))
+                  : std::nullopt;
+}
 
 ThreadTimer::ThreadTimer() noexcept
     : wall_(seconds_of(CLOCK_MONOTONIC)), cpu_(thread_cpu_seconds()) {}

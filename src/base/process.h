@@ -31,6 +31,11 @@ double cpu_seconds() noexcept;
 // User and system time of the calling thread.
 double thread_cpu_seconds() noexcept;
 
+// Time since boot in which the machine's CPUs did something, all of them added up: every process,
+// the system itself and, in a virtual machine, time that the host took away. Counted in ticks, of
+// 10 ms as a rule.
+std::optional<double> machine_busy_seconds(const std::string& root = "");
+
 // A piece of work of one thread: how long it took, and which share of that time the thread ran. The
 // rest it waited, for other threads of its job or for a processor that others were using.
 class ThreadTimer {

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/table.h"
+#include "cli/versus_bench.h"
 #include "cost/machine.h"
 #include "cost/probes.h"
 #include "engine/open_model.h"
@@ -30,6 +31,7 @@ struct BenchFlags {
   std::string compare_path;
   measure::BenchOptions options;
   std::size_t sequences = 0;
+  VersusFlags versus;
   bool is_json = false;
 };
 
@@ -177,6 +179,9 @@ std::string to_text(const Report& report) {
 }
 
 Result<void> run(Context& context, const BenchFlags& flags) {
+  if (!flags.versus.against.empty()) {
+    return run_versus(context, flags.model, flags.versus, flags.is_json);
+  }
   Report report{flags, {}, {}, {}, {}, {}, {}, numerics_name(context.numerics()), {}};
   if (!flags.compare_path.empty()) {
     PARING_TRY(report.earlier, read_earlier(flags.compare_path));
@@ -219,23 +224,28 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("MODEL", flags->model, "GGUF file or Hugging Face folder to time")
       ->required()
       ->type_name("");
+  std::vector<CLI::Option*> alone;  // what a comparison has its cases for
   const auto add_count = [&](const char* name, std::size_t& target, const char* help,
                              std::size_t least) {
-    app.add_option(name, target, help)
-        ->capture_default_str()
-        ->check(CLI::Range(least, measure::kBenchTokensMax))
-        ->type_name("N");
+    alone.push_back(app.add_option(name, target, help)
+                        ->capture_default_str()
+                        ->check(CLI::Range(least, measure::kBenchTokensMax))
+                        ->type_name("N"));
   };
   add_count("--prefill", flags->options.prefill_tokens, "Tokens of the prompt; 0: no prefill", 0);
   add_count("--decode", flags->options.decode_tokens, "Tokens made one by one; 0: none", 0);
   add_count("--depth", flags->options.depth_tokens, "Tokens in the cache before decoding", 0);
   add_count("--repetitions", flags->options.repetitions, "Runs; medians are printed", 1);
-  app.add_option("--sequences", flags->sequences,
-                 "Times so many sequences together as well, each of --prefill and --decode tokens")
-      ->check(CLI::Range(std::size_t{1}, measure::kBenchSequencesMax))
-      ->type_name("N");
-  app.add_option("--compare", flags->compare_path, "Result of an earlier bench --json")
-      ->type_name("FILE");
+  alone.push_back(
+      app.add_option("--sequences", flags->sequences,
+                     "Times so many sequences together as well, each of --prefill and --decode "
+                     "tokens")
+          ->check(CLI::Range(std::size_t{1}, measure::kBenchSequencesMax))
+          ->type_name("N"));
+  alone.push_back(
+      app.add_option("--compare", flags->compare_path, "Result of an earlier bench --json")
+          ->type_name("FILE"));
+  add_versus_options(app, flags->versus, alone);
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) { return run(context, *flags); };
 }
@@ -247,7 +257,9 @@ const Command kBench{"bench", "Speed of both phases, with the share of this mach
                      "  paring bench model.gguf --threads 2 --prefill 512 --decode 128\n"
                      "  paring bench model.gguf --json > before.json\n"
                      "  paring bench small.gguf --compare before.json\n"
-                     "  paring bench model.gguf --prefill 128 --decode 128 --sequences 8\n",
+                     "  paring bench model.gguf --prefill 128 --decode 128 --sequences 8\n"
+                     "  paring bench model.gguf --against llama.cpp --cases "
+                     "prefill:512,decode:128\n",
                      /*is_hidden=*/false, define};
 
 }  // namespace paring::cli

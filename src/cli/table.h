@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace paring::cli {
@@ -47,6 +48,7 @@ class Facts {
   // A blank line.
   void gap() { lines_.emplace_back(); }
   std::string render() const;
+  const std::vector<std::pair<std::string, std::string>>& lines() const& { return lines_; }
 
  private:
   std::vector<std::pair<std::string, std::string>> lines_;

@@ -20,6 +20,7 @@
 #include <random>
 #include <utility>
 
+#include "base/child_process.h"
 #include "io/system_error.h"
 
 namespace paring::io {
@@ -67,6 +68,7 @@ static_assert(std::atomic<const char*>::is_always_lock_free, "signal handlers re
 // Only calls that are safe in a signal handler. The handler was reset to the default when it was
 // entered (SA_RESETHAND), so raising the signal again ends the process once the handler returns.
 void remove_and_end(int signal_number) {
+  end_children();
   remove_temporaries();
   if (const char* text = last_words.load(); text != nullptr) {
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, std::strlen(text));

@@ -67,8 +67,9 @@ class AtomicFile {
 
 // Removes the temporary files of this process, which is about to end without its destructors.
 void remove_temporaries() noexcept;
-// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files of this process before they end
-// it as usual. A signal that is ignored stays ignored. Called once, by main().
+// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files of this process, and end the
+// processes that it started (base/child_process.h), before they end it as usual. A signal that is
+// ignored stays ignored. Called once, by main().
 void remove_temporaries_on_signals() noexcept;
 // What those signals print to standard error before they end the process, for work that can be
 // continued; null: nothing. `text` must live as long as the process. Thread-safe.

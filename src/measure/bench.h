@@ -43,6 +43,13 @@ struct PhaseSpeed {
 PhaseSpeed phase_speed(std::size_t tokens, double seconds, double limit, double bytes_per_token,
                        const cost::TokenWork& work);
 
+// The same for a prompt of options.prefill_tokens computed in steps of `step_tokens`, and for
+// options.decode_tokens single tokens after options.depth_tokens.
+PhaseSpeed prefill_speed(const model::ModelView& view, const cost::Probes& probes,
+                         const BenchOptions& options, std::size_t step_tokens, double seconds);
+PhaseSpeed decode_speed(const model::ModelView& view, const cost::Probes& probes,
+                        const BenchOptions& options, double seconds);
+
 // Random tokens, for which the time does not matter; the same for the same stream.
 std::vector<std::int32_t> random_prompt(std::size_t tokens, std::size_t vocabulary,
                                         std::uint64_t stream = 0);

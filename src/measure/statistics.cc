@@ -33,6 +33,24 @@ double median(std::vector<double> values) {
   return quantile(values, 0.5);
 }
 
+MedianInterval median_interval(std::vector<double> values, double confidence) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  const double all = std::exp2(static_cast<double>(n));
+  MedianInterval result{quantile(values, 0.5), values.front(), values.back(), 0};
+  double ways = 1;  // C(n, k)
+  double tail = 0;  // P(Binomial(n, 1/2) <= k)
+  for (std::size_t k = 0; 2 * k + 1 <= n; ++k) {
+    tail += ways / all;
+    const double coverage = 1 - 2 * tail;
+    if (k > 0 && coverage < confidence) break;
+    result = {result.median, values[k], values[n - 1 - k], std::max(0.0, coverage)};
+    ways *= static_cast<double>(n - k) / static_cast<double>(k + 1);
+  }
+  return result;
+}
+
 Perplexity perplexity_of(std::span<const double> losses) {
   const Moments m = moments(losses);
   const double value = std::exp(m.mean);

@@ -23,6 +23,20 @@ double quantile(std::span<const double> sorted, double q);
 // quantile(1/2) of values in any order; 0 of none.
 double median(std::vector<double> values);
 
+// The median of independent values with an interval that needs no assumption about their
+// distribution: between the k-th smallest and the k-th largest, where the true median lies with
+// probability `coverage` = 1 - 2 P(Binomial(n, 1/2) < k). k is the largest that covers
+// `confidence`; of too few values for it (fewer than 6 for 95 %) the whole range is taken and
+// covers less.
+struct MedianInterval {
+  double median = 0;
+  double low = 0;
+  double high = 0;
+  double coverage = 0;
+};
+// Of no values: zeros.
+MedianInterval median_interval(std::vector<double> values, double confidence = 0.95);
+
 struct Perplexity {
   double value = 0;           // exp(mean negative log-likelihood)
   double standard_error = 0;  // of value, first order

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <vector>
+
+#include "base/random.h"
 
 namespace paring::measure {
 namespace {
@@ -71,6 +74,53 @@ TEST(Statistics, ResamplingAgreesWithTheFirstOrder) {
   for (double& value : shifted) value += 0.5;
   const auto difference = [](double a, double b) { return b - a; };
   EXPECT_NEAR(paired_bootstrap_standard_error(values, shifted, difference), 0, 1e-12);
+}
+
+// Coverages of order statistics as tables of the sign test give them (Conover, Practical
+// Nonparametric Statistics, table A3): n = 7 takes the extremes, n = 9 the second from each end, n
+// = 20 the sixth.
+TEST(MedianInterval, TakesTheNarrowestThatCovers) {
+  const auto of = [](std::size_t n) {  // of n, n - 1, ... 1
+    std::vector<double> values(n);
+    std::iota(values.rbegin(), values.rend(), 1.0);
+    return median_interval(values);
+  };
+  EXPECT_DOUBLE_EQ(of(7).median, 4);
+  EXPECT_DOUBLE_EQ(of(7).low, 1);
+  EXPECT_DOUBLE_EQ(of(7).high, 7);
+  EXPECT_NEAR(of(7).coverage, 0.984375, 1e-12);
+  EXPECT_DOUBLE_EQ(of(9).low, 2);
+  EXPECT_DOUBLE_EQ(of(9).high, 8);
+  EXPECT_NEAR(of(9).coverage, 0.9609375, 1e-12);
+  EXPECT_DOUBLE_EQ(of(20).median, 10.5);
+  EXPECT_DOUBLE_EQ(of(20).low, 6);
+  EXPECT_DOUBLE_EQ(of(20).high, 15);
+  EXPECT_NEAR(of(20).coverage, 0.9586, 1e-4);
+}
+
+TEST(MedianInterval, TooFewValuesGiveTheRangeAndSaySo) {
+  const MedianInterval three = median_interval({5, 1, 2});
+  EXPECT_DOUBLE_EQ(three.median, 2);
+  EXPECT_DOUBLE_EQ(three.low, 1);
+  EXPECT_DOUBLE_EQ(three.high, 5);
+  EXPECT_NEAR(three.coverage, 0.75, 1e-12);
+  EXPECT_DOUBLE_EQ(median_interval({4}).coverage, 0);
+  EXPECT_DOUBLE_EQ(median_interval({4}).high, 4);
+  EXPECT_DOUBLE_EQ(median_interval({}).median, 0);
+}
+
+// Medians of samples of a known distribution lie in the interval as often as it says.
+TEST(MedianInterval, CoversWhatItClaims) {
+  RandomStream random({.seed = 5, .sequence = 0});
+  std::size_t covered = 0;
+  constexpr std::size_t kRounds = 4000;
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    std::vector<double> values(9);
+    for (double& value : values) value = std::exp(4 * random.uniform());  // median exp(2)
+    const MedianInterval found = median_interval(values);
+    covered += found.low <= std::exp(2.0) && std::exp(2.0) <= found.high ? 1U : 0U;
+  }
+  EXPECT_NEAR(static_cast<double>(covered) / kRounds, 0.9609, 0.012);
 }
 
 }  // namespace

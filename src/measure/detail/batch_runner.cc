@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "measure/detail/batch_runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "cost/roofline.h"
+#include "measure/bench_batch.h"
+#include "measure/token_work.h"
+
+namespace paring::measure::detail {
+
+namespace {
+
+class Ignore : public engine::SequenceListener {
+ public:
+  bool on_token(std::size_t, std::int32_t) override { return true; }
+  void on_end(std::size_t, const engine::SequenceResult& result) override {
+    if (result.end == engine::SequenceEnd::kFailed) error = result.error;
+  }
+  std::optional<Error> error;
+};
+
+Result<void> check(const BenchOptions& options, std::size_t sequences) {
+  if (options.prefill_tokens == 0 || options.decode_tokens < 2) {
+    return invalid_argument("a batch needs a prompt, and at least 2 tokens to generate",
+                            "use --prefill 128 --decode 128");
+  }
+  if (sequences == 0 || sequences > kBenchSequencesMax) {
+    return invalid_argument(fmt::format("{} sequences cannot be timed together", sequences),
+                            fmt::format("the limits are 1 and {}", kBenchSequencesMax));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<BatchRunner> BatchRunner::create(const model::ModelView& view, Executor& executor,
+                                        const BenchOptions& options, std::size_t sequences) {
+  PARING_TRY_VOID(check(options, sequences));
+  BatchRunner runner(view, options, sequences);
+  const std::size_t length = options.prefill_tokens + options.decode_tokens;
+  runner.step_tokens_ = std::max<std::size_t>(512, sequences);
+  // Every sequence in pages of its own.
+  const std::size_t paged = (length / kernels::kPageTokens + 1) * kernels::kPageTokens;
+  PARING_TRY(runner.engine_,
+             engine::BatchEngine::create(view.model(), executor,
+                                         {.numerics = options.numerics,
+                                          .kv_type = options.kv_type,
+                                          .context_tokens = length + 1,
+                                          .cache_tokens = paged * sequences,
+                                          .step_tokens = runner.step_tokens_,
+                                          .mixed_prompt_tokens = runner.step_tokens_,
+                                          .sequences_max = sequences,
+                                          .waiting_max = sequences,
+                                          .has_prefix_cache = false}));
+  return runner;
+}
+
+Result<BatchRound> BatchRunner::run() {
+  Ignore listener;
+  for (std::size_t i = 0; i < sequences_; ++i) {
+    PARING_TRY_VOID(engine_->submit(
+        {.id = i,
+         .prompt = random_prompt(options_.prefill_tokens, view_->spec().vocabulary, i),
+         .max_tokens = options_.decode_tokens},
+        listener));
+  }
+  BatchRound round;
+  const ThreadTimer timer;
+  const double start = system_clock().monotonic_seconds();
+  double last = start;
+  while (engine_->step()) {
+    const double now = system_clock().monotonic_seconds();
+    if (engine_->last_step().prefill_tokens > 0) {
+      round.prefill_seconds = now - start;
+    } else if (engine_->last_step().decode_tokens == sequences_) {
+      round.steps.push_back(now - last);
+    }
+    last = now;
+  }
+  if (listener.error) return std::move(*listener.error);
+  round.own_share = timer.own_share();
+  return round;
+}
+
+Result<void> BatchRunner::warm_up(std::size_t tokens) {
+  Ignore listener;
+  const std::size_t count = std::min(tokens, options_.prefill_tokens);
+  PARING_TRY_VOID(engine_->submit(
+      {.prompt = random_prompt(count, view_->spec().vocabulary), .max_tokens = 2}, listener));
+  while (engine_->step()) {
+  }
+  if (listener.error) return std::move(*listener.error);
+  return {};
+}
+
+PhaseSpeed BatchRunner::prefill_speed(const cost::Probes& probes, double seconds) const {
+  const auto prompt = static_cast<double>(options_.prefill_tokens);
+  const cost::TokenWork work =
+      token_work(matrix_loads(*view_), view_->spec(),
+                 {options_.numerics, options_.kv_type, {1, prompt}, 1 / prompt});
+  const std::size_t tokens = sequences_ * options_.prefill_tokens;
+  return phase_speed(tokens, seconds, cost::prefill_limit(work, tokens, step_tokens_, probes),
+                     work.weight_bytes / static_cast<double>(step_tokens_), work);
+}
+
+PhaseSpeed BatchRunner::decode_speed(const cost::Probes& probes, double step_seconds) const {
+  const auto prompt = static_cast<double>(options_.prefill_tokens);
+  const double length = prompt + static_cast<double>(options_.decode_tokens);
+  // One step reads the weights once for all, and each sequence's own keys and values.
+  cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
+                                    {options_.numerics, options_.kv_type, {prompt + 1, length}, 1});
+  work.weight_bytes /= static_cast<double>(sequences_);
+  return phase_speed(sequences_, step_seconds, cost::decode_limit(work, probes),
+                     work.weight_bytes + work.kv_bytes, work);
+}
+
+}  // namespace paring::measure::detail
