@@ -5,6 +5,11 @@
 // is timed.
 //
 //   paring_kernels_bench --benchmark_filter='matmul_q/avx512/Q4_0/576x576'
+//   paring_kernels_bench --markdown=kernels.md --json=kernels.json
+//
+// The second form writes tables with the share of what this machine's probes of the same level and
+// one thread allow (bench/kernel_table.h); without a filter it takes the kernels that serve models,
+// at two shapes, in a minute or two.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -13,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel_table.h"
 #include "kernels/ops.h"
 #include "kernels/test_levels.h"
 #include "quant/format.h"
@@ -26,7 +32,7 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{576, 576},  {1536, 576},  {576, 1536},  {49152, 576},
                              {512, 2048}, {2048, 2048}, {8192, 2048}, {2048, 8192}};
-constexpr std::size_t kTokens[] = {1, 4, 8, 64, 512};
+constexpr std::size_t kTokens[] = {1, 2, 4, 8, 64, 512};
 
 std::vector<DType> all_types() {
   std::vector<DType> types(std::begin(kBlockTypes), std::end(kBlockTypes));
@@ -240,15 +246,62 @@ void bench_pack(benchmark::State& state, DType type) {
 }  // namespace
 }  // namespace paring::kernels
 
+namespace {
+
+// What serves models: block types by integer products, float types by float ones, attention.
+constexpr const char* kServingFilter =
+    "^(matmul_q/.*/(1536x576|2048x2048)/.*|matmul_f/.*/(F16|BF16|F32)/(1536x576|2048x2048)/.*|"
+    "attention/.*)$";
+
+// Takes `--NAME=VALUE` out of the arguments.
+std::string take_option(int& argc, char** argv, const std::string& name) {
+  const std::string start = "--" + name + "=";
+  std::string value;
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word.starts_with(start)) {
+      value = word.substr(start.size());
+    } else {
+      argv[kept++] = argv[i];
+    }
+  }
+  argc = kept;
+  return value;
+}
+
+bool has_filter(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::string(argv[i]).starts_with("--benchmark_filter")) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace paring;
+  const std::string markdown = take_option(argc, argv, "markdown");
+  const std::string json = take_option(argc, argv, "json");
+  const bool has_tables = !markdown.empty() || !json.empty();
+  const std::string filter = has_tables && !has_filter(argc, argv) ? kServingFilter : "";
   for (const kernels::KernelTable* table : kernels::fast_levels()) kernels::register_level(table);
   for (DType type : kernels::all_types()) {
     benchmark::RegisterBenchmark((std::string("pack/") + dtype_name(type)).c_str(),
                                  kernels::bench_pack, type);
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  std::string short_runs = "--benchmark_min_time=0.05";
+  std::vector<char*> words(argv, argv + argc);
+  if (has_tables) words.insert(words.begin() + 1, short_runs.data());
+  auto count = static_cast<int>(words.size());
+  words.push_back(nullptr);
+  benchmark::Initialize(&count, words.data());
+  if (benchmark::ReportUnrecognizedArguments(count, words.data())) return 2;
+  if (!has_tables) {
+    benchmark::RunSpecifiedBenchmarks();
+    return 0;
+  }
+  bench::KernelTableReporter reporter;
+  benchmark::RunSpecifiedBenchmarks(&reporter, filter);
+  return reporter.write(markdown, json) ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 #include "base/process.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -51,6 +52,22 @@ TEST(Process, AvailableMemoryIsTheTighterOfMachineAndGroup) {
   EXPECT_EQ(available_memory(root), 2000000u);
   std::ofstream(root + "/sys/fs/cgroup/memory.current") << "9048000\n";
   EXPECT_EQ(available_memory(root), 0u);
+  fs::remove_all(root);
+}
+
+TEST(Process, BusyTimeIsAllButIdleAndWaiting) {
+  std::string root = (fs::temp_directory_path() / "paring_stat_XXXXXX").string();
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  EXPECT_FALSE(machine_busy_seconds(root).has_value());
+  fs::create_directories(root + "/proc");
+  // user nice system idle iowait irq softirq steal guest guest_nice
+  std::ofstream(root + "/proc/stat") << "cpu  100 20 300 99999 8888 4 5 600 50 7\ncpu0 1 1 1\n";
+  const auto rate = static_cast<double>(sysconf(_SC_CLK_TCK));
+  EXPECT_DOUBLE_EQ(machine_busy_seconds(root).value(), (100 + 20 + 300 + 4 + 5 + 600) / rate);
+  std::ofstream(root + "/proc/stat") << "cpu  100 20 300\n";
+  EXPECT_FALSE(machine_busy_seconds(root).has_value());
+  std::ofstream(root + "/proc/stat") << "nothing\n";
+  EXPECT_FALSE(machine_busy_seconds(root).has_value());
   fs::remove_all(root);
 }
 
