@@ -26,5 +26,6 @@ struct ProbeTable {
 extern const ProbeTable kReferenceProbes;
 extern const ProbeTable kAvx2Probes;
 extern const ProbeTable kAvx512Probes;
+extern const ProbeTable kNeonProbes;
 
 }  // namespace paring::cost

@@ -28,6 +28,8 @@ constexpr const ProbeTable* kTables[] = {
 #if defined(__x86_64__)
     &kAvx512Probes,
     &kAvx2Probes,
+#elif defined(__aarch64__)
+    &kNeonProbes,
 #endif
     &kReferenceProbes,
 };

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ std::vector<const ProbeTable*> tables_of_this_cpu() {
   for (const ProbeTable* table : {&kAvx2Probes, &kAvx512Probes}) {
     if (kernels::find_kernels(table->isa) != nullptr) tables.push_back(table);
   }
+#elif defined(__aarch64__)
+  if (kernels::find_kernels("neon") != nullptr) tables.push_back(&kNeonProbes);
 #endif
   return tables;
 }
@@ -39,17 +42,25 @@ TEST(ProbeTables, ReadSeesEveryWord) {
   }
 }
 
-// Chain i starts at i. f32: acc = acc / 2 + 1, which goes to 2; int8: a lane adds 3 * -5 for each
-// of its products, two with AVX2 and four with VNNI. The value is a lane of the sum of all chains.
+// Chain i starts at i. f32: acc = acc / 2 + 1, which goes to 2, with NEON, whose instruction adds
+// to its target, acc = acc + 1; int8: a lane adds 3 * -5 for each of its products, two with AVX2
+// and four with VNNI or NEON. The value is a lane of the sum of all chains.
 TEST(ProbeTables, ArithmeticIsReallyDone) {
   for (const ProbeTable* table : tables_of_this_cpu()) {
     const std::string isa = table->isa;
-    const double lanes = isa == "avx512" ? 16 : (isa == "avx2" ? 8 : 1);
+    const std::map<std::string, int> all_lanes = {
+        {"avx512", 16}, {"avx2", 8}, {"neon", 4}, {"reference", 1}};
+    const double lanes = all_lanes.at(isa);
     const double chains = table->multiply_f32_operations / 2 / lanes;
-    EXPECT_NEAR(table->multiply_f32(100), 2 * chains, 1e-4) << isa;
-    EXPECT_NEAR(table->multiply_f32(1), chains + chains * (chains - 1) / 4, 1e-4) << isa;
+    const double starts = chains * (chains - 1) / 2;
+    if (isa == "neon") {
+      EXPECT_EQ(table->multiply_f32(100), 100 * chains + starts);
+    } else {
+      EXPECT_NEAR(table->multiply_f32(100), 2 * chains, 1e-4) << isa;
+      EXPECT_NEAR(table->multiply_f32(1), chains + starts / 2, 1e-4) << isa;
+    }
     if (isa == "reference") continue;
-    const int products = isa == "avx512" ? 4 : 2;
+    const int products = isa == "avx2" ? 2 : 4;
     const int sum_chains = static_cast<int>(table->multiply_int8_operations / 2 / (lanes * 4));
     EXPECT_EQ(table->multiply_int8(10),
               -15 * products * 10 * sum_chains + sum_chains * (sum_chains - 1) / 2)
