@@ -116,7 +116,7 @@ def test_bash_completes_commands_options_and_values(paring, tmp_path, monkeypatc
     assert {"--memory", "--gpu", "--threads", "--json"} <= set(bash_words(paring, "paring inspect --"))
     assert bash_words(paring, "paring inspect --mem") == ["--memory"]
     assert "--max-tokens" not in bash_words(paring, "paring inspect --")
-    assert bash_words(paring, "paring run --kv-type ") == ["auto", "q8", "f16", "f32"]
+    assert bash_words(paring, "paring run --kv-type ") == ["auto", "q8", "q4", "f16", "bf16", "f32"]
     types = bash_words(paring, "paring quantize model.gguf out.gguf --type Q4_")
     assert sorted(types) == ["Q4_0", "Q4_1", "Q4_K"]
     assert bash_words(paring, "paring completion ") == ["bash", "zsh", "fish"]
@@ -142,7 +142,7 @@ def test_fish_completes(paring, tmp_path):
 
     assert {"inspect", "run"} <= set(words("paring "))
     assert words("paring inspect --mem") == ["--memory"]
-    assert words("paring run --kv-type ") == ["auto", "f16", "f32", "q8"]
+    assert words("paring run --kv-type ") == ["auto", "bf16", "f16", "f32", "q4", "q8"]
     assert words("paring completion ") == ["bash", "fish", "zsh"]
 
 

@@ -2,6 +2,10 @@
 #include "base/aligned.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include <fmt/core.h>
 
@@ -23,6 +27,20 @@ Result<AlignedBuffer> AlignedBuffer::create(std::size_t bytes) {
   buffer.data_ = static_cast<std::byte*>(memory);
   buffer.bytes_ = bytes;
   return buffer;
+}
+
+Result<void> AlignedBuffer::lock() const {
+  if (data_ == nullptr || mlock(data_, bytes_) == 0) return {};
+  const int reason = errno;
+  rlimit limit{};
+  const bool is_limited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return exhausted(
+      fmt::format("the system refused to lock {} bytes in memory ({}); the limit of this process "
+                  "is {}",
+                  bytes_, std::strerror(reason),
+                  is_limited ? fmt::format("{} bytes", limit.rlim_cur) : "none"),
+      "raise it with 'ulimit -l' (LimitMEMLOCK= of a systemd unit, --ulimit memlock= of a "
+      "container), free memory, or leave --mlock out");
 }
 
 AlignedBuffer::~AlignedBuffer() {

@@ -29,6 +29,10 @@ class AlignedBuffer {
   // Zeroed memory of `bytes` (0 gives an empty buffer). Exhausted if the system refuses.
   static Result<AlignedBuffer> create(std::size_t bytes);
 
+  // Keeps all of it in physical memory until it is freed, touched or not. Exhausted, with the limit
+  // that hinders it (RLIMIT_MEMLOCK); then nothing has changed.
+  Result<void> lock() const;
+
   std::byte* data() noexcept { return data_; }
   const std::byte* data() const noexcept { return data_; }
   std::size_t bytes() const noexcept { return bytes_; }

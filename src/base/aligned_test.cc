@@ -2,9 +2,14 @@
 #include "base/aligned.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <limits>
+#include <string>
 
 namespace paring {
 namespace {
@@ -27,6 +32,48 @@ TEST(AlignedBuffer, EmptyIsAllowed) {
   EXPECT_EQ(buffer->bytes(), 0u);
   EXPECT_EQ(buffer->data(), nullptr);
   EXPECT_TRUE(buffer->span<float>().empty());
+}
+
+// What the kernel says of it, in kB.
+std::size_t locked_kilobytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    if (word != "VmLck:") continue;
+    std::size_t kilobytes = 0;
+    status >> kilobytes;
+    return kilobytes;
+  }
+  return 0;
+}
+
+TEST(AlignedBuffer, IsLockedUntilItIsFreed) {
+  constexpr std::size_t kBytes = 16384;  // every process may lock as much
+  {
+    const auto buffer = AlignedBuffer::create(kBytes);
+    ASSERT_TRUE(buffer->lock().has_value());
+    EXPECT_EQ(locked_kilobytes(), kBytes / 1024);
+  }
+  EXPECT_EQ(locked_kilobytes(), 0U);
+  EXPECT_TRUE(AlignedBuffer().lock().has_value());
+}
+
+TEST(AlignedBuffer, TellsTheLimitThatHindersLocking) {
+  const auto buffer = AlignedBuffer::create(1 << 20);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0) _exit(3);
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0) _exit(3);  // root has no limit
+    const auto locked = buffer->lock();
+    const bool is_told = !locked && locked.error().code == ErrorCode::kExhausted &&
+                         locked.error().text().find("1048576 bytes") != std::string::npos;
+    _exit(is_told ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(AlignedBuffer, MovesOwnership) {

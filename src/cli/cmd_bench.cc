@@ -192,7 +192,7 @@ Result<void> run(Context& context, const BenchFlags& flags) {
   PARING_TRY(const std::string path, context.resolve(flags.model));
   PARING_TRY(const io::ModelFile file, engine::open_model(path));
   options.kv_type = context.kv_type(file);
-  report.kv_type = kv_type_name(options.kv_type);
+  report.kv_type = kernels::kv_type_name(options.kv_type);
   PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
   const std::size_t longest =
       std::max(options.prefill_tokens, options.depth_tokens + options.decode_tokens) + 1;

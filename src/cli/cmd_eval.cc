@@ -18,7 +18,8 @@ Result<measure::Journal> open_journal(const EvalFlags& flags) {
 
 std::string variant_id(const Context& context, const engine::LoadedModel& loaded) {
   return engine::variant_of(loaded, numerics_name(context.numerics()),
-                            kv_type_name(context.kv_type(loaded.file)), kernels::kernels().isa)
+                            kernels::kv_type_name(context.kv_type(loaded.file)),
+                            kernels::kernels().isa)
       .id();
 }
 

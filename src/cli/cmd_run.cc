@@ -89,7 +89,8 @@ class Session {
     PARING_TRY(const engine::GeneratorOptions generator_options, session->size_up(path, *executor));
     const std::size_t extra =
         engine::Generator::bytes_for(session->spec_, generator_options, executor->threads());
-    auto loaded = engine::LoadedModel::load(path, *executor, {.extra_bytes = extra});
+    auto loaded = engine::LoadedModel::load(
+        path, *executor, {.extra_bytes = extra, .locks_memory = context.settings().mlock});
     if (!loaded) return std::move(loaded.error());
     session->loaded_ = std::make_unique<engine::LoadedModel>(std::move(loaded).value());
     if (!options.is_raw && session->loaded_->chat_template_error) {

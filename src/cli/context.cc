@@ -28,9 +28,7 @@ model::Numerics Context::numerics() const {
 
 kernels::KvType Context::kv_type(const io::ModelFile& file) const {
   const std::string& name = settings().kv_type;
-  if (name == "f32") return kernels::KvType::kF32;
-  if (name == "f16") return kernels::KvType::kF16;
-  if (name == "q8") return kernels::KvType::kQ8;
+  if (const auto type = kernels::find_kv_type(name)) return *type;
   if (numerics() == model::Numerics::kExact) return kernels::KvType::kF32;
   return engine::served_kv_type(file);
 }
@@ -47,23 +45,12 @@ Result<engine::LoadedModel> Context::load(const std::string& name, std::size_t e
                                           engine::ModelKind kind) {
   PARING_TRY(const std::string path, resolve(name));
   PARING_TRY(Executor * threads, executor());
-  return engine::LoadedModel::load(path, *threads, {.kind = kind, .extra_bytes = extra_bytes});
+  return engine::LoadedModel::load(
+      path, *threads, {.kind = kind, .extra_bytes = extra_bytes, .locks_memory = settings().mlock});
 }
 
 const char* numerics_name(model::Numerics numerics) noexcept {
   return numerics == model::Numerics::kExact ? "exact" : "served";
-}
-
-const char* kv_type_name(kernels::KvType type) noexcept {
-  switch (type) {
-    case kernels::KvType::kF32:
-      return "f32";
-    case kernels::KvType::kF16:
-      return "f16";
-    case kernels::KvType::kQ8:
-      break;
-  }
-  return "q8";
 }
 
 }  // namespace paring::cli

@@ -47,6 +47,5 @@ class Context {
 };
 
 const char* numerics_name(model::Numerics numerics) noexcept;
-const char* kv_type_name(kernels::KvType type) noexcept;
 
 }  // namespace paring::cli

@@ -37,7 +37,9 @@ Result<EncoderSession> open_encoder(Context& context, const EncoderFlags& flags,
   PARING_TRY(const std::string path, context.resolve(flags.model));
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(engine::LoadedModel loaded,
-             engine::LoadedModel::load(path, *executor, {.kind = engine::ModelKind::kEncoder}));
+             engine::LoadedModel::load(
+                 path, *executor,
+                 {.kind = engine::ModelKind::kEncoder, .locks_memory = context.settings().mlock}));
   EncoderSession session;
   session.model = std::make_unique<engine::LoadedModel>(std::move(loaded));
   PARING_TRY(session.encoder, engine::TextEncoder::create(*session.model, *executor, options));

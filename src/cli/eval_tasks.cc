@@ -116,7 +116,7 @@ Json to_json(const Context& context, const std::vector<Side>& sides) {
     json["base_variant"] = sides[0].variant;
   }
   json["numerics"] = numerics_name(context.numerics());
-  json["kv_type"] = kv_type_name(model.kv_type);
+  json["kv_type"] = kernels::kv_type_name(model.kv_type);
   json["isa"] = kernels::kernels().isa;
   json["context_tokens"] = model.context_tokens;
   for (std::size_t t = 0; t < model.figures.size(); ++t) {
@@ -198,7 +198,7 @@ std::string to_text(const Context& context, const std::vector<Side>& sides) {
   Facts facts;
   facts.add("computed in",
             fmt::format("{} numerics, {} cache, {}", numerics_name(context.numerics()),
-                        kv_type_name(model.kv_type), kernels::kernels().isa));
+                        kernels::kv_type_name(model.kv_type), kernels::kernels().isa));
   if (sides.size() > 1) facts.add("base", sides[0].name);
   facts.add("definitions", "lm-evaluation-harness 0.4");
   for (const measure::TaskFigures& figures : model.figures) {

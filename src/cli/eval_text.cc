@@ -145,7 +145,7 @@ Json to_json(const Context& context, const EvalFlags& flags, const Evaluation& r
   json["protocol"] = measure::protocol_name(windows.protocol);
   json["protocol_description"] = measure::protocol_description(windows.protocol);
   json["numerics"] = numerics_name(context.numerics());
-  json["kv_type"] = kv_type_name(result.kv_type);
+  json["kv_type"] = kernels::kv_type_name(result.kv_type);
   json["isa"] = kernels::kernels().isa;
   json["perplexity"] = labelled(perplexity_json(result.figures.perplexity), windows);
   json["resumed_windows"] = result.figures.resumed_windows;
@@ -155,7 +155,7 @@ Json to_json(const Context& context, const EvalFlags& flags, const Evaluation& r
   json["base_numerics"] = "exact, f32 cache";
   json["divergence"] = labelled(divergence_json(*result.figures.divergence), windows);
   json["divergence"]["numerics"] = numerics_name(context.numerics());
-  json["divergence"]["kv_type"] = kv_type_name(result.kv_type);
+  json["divergence"]["kv_type"] = kernels::kv_type_name(result.kv_type);
   Json& weights = json["divergence_weights_only"];
   weights = labelled(divergence_json(*result.figures.weights_only), windows);
   weights["numerics"] = "exact";
@@ -174,7 +174,7 @@ std::string to_text(const Context& context, const EvalFlags& flags, const Evalua
                         windows.context, windows.scored_tokens()));
   facts.add("model computed in",
             fmt::format("{} numerics, {} cache, {}", numerics_name(context.numerics()),
-                        kv_type_name(result.kv_type), kernels::kernels().isa));
+                        kernels::kv_type_name(result.kv_type), kernels::kernels().isa));
   const std::string label =
       fmt::format("{}-{}", measure::protocol_name(windows.protocol), windows.context);
   if (!result.figures.divergence) {
@@ -184,8 +184,8 @@ std::string to_text(const Context& context, const EvalFlags& flags, const Evalua
     return facts.render();
   }
   facts.add("base", fmt::format("{}, exact numerics, f32 cache", flags.against));
-  const std::string asked =
-      fmt::format("{}, {} cache", numerics_name(context.numerics()), kv_type_name(result.kv_type));
+  const std::string asked = fmt::format("{}, {} cache", numerics_name(context.numerics()),
+                                        kernels::kv_type_name(result.kv_type));
   return facts.render() + "\n" +
          divergence_table({{asked, &*result.figures.divergence},
                            {"weights only (exact, f32 cache)", &*result.figures.weights_only}},

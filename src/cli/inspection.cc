@@ -169,8 +169,8 @@ void add_encoder(const Inspection& found, Json& json) {
 // "f32 46.1 kB, f16 23.0 kB, q8 12.2 kB"
 std::string kv_text(const model::BlockSpec& spec) {
   std::string text;
-  for (const auto type : {kernels::KvType::kF32, kernels::KvType::kF16, kernels::KvType::kQ8}) {
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kv_type_name(type),
+  for (const kernels::KvType type : kernels::kKvTypes) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kernels::kv_type_name(type),
                         format_bytes(model::KvPool::bytes_per_token(spec, type)));
   }
   return text;
@@ -194,11 +194,11 @@ void add_spec_facts(const Inspection& found, Facts& facts) {
   facts.add("head", spec.tied_head ? "tied to the embedding" : "a matrix of its own");
   facts.gap();
   facts.add("cache a token", kv_text(spec));
-  facts.add(
-      fmt::format("memory to run at {} tokens", group_digits(found.shape.context_tokens)),
-      fmt::format("{}: weights {}, {} cache {}, buffers {}", format_bytes(found.memory.total()),
-                  format_bytes(found.memory.weight_bytes), kv_type_name(found.shape.kv_type),
-                  format_bytes(found.memory.kv_bytes), format_bytes(found.memory.buffer_bytes)));
+  facts.add(fmt::format("memory to run at {} tokens", group_digits(found.shape.context_tokens)),
+            fmt::format(
+                "{}: weights {}, {} cache {}, buffers {}", format_bytes(found.memory.total()),
+                format_bytes(found.memory.weight_bytes), kernels::kv_type_name(found.shape.kv_type),
+                format_bytes(found.memory.kv_bytes), format_bytes(found.memory.buffer_bytes)));
   if (found.peak_bytes != 0) {
     facts.add("peak of the process", fmt::format("about {}, loading and tokenizer included",
                                                  format_bytes(found.peak_bytes)));
@@ -265,12 +265,13 @@ Json inspection_json(const Inspection& found) {
   } else if (found.spec) {
     const model::BlockSpec& spec = *found.spec;
     json["hyper_parameters"] = spec_json(spec);
-    for (const auto type : {kernels::KvType::kF32, kernels::KvType::kF16, kernels::KvType::kQ8}) {
-      json["kv_bytes_per_token"][kv_type_name(type)] = model::KvPool::bytes_per_token(spec, type);
+    for (const kernels::KvType type : kernels::kKvTypes) {
+      json["kv_bytes_per_token"][kernels::kv_type_name(type)] =
+          model::KvPool::bytes_per_token(spec, type);
     }
     json["memory"] = {
         {"context_tokens", found.shape.context_tokens},
-        {"kv_type", kv_type_name(found.shape.kv_type)},
+        {"kv_type", kernels::kv_type_name(found.shape.kv_type)},
         {"weight_bytes", found.memory.weight_bytes},
         {"kv_bytes", found.memory.kv_bytes},
         {"buffer_bytes", found.memory.buffer_bytes},

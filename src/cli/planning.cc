@@ -172,7 +172,7 @@ Result<Gpu> parse_gpu(const std::string& text) {
 Plan make_plan(const io::ModelFile& file, const Inspection& found, const PlanQuestions& questions) {
   Plan plan;
   if (questions.memory_bytes != 0) {
-    for (const auto type : {kernels::KvType::kF32, kernels::KvType::kF16, kernels::KvType::kQ8}) {
+    for (const kernels::KvType type : kernels::kKvTypes) {
       measure::RunShape shape = found.shape;
       shape.kv_type = type;
       plan.contexts.push_back({type, longest_context(*found.spec, found.memory.weight_bytes, shape,
@@ -189,7 +189,7 @@ Json plan_json(const Plan& plan, const PlanQuestions& questions, const Inspectio
   if (questions.memory_bytes != 0) {
     Json contexts = Json::object();
     for (const ContextLimit& limit : plan.contexts) {
-      contexts[kv_type_name(limit.kv_type)] = limit.tokens;
+      contexts[kernels::kv_type_name(limit.kv_type)] = limit.tokens;
     }
     json["in_memory"] = {{"bytes", questions.memory_bytes}, {"longest_context", contexts}};
   }
@@ -214,7 +214,8 @@ std::string plan_text(const Plan& plan, const PlanQuestions& questions, const In
   if (questions.memory_bytes != 0) {
     std::string text;
     for (const ContextLimit& limit : plan.contexts) {
-      text += fmt::format("{}{} cache {}", text.empty() ? "" : ", ", kv_type_name(limit.kv_type),
+      text += fmt::format("{}{} cache {}", text.empty() ? "" : ", ",
+                          kernels::kv_type_name(limit.kv_type),
                           limit.tokens == 0 ? "none" : group_digits(limit.tokens) + " tokens");
     }
     facts.add("longest context in " + format_bytes(questions.memory_bytes), text);

@@ -78,9 +78,11 @@ TEST_F(SettingsTest, ErrorsNameKeyValueBoundsAndOrigin) {
   EXPECT_EQ(number.error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(number.error().text(),
             "setting 'threads' cannot be '999' (environment PARING_THREADS); it takes 0 to 256");
-  const auto choice = settings_.set("kv_type", "q4", SettingOrigin::flag());
-  EXPECT_EQ(choice.error().text(),
-            "setting 'kv_type' cannot be 'q4' (flag --kv-type); it takes auto, q8, f16 or f32");
+  const auto choice = settings_.set("kv_type", "q5", SettingOrigin::flag());
+  EXPECT_EQ(
+      choice.error().text(),
+      "setting 'kv_type' cannot be 'q5' (flag --kv-type); it takes auto, q8, q4, f16, bf16 or "
+      "f32");
   const std::string path = file("seed: 1\nquiet: perhaps\n");
   EXPECT_EQ(
       settings_.load_file(path).error().text(),

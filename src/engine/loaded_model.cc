@@ -166,6 +166,7 @@ Result<LoadedModel> load_file(const std::string& path, Executor& executor,
   const io::Metadata& metadata = loaded.file.metadata();
   PARING_TRY(loaded.model, model::Model::load(loaded.file, executor));
   PARING_TRY_VOID(loaded.file.check_unchanged());
+  if (options.locks_memory) PARING_TRY_VOID(loaded.model->lock_matrices());
 
   auto spec = read_tokenizer_spec(metadata);
   if (!spec) return std::move(spec.error()).with_context(path);

@@ -29,6 +29,8 @@ struct LoadOptions {
   ModelKind kind = ModelKind::kDecoder;
   // Memory that the caller will need beside the weights (cache, buffers): checked before loading.
   std::size_t extra_bytes = 0;
+  // Locks the weights in physical memory; where the system refuses it is an error (Exhausted).
+  bool locks_memory = false;
 };
 
 struct LoadedModel {

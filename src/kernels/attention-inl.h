@@ -43,6 +43,68 @@ PARING_INLINE void write_q8(const KvWriteArgs& args) {
   }
 }
 
+// The same with 16 steps: the side that reaches furthest decides.
+PARING_INLINE void quantize_cache_group_q4(const float* x, std::int8_t* codes,
+                                           std::uint16_t* scale) {
+  const F32x16 a = load(x);
+  const float above = reduce_max(a) / 7.0F;
+  const float below = reduce_max(sub(zero(), a)) / 8.0F;
+  *scale = bf16_above(above > below ? above : below);
+  const float divisor = *scale == 0 ? 1.0F : bf16_value(*scale);
+  const F32x16 least = broadcast(*scale == 0 ? 0.0F : -8.0F);
+  const F32x16 most = broadcast(*scale == 0 ? 0.0F : 7.0F);
+  store_s8(codes, round_i32(max(least, min(most, div(a, broadcast(divisor))))));
+}
+
+PARING_INLINE std::uint8_t nibbles(std::int8_t low, std::int8_t high) {
+  return static_cast<std::uint8_t>((low + 8) | (high + 8) << 4);
+}
+
+PARING_INLINE void write_q4(const KvWriteArgs& args) {
+  const std::size_t width = args.head_width;
+  const PagePlanes<std::uint8_t> page = page_planes_q4(args.page, width);
+  auto* keys = const_cast<std::uint8_t*>(page.keys) + args.slot;
+  auto* values = const_cast<std::uint8_t*>(page.values) + args.slot * width / 2;
+  auto* key_scales = const_cast<std::uint16_t*>(page.key_scales) + args.slot;
+  auto* value_scales = const_cast<std::uint16_t*>(page.value_scales) + args.slot;
+  constexpr std::size_t kGroup = kCacheGroupValues;
+  for (std::size_t first = 0; first < width; first += kGroup) {
+    std::int8_t codes[kGroup];
+    quantize_cache_group_q4(args.key + first, codes, &key_scales[first / kGroup * kPageTokens]);
+    for (std::size_t d = 0; d < kGroup; d += 2) {
+      keys[(first + d) / 2 * kPageTokens] = nibbles(codes[d], codes[d + 1]);
+    }
+  }
+  for (std::size_t first = 0; first < width / 2; first += kGroup) {
+    const std::size_t second = first + width / 2;
+    std::int8_t low[kGroup];
+    std::int8_t high[kGroup];
+    quantize_cache_group_q4(args.value + first, low, &value_scales[first / kGroup * kPageTokens]);
+    quantize_cache_group_q4(args.value + second, high,
+                            &value_scales[second / kGroup * kPageTokens]);
+    for (std::size_t d = 0; d < kGroup; ++d) values[first + d] = nibbles(low[d], high[d]);
+  }
+}
+
+// The nearest bf16, ties to even; NaN stays one.
+PARING_INLINE std::uint16_t nearest_bf16(float value) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  if ((bits & 0x7fffffffU) > 0x7f800000U) return static_cast<std::uint16_t>(bits >> 16 | 0x40U);
+  return static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+}
+
+PARING_INLINE void write_bf16(const KvWriteArgs& args) {
+  const std::size_t width = args.head_width;
+  const PagePlanes<std::uint16_t> page = page_planes<std::uint16_t>(args.page, width);
+  auto* keys = const_cast<std::uint16_t*>(page.keys) + args.slot;
+  auto* values = const_cast<std::uint16_t*>(page.values) + args.slot * width;
+  for (std::size_t d = 0; d < width; ++d) {
+    keys[d * kPageTokens] = nearest_bf16(args.key[d]);
+    values[d] = nearest_bf16(args.value[d]);
+  }
+}
+
 PARING_INLINE void write_f16(const KvWriteArgs& args) {
   const std::size_t width = args.head_width;
   const PagePlanes<std::uint16_t> page = page_planes<std::uint16_t>(args.page, width);
@@ -58,7 +120,9 @@ PARING_INLINE void write_f16(const KvWriteArgs& args) {
 
 inline void kv_write(const KvWriteArgs& args) noexcept {
   if (args.type == KvType::kQ8) return write_q8(args);
+  if (args.type == KvType::kQ4) return write_q4(args);
   if (args.type == KvType::kF16) return write_f16(args);
+  if (args.type == KvType::kBF16) return write_bf16(args);
   const PagePlanes<float> page = page_planes<float>(args.page, args.head_width);
   auto* keys = const_cast<float*>(page.keys) + args.slot;
   auto* values = const_cast<float*>(page.values) + args.slot * args.head_width;
@@ -92,7 +156,7 @@ PARING_INLINE void attend_span(const AttentionArgs& args, const AttentionScratch
   const std::size_t end = seen.end < first + kSpanTokens ? seen.end : first + kSpanTokens;
   for (std::size_t row = 0; row < args.queries; ++row) clear(scratch.span, row, args.head_width);
   if (begin >= end) return;
-  if (args.type == KvType::kQ8) return attend_pages_q(args, scratch, begin, end);
+  if (is_integer(args.type)) return attend_pages_q(args, scratch, begin, end);
   attend_pages_f(args, scratch, begin, end);
 }
 
@@ -100,7 +164,7 @@ inline void attention(const AttentionArgs& args) noexcept {
   const AttentionScratch scratch = place_scratch(args);
   const std::size_t width = args.head_width;
   const Positions seen = seen_positions(args);
-  if (args.type == KvType::kQ8) {
+  if (is_integer(args.type)) {
     prepare_queries_q(args, scratch);
   } else {
     prepare_queries_f(args, scratch);

@@ -24,11 +24,12 @@ PARING_INLINE FloatPage decode_page(const AttentionArgs& args, const std::byte* 
   const auto planes = page_planes<std::uint16_t>(page, width);
   float* keys = scratch.tile;
   float* values = keys + kPageTokens * width;
+  const bool is_half = args.type == KvType::kF16;
   for (std::size_t i = 0; i < kPageTokens * width; i += kLanes) {
-    store(keys + i, load_f16(planes.keys + i));
+    store(keys + i, is_half ? load_f16(planes.keys + i) : load_bf16(planes.keys + i));
   }
   for (std::size_t i = 0; i < count * width; i += kLanes) {
-    store(values + i, load_f16(planes.values + i));
+    store(values + i, is_half ? load_f16(planes.values + i) : load_bf16(planes.values + i));
   }
   return {keys, values};
 }

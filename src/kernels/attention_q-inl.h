@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over int8 pages in integers: queries and probabilities become int16 with scales, pairs
-// of products are added in int32, and the cache is never decoded to f32. Exact up to the rounding
-// that ops.h tells. Blocks of pages share a softmax step. Included by the ISA tables alone.
+// Attention over int8 and int4 pages in integers: queries and probabilities become int16 with
+// scales, pairs of products are added in int32, and the cache is never decoded to f32. Exact up to
+// the rounding that ops.h tells. Blocks of pages share a softmax step. Included by the ISA tables
+// alone.
 #pragma once
 
 namespace paring::kernels {
@@ -72,15 +73,44 @@ struct PageBlock {
   PagePlanes<std::int8_t> pages[kBlockPages];
 };
 
-PARING_INLINE PageBlock block_at(const AttentionArgs& args, std::size_t first, std::size_t begin,
-                                 std::size_t end) {
+// Nibbles to the codes of kQ8's layout, in memory of the call: once for all its queries.
+PARING_INLINE PagePlanes<std::int8_t> unpack_q4(const std::byte* page, std::size_t width,
+                                                std::int8_t* codes) {
+  constexpr int kZero = 8;
+  const PagePlanes<std::uint8_t> packed = page_planes_q4(page, width);
+  for (std::size_t i = 0; i < kPageTokens * width / 2; ++i) {
+    codes[2 * i] = static_cast<std::int8_t>((packed.keys[i] & 15) - kZero);
+    codes[2 * i + 1] = static_cast<std::int8_t>((packed.keys[i] >> 4) - kZero);
+  }
+  std::int8_t* values = codes + kPageTokens * width;
+  const std::size_t half = width / 2;
+  for (std::size_t t = 0; t < kPageTokens; t += 2) {
+    const std::uint8_t* even = packed.values + t * half;
+    const std::uint8_t* odd = even + half;
+    std::int8_t* low = values + t * width;
+    std::int8_t* high = low + width;
+    for (std::size_t d = 0; d < half; ++d) {
+      low[2 * d] = static_cast<std::int8_t>((even[d] & 15) - kZero);
+      low[2 * d + 1] = static_cast<std::int8_t>((odd[d] & 15) - kZero);
+      high[2 * d] = static_cast<std::int8_t>((even[d] >> 4) - kZero);
+      high[2 * d + 1] = static_cast<std::int8_t>((odd[d] >> 4) - kZero);
+    }
+  }
+  return {codes, values, packed.key_scales, packed.value_scales};
+}
+
+PARING_INLINE PageBlock block_at(const AttentionArgs& args, const AttentionScratch& scratch,
+                                 std::size_t first, std::size_t begin, std::size_t end) {
   PageBlock block{};
   block.first = first;
   block.pages_begin = slots_before(begin, first, kBlockTokens) / kPageTokens;
   block.pages_end = (slots_before(end, first, kBlockTokens) + kPageTokens - 1) / kPageTokens;
   for (std::size_t p = block.pages_begin; p < block.pages_end; ++p) {
     const std::byte* page = args.pages[first / kPageTokens + p - args.first_page];
-    block.pages[p] = page_planes<std::int8_t>(page, args.head_width);
+    auto* codes =
+        reinterpret_cast<std::int8_t*>(scratch.unpacked) + p * 2 * kPageTokens * args.head_width;
+    block.pages[p] = args.type == KvType::kQ8 ? page_planes<std::int8_t>(page, args.head_width)
+                                              : unpack_q4(page, args.head_width, codes);
   }
   return block;
 }
@@ -306,7 +336,8 @@ PARING_NOINLINE void attend_tile(const AttentionArgs& args, const AttentionScrat
 // Asks for the pages of the block after `first`: they lie anywhere in memory, where no hardware
 // prefetcher finds them.
 PARING_INLINE void prefetch_block(const AttentionArgs& args, std::size_t first, std::size_t end) {
-  const std::size_t bytes = kPageTokens * args.head_width * 2 * 9 / 8;
+  const std::size_t codes = kPageTokens * args.head_width * 2;
+  const std::size_t bytes = (args.type == KvType::kQ8 ? codes : codes / 2) + codes / 8;
   for (std::size_t p = 0; p < kBlockPages; ++p) {
     const std::size_t position = first + p * kPageTokens;
     if (position >= end) return;
@@ -320,7 +351,7 @@ PARING_INLINE void attend_pages_q(const AttentionArgs& args, const AttentionScra
   const PairTile tile = place_tile(args, scratch);
   for (std::size_t first = begin / kBlockTokens * kBlockTokens; first < end;
        first += kBlockTokens) {
-    const PageBlock block = block_at(args, first, begin, end);
+    const PageBlock block = block_at(args, scratch, first, begin, end);
     prefetch_block(args, first + kBlockTokens, end);
     bool has_whole = false;
     for (std::size_t row = 0; row < args.queries; ++row) {

@@ -13,8 +13,6 @@
 namespace paring::kernels {
 namespace {
 
-constexpr KvType kKvTypes[] = {KvType::kF32, KvType::kF16, KvType::kQ8};
-
 // Pages of one KV head, filled by `table`; slots after the last token hold NaNs or worse.
 struct Cache {
   KvType type;
@@ -43,7 +41,7 @@ Cache fill_cache(const KernelTable& table, KvType type, std::size_t width, std::
 
 // Values are below 5; scores of up to 30 carry an absolute error of about 4e-6. Of kQ8, queries of
 // up to 10 have steps of 3e-4, which the products of 64 to 256 terms average.
-double tolerance(KvType type) { return type == KvType::kQ8 ? 5e-4 : 2e-5; }
+double tolerance(KvType type) { return is_integer(type) ? 5e-4 : 2e-5; }
 
 struct Shape {
   std::size_t window = 0;

@@ -167,17 +167,41 @@ QuantizedRows QuantizedRows::from_row(std::size_t row) const noexcept {
 std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept {
   const std::size_t values = kPageTokens * head_width;
   if (type == KvType::kF32) return 2 * values * 4;
-  if (type == KvType::kF16) return 2 * values * 2;
-  return 2 * (values + values / kCacheGroupValues * 2);
+  if (type == KvType::kF16 || type == KvType::kBF16) return 2 * values * 2;
+  const std::size_t codes = type == KvType::kQ8 ? values : values / 2;
+  return 2 * (codes + values / kCacheGroupValues * 2);
+}
+
+const char* kv_type_name(KvType type) noexcept {
+  switch (type) {
+    case KvType::kF32:
+      return "f32";
+    case KvType::kF16:
+      return "f16";
+    case KvType::kBF16:
+      return "bf16";
+    case KvType::kQ8:
+      return "q8";
+    case KvType::kQ4:
+      break;
+  }
+  return "q4";
+}
+
+std::optional<KvType> find_kv_type(std::string_view name) noexcept {
+  for (const KvType type : kKvTypes) {
+    if (name == kv_type_name(type)) return type;
+  }
+  return std::nullopt;
 }
 
 // As place_scratch of kernels/attention_state-inl.h divides it: a page as f32 or the tile of
-// integer attention; per query q, its scales, 32 probabilities, a factor and two states of a
-// softmax. Pieces are whole vectors of 16 floats.
+// integer attention; the codes of two pages; per query q, its scales, 32 probabilities, a factor
+// and two states of a softmax. Pieces are whole vectors of 16 floats.
 std::size_t attention_scratch_bytes(std::size_t queries, std::size_t head_width) noexcept {
-  constexpr std::size_t kPieces = 10;
+  constexpr std::size_t kPieces = 11;
   const std::size_t floats =
-      2 * kPageTokens * head_width +
+      3 * kPageTokens * head_width +
       queries * (3 * head_width + head_width / kCacheGroupValues + kPageTokens + 5) + kPieces * 16;
   return align_64(floats * 4);
 }

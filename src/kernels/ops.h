@@ -25,7 +25,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include "kernels/packed_matrix.h"
 
@@ -53,17 +55,28 @@ inline constexpr std::size_t kPageTokens = 32;
 
 inline constexpr std::size_t kCacheGroupValues = 16;  // values of a token that share a scale
 
-enum class KvType : std::uint8_t { kF32, kF16, kQ8 };
+enum class KvType : std::uint8_t { kF32, kF16, kBF16, kQ8, kQ4 };
+inline constexpr KvType kKvTypes[] = {KvType::kF32, KvType::kF16, KvType::kBF16, KvType::kQ8,
+                                      KvType::kQ4};
+const char* kv_type_name(KvType type) noexcept;                      // "f32", "f16", ...
+std::optional<KvType> find_kv_type(std::string_view name) noexcept;  // nullopt: no such type
+// Whether codes are kept, so that KeyBalance (model/key_balance.h) pays.
+constexpr bool is_integer(KvType type) noexcept {
+  return type == KvType::kQ8 || type == KvType::kQ4;
+}
 
 // Page layout for one (layer, KV head), head width D. Keys lie with the tokens side by side, so
 // that a score is a column sum and needs no transposition, neither for one query nor for hundreds:
 //   kF32  keys f32 [D][32], values f32 [32][D]
-//   kF16  keys u16 [D][32], values u16 [32][D]
+//   kF16, kBF16  keys u16 [D][32], values u16 [32][D]
 //   kQ8   keys s8 [D/2][32][2], values s8 [16][D][2], key_scales and value_scales bf16 [D/16][32].
 //   A scale is max|x|/127 of a token's group of 16, rounded up to bf16; code = round(x/scale) to
 //   nearest even; all-zero group: scale 0. Twice as many bf16 scales lose less than f32 ones. Two
 //   neighbours of a sum lie side by side (of keys two dimensions, of values two tokens), because
 //   pairs of int16 products are what the instructions add.
+//   kQ4  keys u8 [D/2][32], values u8 [32][D/2], scales as kQ8. A scale is the larger of max(x)/7
+//   and -min(x)/8, rounded up to bf16; a nibble is code + 8. The low nibbles hold the even
+//   dimensions of keys and the first D/2 of values, so that no two tokens share a byte.
 // Planes follow each other in this order in one block of kv_page_bytes(), 64-byte aligned. Slots
 // that were never written may hold anything. Only kv_write and attention know this layout.
 std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept;

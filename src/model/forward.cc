@@ -296,7 +296,7 @@ class Forward::Step {
     norm_head(norms.key_head, key);
     rope.apply(key, token.position);
     KvSequence& sequence = *segments_[token.segment].sequence;
-    if (sequence.pool().type() == kernels::KvType::kQ8) {
+    if (kernels::is_integer(sequence.pool().type())) {
       balance.apply_to_queries(queries, kv_head, spec_.group(), d);
       balance.apply_to_key(key, kv_head, d);
     }

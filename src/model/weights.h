@@ -75,6 +75,8 @@ class Model {
   // Corrupt for missing tensors or wrong shapes (named), Unsupported for tensors that the
   // architecture does not use, Exhausted when memory does not suffice.
   static Result<std::shared_ptr<const Model>> load(const io::ModelFile& file, Executor& executor);
+  // Locks the matrices of a model that was loaded in memory. Exhausted as AlignedBuffer::lock().
+  Result<void> lock_matrices() const { return memory_.lock(); }
   // From parts, for tests: `matrices` in the order of matrix_slots(spec).
   static Result<std::shared_ptr<const Model>> from_parts(
       BlockSpec spec, std::vector<kernels::PackedMatrix> matrices, ModelVectors vectors);

@@ -269,7 +269,20 @@ std::uint16_t cache_scale(const float* x) {
   return static_cast<std::uint16_t>((bits + 0xffffU) >> 16);
 }
 
-// Value `i` of a page plane in the page's type; for kQ8 times its group's scale.
+std::uint16_t cache_scale_q4(const float* x) {
+  float above = 0;
+  float below = 0;
+  for (std::size_t i = 0; i < kCacheGroupValues; ++i) {
+    above = fmaxf(above, x[i] / 7.0F);
+    below = fmaxf(below, -x[i] / 8.0F);
+  }
+  const float scale = fmaxf(above, below);
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &scale, sizeof(bits));
+  return static_cast<std::uint16_t>((bits + 0xffffU) >> 16);
+}
+
+// Value `i` of a page plane in the page's type; of codes times the group's scale.
 struct PagePlane {
   KvType type;
   std::byte* data;
@@ -279,6 +292,14 @@ struct PagePlane {
     if (type == KvType::kF32) return reinterpret_cast<const float*>(data)[i];
     if (type == KvType::kF16) {
       return quant::f16_to_f32(reinterpret_cast<const std::uint16_t*>(data)[i]);
+    }
+    if (type == KvType::kBF16) {
+      return bf16_value(reinterpret_cast<const std::uint16_t*>(data)[i]);
+    }
+    if (type == KvType::kQ4) {  // i counts nibbles
+      const int both = reinterpret_cast<const std::uint8_t*>(data)[i / 2];
+      const int code = (i % 2 == 0 ? both & 15 : both >> 4) - 8;
+      return static_cast<double>(bf16_value(scales[scale_index])) * code;
     }
     return static_cast<double>(bf16_value(scales[scale_index])) *
            reinterpret_cast<const std::int8_t*>(data)[i];
@@ -292,19 +313,23 @@ struct Page {
 
 Page page_planes(KvType type, std::byte* page, std::size_t width) {
   const std::size_t count = kPageTokens * width;
-  const std::size_t value_bytes = type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1;
-  std::byte* values = page + count * value_bytes;
-  auto* scales = reinterpret_cast<std::uint16_t*>(values + count * value_bytes);
+  const std::size_t plane_bytes = type == KvType::kF32  ? count * 4
+                                  : type == KvType::kQ8 ? count
+                                  : type == KvType::kQ4 ? count / 2
+                                                        : count * 2;
+  std::byte* values = page + plane_bytes;
+  auto* scales = reinterpret_cast<std::uint16_t*>(values + plane_bytes);
   return {{type, page, scales}, {type, values, scales + count / kCacheGroupValues}};
 }
 
 // Where element d of the key or value in a slot lies (ops.h).
 std::size_t key_index(KvType type, std::size_t slot, std::size_t d) {
-  if (type == KvType::kQ8) return d / 2 * 2 * kPageTokens + 2 * slot + d % 2;
+  if (is_integer(type)) return d / 2 * 2 * kPageTokens + 2 * slot + d % 2;
   return d * kPageTokens + slot;
 }
 std::size_t value_index(KvType type, std::size_t slot, std::size_t d, std::size_t width) {
   if (type == KvType::kQ8) return slot / 2 * 2 * width + 2 * d + slot % 2;
+  if (type == KvType::kQ4) return slot * width + 2 * (d % (width / 2)) + d / (width / 2);
   return slot * width + d;
 }
 std::size_t scale_index(std::size_t slot, std::size_t d) {
@@ -317,6 +342,19 @@ void write_element(const PagePlane& plane, const float* x, std::size_t slot, std
   if (plane.type == KvType::kF32) reinterpret_cast<float*>(plane.data)[at] = x[d];
   if (plane.type == KvType::kF16) {
     reinterpret_cast<std::uint16_t*>(plane.data)[at] = quant::f32_to_f16(x[d]);
+  }
+  if (plane.type == KvType::kBF16) {
+    reinterpret_cast<std::uint16_t*>(plane.data)[at] = quant::f32_to_bf16(x[d]);
+  }
+  if (plane.type == KvType::kQ4) {
+    const std::uint16_t scale = cache_scale_q4(x + d / kCacheGroupValues * kCacheGroupValues);
+    plane.scales[scale_index(slot, d)] = scale;
+    const float step = bf16_value(scale);
+    const float code = step == 0 ? 0 : fmaxf(-8, fminf(7, nearbyintf(x[d] / step)));
+    auto& both = reinterpret_cast<std::uint8_t*>(plane.data)[at / 2];
+    const int shift = at % 2 == 0 ? 0 : 4;
+    both =
+        static_cast<std::uint8_t>((both & ~(15 << shift)) | (static_cast<int>(code) + 8) << shift);
   }
   if (plane.type == KvType::kQ8) {
     const std::uint16_t scale = cache_scale(x + d / kCacheGroupValues * kCacheGroupValues);
