@@ -24,21 +24,30 @@ PARING_INLINE void quantize_cache_group(const float* x, std::int8_t* codes, std:
   store_s8(codes, round_i32(max(sub(zero(), limit), min(limit, div(a, broadcast(divisor))))));
 }
 
+// Keys of kQ8 and kQ4.
+PARING_INLINE void write_key_codes(const KvWriteArgs& args, std::int8_t* keys,
+                                   std::uint16_t* scales) {
+  for (std::size_t first = 0; first < args.head_width; first += kCacheGroupValues) {
+    std::int8_t codes[kCacheGroupValues];
+    quantize_cache_group(args.key + first, codes,
+                         &scales[first / kCacheGroupValues * kPageTokens + args.slot]);
+    for (std::size_t d = 0; d < kCacheGroupValues; d += 2) {
+      __builtin_memcpy(keys + (first + d) * kPageTokens + 2 * args.slot, codes + d, 2);
+    }
+  }
+}
+
 PARING_INLINE void write_q8(const KvWriteArgs& args) {
   const std::size_t width = args.head_width;
   const PagePlanes<std::int8_t> page = page_planes<std::int8_t>(args.page, width);
-  auto* keys = const_cast<std::int8_t*>(page.keys) + 2 * args.slot;
+  write_key_codes(args, const_cast<std::int8_t*>(page.keys),
+                  const_cast<std::uint16_t*>(page.key_scales));
   auto* values = const_cast<std::int8_t*>(page.values) + args.slot / 2 * 2 * width + args.slot % 2;
-  auto* key_scales = const_cast<std::uint16_t*>(page.key_scales) + args.slot;
-  auto* value_scales = const_cast<std::uint16_t*>(page.value_scales) + args.slot;
-  for (std::size_t g = 0; g < width / kCacheGroupValues; ++g) {
-    const std::size_t first = g * kCacheGroupValues;
+  auto* scales = const_cast<std::uint16_t*>(page.value_scales) + args.slot;
+  for (std::size_t first = 0; first < width; first += kCacheGroupValues) {
     std::int8_t codes[kCacheGroupValues];
-    quantize_cache_group(args.key + first, codes, &key_scales[g * kPageTokens]);
-    for (std::size_t d = 0; d < kCacheGroupValues; d += 2) {
-      __builtin_memcpy(keys + (first + d) * kPageTokens, codes + d, 2);
-    }
-    quantize_cache_group(args.value + first, codes, &value_scales[g * kPageTokens]);
+    quantize_cache_group(args.value + first, codes,
+                         &scales[first / kCacheGroupValues * kPageTokens]);
     for (std::size_t d = 0; d < kCacheGroupValues; ++d) values[2 * (first + d)] = codes[d];
   }
 }
@@ -61,28 +70,22 @@ PARING_INLINE std::uint8_t nibbles(std::int8_t low, std::int8_t high) {
 }
 
 PARING_INLINE void write_q4(const KvWriteArgs& args) {
-  const std::size_t width = args.head_width;
-  const PagePlanes<std::uint8_t> page = page_planes_q4(args.page, width);
-  auto* keys = const_cast<std::uint8_t*>(page.keys) + args.slot;
-  auto* values = const_cast<std::uint8_t*>(page.values) + args.slot * width / 2;
-  auto* key_scales = const_cast<std::uint16_t*>(page.key_scales) + args.slot;
-  auto* value_scales = const_cast<std::uint16_t*>(page.value_scales) + args.slot;
-  constexpr std::size_t kGroup = kCacheGroupValues;
-  for (std::size_t first = 0; first < width; first += kGroup) {
-    std::int8_t codes[kGroup];
-    quantize_cache_group_q4(args.key + first, codes, &key_scales[first / kGroup * kPageTokens]);
-    for (std::size_t d = 0; d < kGroup; d += 2) {
-      keys[(first + d) / 2 * kPageTokens] = nibbles(codes[d], codes[d + 1]);
+  const std::size_t half = args.head_width / 2;
+  const NibblePage page = nibble_page(args.page, args.head_width);
+  write_key_codes(args, const_cast<std::int8_t*>(page.keys),
+                  const_cast<std::uint16_t*>(page.key_scales));
+  auto* values = const_cast<std::uint8_t*>(page.values) + args.slot * half;
+  auto* scales = const_cast<std::uint16_t*>(page.value_scales) + args.slot;
+  for (std::size_t first = 0; first < half; first += kCacheGroupValues) {
+    std::int8_t low[kCacheGroupValues];
+    std::int8_t high[kCacheGroupValues];
+    const std::size_t group = first / kCacheGroupValues;
+    quantize_cache_group_q4(args.value + first, low, &scales[group * kPageTokens]);
+    quantize_cache_group_q4(args.value + half + first, high,
+                            &scales[(group + half / kCacheGroupValues) * kPageTokens]);
+    for (std::size_t d = 0; d < kCacheGroupValues; ++d) {
+      values[first + d] = nibbles(low[d], high[d]);
     }
-  }
-  for (std::size_t first = 0; first < width / 2; first += kGroup) {
-    const std::size_t second = first + width / 2;
-    std::int8_t low[kGroup];
-    std::int8_t high[kGroup];
-    quantize_cache_group_q4(args.value + first, low, &value_scales[first / kGroup * kPageTokens]);
-    quantize_cache_group_q4(args.value + second, high,
-                            &value_scales[second / kGroup * kPageTokens]);
-    for (std::size_t d = 0; d < kGroup; ++d) values[first + d] = nibbles(low[d], high[d]);
   }
 }
 

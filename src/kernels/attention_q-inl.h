@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over int8 and int4 pages in integers: queries and probabilities become int16 with
-// scales, pairs of products are added in int32, and the cache is never decoded to f32. Exact up to
-// the rounding that ops.h tells. Blocks of pages share a softmax step. Included by the ISA tables
-// alone.
+// Attention over pages of int8, or of int8 keys and int4 values, in integers: queries and
+// probabilities become int16 with scales, pairs of products are added in int32, and the cache is
+// never decoded to f32. Exact up to the rounding that ops.h tells. Blocks of pages share a softmax
+// step. Included by the ISA tables alone.
 #pragma once
 
 namespace paring::kernels {
@@ -73,21 +73,15 @@ struct PageBlock {
   PagePlanes<std::int8_t> pages[kBlockPages];
 };
 
-// Nibbles to the codes of kQ8's layout, in memory of the call: once for all its queries.
-PARING_INLINE PagePlanes<std::int8_t> unpack_q4(const std::byte* page, std::size_t width,
-                                                std::int8_t* codes) {
+// The values as kQ8 lays them out, in memory of the call: once for all its queries.
+PARING_INLINE PagePlanes<std::int8_t> unpack_values(const NibblePage& page, std::size_t width,
+                                                    std::int8_t* codes) {
   constexpr int kZero = 8;
-  const PagePlanes<std::uint8_t> packed = page_planes_q4(page, width);
-  for (std::size_t i = 0; i < kPageTokens * width / 2; ++i) {
-    codes[2 * i] = static_cast<std::int8_t>((packed.keys[i] & 15) - kZero);
-    codes[2 * i + 1] = static_cast<std::int8_t>((packed.keys[i] >> 4) - kZero);
-  }
-  std::int8_t* values = codes + kPageTokens * width;
   const std::size_t half = width / 2;
   for (std::size_t t = 0; t < kPageTokens; t += 2) {
-    const std::uint8_t* even = packed.values + t * half;
+    const std::uint8_t* even = page.values + t * half;
     const std::uint8_t* odd = even + half;
-    std::int8_t* low = values + t * width;
+    std::int8_t* low = codes + t * width;
     std::int8_t* high = low + width;
     for (std::size_t d = 0; d < half; ++d) {
       low[2 * d] = static_cast<std::int8_t>((even[d] & 15) - kZero);
@@ -96,7 +90,7 @@ PARING_INLINE PagePlanes<std::int8_t> unpack_q4(const std::byte* page, std::size
       high[2 * d + 1] = static_cast<std::int8_t>((odd[d] >> 4) - kZero);
     }
   }
-  return {codes, values, packed.key_scales, packed.value_scales};
+  return {page.keys, codes, page.key_scales, page.value_scales};
 }
 
 PARING_INLINE PageBlock block_at(const AttentionArgs& args, const AttentionScratch& scratch,
@@ -108,9 +102,10 @@ PARING_INLINE PageBlock block_at(const AttentionArgs& args, const AttentionScrat
   for (std::size_t p = block.pages_begin; p < block.pages_end; ++p) {
     const std::byte* page = args.pages[first / kPageTokens + p - args.first_page];
     auto* codes =
-        reinterpret_cast<std::int8_t*>(scratch.unpacked) + p * 2 * kPageTokens * args.head_width;
+        reinterpret_cast<std::int8_t*>(scratch.unpacked) + p * kPageTokens * args.head_width;
     block.pages[p] = args.type == KvType::kQ8 ? page_planes<std::int8_t>(page, args.head_width)
-                                              : unpack_q4(page, args.head_width, codes);
+                                              : unpack_values(nibble_page(page, args.head_width),
+                                                              args.head_width, codes);
   }
   return block;
 }
@@ -336,8 +331,9 @@ PARING_NOINLINE void attend_tile(const AttentionArgs& args, const AttentionScrat
 // Asks for the pages of the block after `first`: they lie anywhere in memory, where no hardware
 // prefetcher finds them.
 PARING_INLINE void prefetch_block(const AttentionArgs& args, std::size_t first, std::size_t end) {
-  const std::size_t codes = kPageTokens * args.head_width * 2;
-  const std::size_t bytes = (args.type == KvType::kQ8 ? codes : codes / 2) + codes / 8;
+  const std::size_t keys = kPageTokens * args.head_width;
+  const std::size_t values = args.type == KvType::kQ8 ? keys : keys / 2;
+  const std::size_t bytes = keys + values + keys / 4;
   for (std::size_t p = 0; p < kBlockPages; ++p) {
     const std::size_t position = first + p * kPageTokens;
     if (position >= end) return;

@@ -13,8 +13,8 @@ template <class Value>
 struct PagePlanes {
   const Value* keys;
   const Value* values;
-  const std::uint16_t* key_scales;    // kQ8, kQ4
-  const std::uint16_t* value_scales;  // kQ8, kQ4
+  const std::uint16_t* key_scales;    // of codes
+  const std::uint16_t* value_scales;  // of codes
 };
 
 template <class Value>
@@ -25,12 +25,20 @@ PARING_INLINE PagePlanes<Value> page_planes(const std::byte* page, std::size_t w
   return {keys, keys + count, scales, scales + count / kCacheGroupValues};
 }
 
-// The codes of kQ4 are half as many bytes.
-PARING_INLINE PagePlanes<std::uint8_t> page_planes_q4(const std::byte* page, std::size_t width) {
+// A page of kQ4: values are two codes a byte.
+struct NibblePage {
+  const std::int8_t* keys;
+  const std::uint8_t* values;
+  const std::uint16_t* key_scales;
+  const std::uint16_t* value_scales;
+};
+
+PARING_INLINE NibblePage nibble_page(const std::byte* page, std::size_t width) {
   const std::size_t count = kPageTokens * width;
-  const auto* keys = reinterpret_cast<const std::uint8_t*>(page);
-  const auto* scales = reinterpret_cast<const std::uint16_t*>(keys + count);
-  return {keys, keys + count / 2, scales, scales + count / kCacheGroupValues};
+  const auto* keys = reinterpret_cast<const std::int8_t*>(page);
+  const auto* values = reinterpret_cast<const std::uint8_t*>(keys + count);
+  const auto* scales = reinterpret_cast<const std::uint16_t*>(values + count / 2);
+  return {keys, values, scales, scales + count / kCacheGroupValues};
 }
 
 PARING_INLINE float bf16_value(std::uint16_t bits) {
@@ -52,7 +60,7 @@ constexpr float kNoScore = -3e38F;
 // A call's working memory, in args.scratch (attention_scratch_bytes).
 struct AttentionScratch {
   float* tile;       // 2 * kPageTokens * D floats for the way of computing
-  float* unpacked;   // kPageTokens * D floats: two pages of kQ4 as int8
+  float* unpacked;   // kPageTokens * D / 2 floats: values of two pages of kQ4 as int8
   float* q;          // [queries][D], as the way of computing wants them
   float* q_scales;   // [queries][D/16]
   float* weights;    // [queries][32]
@@ -71,7 +79,7 @@ PARING_INLINE AttentionScratch place_scratch(const AttentionArgs& args) {
   const std::size_t rows = args.queries * args.head_width;
   AttentionScratch scratch{};
   scratch.tile = take(2 * kPageTokens * args.head_width);
-  scratch.unpacked = take(kPageTokens * args.head_width);
+  scratch.unpacked = take(kPageTokens * args.head_width / 2);
   scratch.q = take(rows);
   scratch.q_scales = take(rows / kCacheGroupValues);
   scratch.weights = take(args.queries * kPageTokens);

@@ -168,8 +168,8 @@ std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept {
   const std::size_t values = kPageTokens * head_width;
   if (type == KvType::kF32) return 2 * values * 4;
   if (type == KvType::kF16 || type == KvType::kBF16) return 2 * values * 2;
-  const std::size_t codes = type == KvType::kQ8 ? values : values / 2;
-  return 2 * (codes + values / kCacheGroupValues * 2);
+  const std::size_t value_codes = type == KvType::kQ8 ? values : values / 2;
+  return values + value_codes + 2 * (values / kCacheGroupValues * 2);
 }
 
 const char* kv_type_name(KvType type) noexcept {
@@ -196,12 +196,12 @@ std::optional<KvType> find_kv_type(std::string_view name) noexcept {
 }
 
 // As place_scratch of kernels/attention_state-inl.h divides it: a page as f32 or the tile of
-// integer attention; the codes of two pages; per query q, its scales, 32 probabilities, a factor
-// and two states of a softmax. Pieces are whole vectors of 16 floats.
+// integer attention; the value codes of two pages; per query q, its scales, 32 probabilities, a
+// factor and two states of a softmax. Pieces are whole vectors of 16 floats.
 std::size_t attention_scratch_bytes(std::size_t queries, std::size_t head_width) noexcept {
   constexpr std::size_t kPieces = 11;
   const std::size_t floats =
-      3 * kPageTokens * head_width +
+      kPageTokens * head_width * 5 / 2 +
       queries * (3 * head_width + head_width / kCacheGroupValues + kPageTokens + 5) + kPieces * 16;
   return align_64(floats * 4);
 }

@@ -74,9 +74,9 @@ constexpr bool is_integer(KvType type) noexcept {
 //   nearest even; all-zero group: scale 0. Twice as many bf16 scales lose less than f32 ones. Two
 //   neighbours of a sum lie side by side (of keys two dimensions, of values two tokens), because
 //   pairs of int16 products are what the instructions add.
-//   kQ4  keys u8 [D/2][32], values u8 [32][D/2], scales as kQ8. A scale is the larger of max(x)/7
-//   and -min(x)/8, rounded up to bf16; a nibble is code + 8. The low nibbles hold the even
-//   dimensions of keys and the first D/2 of values, so that no two tokens share a byte.
+//   kQ4  keys as kQ8 (4 bits of them would cost 10 to 100 times what values cost, ADR 21); values
+//   u8 [32][D/2], whose scale is the larger of max(x)/7 and -min(x)/8, rounded up to bf16; a nibble
+//   is code + 8, the low ones hold the first D/2 dimensions: no two tokens share a byte.
 // Planes follow each other in this order in one block of kv_page_bytes(), 64-byte aligned. Slots
 // that were never written may hold anything. Only kv_write and attention know this layout.
 std::size_t kv_page_bytes(KvType type, std::size_t head_width) noexcept;

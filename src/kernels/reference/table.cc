@@ -313,13 +313,12 @@ struct Page {
 
 Page page_planes(KvType type, std::byte* page, std::size_t width) {
   const std::size_t count = kPageTokens * width;
-  const std::size_t plane_bytes = type == KvType::kF32  ? count * 4
-                                  : type == KvType::kQ8 ? count
-                                  : type == KvType::kQ4 ? count / 2
-                                                        : count * 2;
-  std::byte* values = page + plane_bytes;
-  auto* scales = reinterpret_cast<std::uint16_t*>(values + plane_bytes);
-  return {{type, page, scales}, {type, values, scales + count / kCacheGroupValues}};
+  const std::size_t value_bytes = type == KvType::kF32 ? 4 : is_integer(type) ? 1 : 2;
+  std::byte* values = page + count * value_bytes;
+  const std::size_t values_bytes = type == KvType::kQ4 ? count / 2 : count * value_bytes;
+  auto* scales = reinterpret_cast<std::uint16_t*>(values + values_bytes);
+  const KvType keys_type = type == KvType::kQ4 ? KvType::kQ8 : type;  // its keys are int8
+  return {{keys_type, page, scales}, {type, values, scales + count / kCacheGroupValues}};
 }
 
 // Where element d of the key or value in a slot lies (ops.h).
