@@ -2,6 +2,7 @@
 """The command line as people meet it: help, version, JSON, where settings come from, streams and exit codes."""
 import json
 import os
+import pathlib
 import pty
 import signal
 import subprocess
@@ -224,6 +225,11 @@ def test_eval_against_itself(paring, tiny):
     quantized = paring(*words, "--kv-type", "q8").json()
     assert quantized["kv_type"] == "q8"
     assert quantized["divergence"]["kl"]["mean"] > served["divergence"]["kl"]["mean"]
+    least = paring(*words, "--kv-type", "q4").json()
+    assert least["kv_type"] == "q4"
+    assert least["divergence"]["kl"]["mean"] > quantized["divergence"]["kl"]["mean"]
+    brain = paring(*words, "--kv-type", "bf16").json()
+    assert served["divergence"]["kl"]["mean"] < brain["divergence"]["kl"]["mean"]
     assert served["divergence"]["kl"]["mean"] > 0
     # One run gives both: what serving costs, and what the weights alone cost (here nothing).
     assert served["divergence"]["numerics"] == "served"
@@ -366,3 +372,27 @@ def test_optimize_writes_model_certificate_and_report(paring, tiny, tmp_path):
     report_only = paring(*words, tmp_path / "other.gguf", "--report", report)
     assert report_only.code == 2 and "small.html" in report_only.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["small.gguf", "small.html"]
+
+
+def locked_kilobytes(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmLck:")).split()[1])
+
+
+@pytest.mark.parametrize("words,locks", [([], False), (["--mlock"], True)])
+def test_mlock_keeps_the_weights_in_memory(paring, tiny, words, locks):
+    """Looked at while a benchmark runs; where the limit of this process is too small, that is told instead."""
+    bench = subprocess.Popen([paring.path, "bench", tiny, "--prefill", "0", "--decode", "500", "--repetitions", "1000",
+                              *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                             env=CLEAN)
+    try:
+        until = time.monotonic() + (10 if locks else 1)
+        while bench.poll() is None and not locked_kilobytes(bench.pid) and time.monotonic() < until:
+            time.sleep(0.02)
+        if bench.poll() is None:
+            assert (locked_kilobytes(bench.pid) > 0) == locks
+        else:
+            assert locks and b"the limit of this process is" in bench.stderr.read()
+    finally:
+        bench.kill()
+        bench.communicate()

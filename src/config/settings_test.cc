@@ -150,7 +150,7 @@ TEST_F(SettingsTest, TheReferenceHasOneRowASetting) {
   EXPECT_EQ(std::count(page.begin(), page.end(), '\n'),
             static_cast<std::ptrdiff_t>(setting_rows().size() + 2));
   EXPECT_NE(page.find("| `kv_type` | `--kv-type` | `PARING_KV_TYPE` | `auto` | "
-                      "auto, q8, f16 or f32 | "),
+                      "auto, q8, q4, f16, bf16 or f32 | "),
             std::string::npos);
 }
 

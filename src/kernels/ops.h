@@ -74,7 +74,7 @@ constexpr bool is_integer(KvType type) noexcept {
 //   nearest even; all-zero group: scale 0. Twice as many bf16 scales lose less than f32 ones. Two
 //   neighbours of a sum lie side by side (of keys two dimensions, of values two tokens), because
 //   pairs of int16 products are what the instructions add.
-//   kQ4  keys as kQ8 (4 bits of them would cost 10 to 100 times what values cost, ADR 21); values
+//   kQ4  keys as kQ8 (4 bits of them would cost 10 to 100 times what values cost, ADR 22); values
 //   u8 [32][D/2], whose scale is the larger of max(x)/7 and -min(x)/8, rounded up to bf16; a nibble
 //   is code + 8, the low ones hold the first D/2 dimensions: no two tokens share a byte.
 // Planes follow each other in this order in one block of kv_page_bytes(), 64-byte aligned. Slots
