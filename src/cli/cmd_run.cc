@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cli/answer_figures.h"
 #include "cli/commands.h"
+#include "cli/speculation_options.h"
 #include "engine/chat_prompt.h"
 #include "engine/generator.h"
 #include "engine/open_model.h"
@@ -51,8 +52,7 @@ struct RunOptions {
   std::string messages_path;  // "-" is standard input
   std::string tools_path;
   std::string variables;  // JSON
-  std::string speculative = "auto";
-  std::size_t draft_tokens = 8;
+  SpeculationOptions speculation;
   bool is_raw = false;
   bool is_json = false;
   bool shows_prompt = false;
@@ -86,7 +86,7 @@ class Session {
     std::unique_ptr<Session> session(new Session(context, options));
     PARING_TRY(const std::string path, context.resolve(options.model));
     PARING_TRY(Executor * executor, context.executor());
-    PARING_TRY(const engine::GeneratorOptions generator_options, session->size_up(path, *executor));
+    PARING_TRY(engine::GeneratorOptions generator_options, session->size_up(path, *executor));
     const std::size_t extra =
         engine::Generator::bytes_for(session->spec_, generator_options, executor->threads());
     auto loaded = engine::LoadedModel::load(
@@ -98,6 +98,7 @@ class Session {
       if (error.hint.empty()) error.hint = "--raw runs the model without its template";
       return error;
     }
+    PARING_TRY(session->draft_, set_speculation(context, options.speculation, generator_options));
     PARING_TRY(session->generator_,
                engine::Generator::create(*session->loaded_, *executor, generator_options));
     if (session->uses_template()) {
@@ -174,9 +175,7 @@ class Session {
     PARING_TRY(spec_, model::read_block_spec(file));
     return engine::GeneratorOptions{.numerics = context_.numerics(),
                                     .kv_type = context_.kv_type(file),
-                                    .context_tokens = context_.context_tokens(spec_),
-                                    .uses_ngrams = options_.speculative != "off",
-                                    .speculation = {.tokens_max = options_.draft_tokens}};
+                                    .context_tokens = context_.context_tokens(spec_)};
   }
 
   Result<api::Request> make_request(const text::ChatInput& chat) const {
@@ -194,6 +193,7 @@ class Session {
   const RunOptions& options_;
   model::BlockSpec spec_;
   std::unique_ptr<engine::LoadedModel> loaded_;
+  std::unique_ptr<engine::LoadedModel> draft_;  // null: none
   std::unique_ptr<engine::Generator> generator_;
   std::optional<engine::ChatPrompt> chat_prompt_;
   std::uint64_t requests_ = 0;
@@ -326,7 +326,7 @@ Result<void> check_options(const RunOptions& options) {
   }
   const char* needs_template = template_option(options);
   if (options.is_raw && needs_template != nullptr) return no_template(needs_template, true);
-  return {};
+  return check_speculation_options(options.speculation);
 }
 
 // The conversation that the command line asks about; nullopt: a chat in the terminal.
@@ -433,17 +433,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("TEXT");
-  app.add_option(
-         "--speculative", options->speculative,
-         "Guess tokens and check several in one step, where that is faster; the answer stays "
-         "the same. auto guesses with all there is, ngram from what the text said before")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "ngram", "off"}))
-      ->type_name("HOW");
-  app.add_option("--draft-tokens", options->draft_tokens, "Tokens guessed at once, at most")
-      ->capture_default_str()
-      ->check(CLI::Range(std::size_t{1}, engine::kDraftTokensMax))
-      ->type_name("N");
+  add_speculation_options(app, options->speculation);
   add_json_flag(app, options->is_json);
   return [options](Context& context) { return run(context, *options); };
 }
@@ -457,7 +447,8 @@ const Command kRun{
     "  paring run model.gguf \"Why is the sky blue?\"   one answer\n"
     "  paring run model.gguf --temperature 0.8 --top-p 0.95 --seed 7 \"A poem, please.\"\n"
     "  cat letter.txt | paring run model.gguf --system \"Summarise.\"\n"
-    "  paring run model.gguf --messages chat.json --tools tools.json\n",
+    "  paring run model.gguf --messages chat.json --tools tools.json\n"
+    "  paring run large.gguf --draft-model small.gguf \"A poem, please.\"\n",
     /*is_hidden=*/false, define};
 
 }  // namespace paring::cli

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <map>
 
+#include "engine/model_drafter.h"
+#include "engine/ngram_drafter.h"
 #include "model/testing/random_model.h"
 
 namespace paring::engine {
@@ -201,7 +203,46 @@ struct Simulation {
   const char* name;
   model::BlockSpec spec;
   std::size_t arrivals;
+  bool guesses = false;
 };
+
+// Says what another drafter says, with every fourth token altered.
+class Misquoting : public Drafter {
+ public:
+  explicit Misquoting(std::unique_ptr<Drafter> source) : source_(std::move(source)) {}
+  const char* name() const noexcept override { return "misquoting"; }
+  void propose(std::span<Draft* const> drafts) override {
+    source_->propose(drafts);
+    for (Draft* draft : drafts) {
+      for (DraftToken& token : draft->proposed) {
+        if (random_.below(4) == 0) token.token = static_cast<std::int32_t>(random_.below(90));
+      }
+    }
+  }
+  void forget(std::uint64_t sequence) override { source_->forget(sequence); }
+  Cost cost(std::span<Draft* const> drafts, const Speeds& model) const override {
+    return source_->cost(drafts, model);
+  }
+  bool is_free() const noexcept override { return source_->is_free(); }
+
+ private:
+  std::unique_ptr<Drafter> source_;
+  RandomStream random_{{9, 9, 9}};
+};
+
+// Who guesses in a simulation: what was said before, and the model itself in too small a cache,
+// misquoted. Every guess is checked.
+std::unique_ptr<Speculator> guessing(const model::Model& model, Executor& executor) {
+  std::vector<std::unique_ptr<Drafter>> drafters;
+  drafters.push_back(std::make_unique<NgramDrafter>());
+  drafters.push_back(std::make_unique<Misquoting>(
+      ModelDrafter::create(
+          model, model, executor,
+          {.context_tokens = 160, .cache_tokens = 32 * 12, .sequences_max = 8, .tokens_max = 3})
+          .value()));
+  return std::make_unique<Speculator>(std::move(drafters),
+                                      SpeculatorOptions{.tokens_max = 3, .is_forced = true});
+}
 
 // ./test long sets it.
 bool is_long() { return std::getenv("PARING_LONG_TESTS") != nullptr; }
@@ -235,7 +276,10 @@ TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
                              .mixed_prompt_tokens = 24,
                              .sequences_max = 8,
                              .waiting_max = 40};
-  auto engine = BatchEngine::create(*model.model, *executor, options).value();
+  auto engine =
+      BatchEngine::create(*model.model, *executor, options,
+                          GetParam().guesses ? guessing(*model.model, *executor) : nullptr)
+          .value();
   RandomStream random({11, 0, 0});
   std::vector<std::vector<std::int32_t>> beginnings;
   for (int i = 0; i < 6; ++i) beginnings.push_back(random_tokens(random, 130, 83));
@@ -253,7 +297,9 @@ TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
   std::size_t cancelled = 0;
   const std::size_t arrivals = GetParam().arrivals;
   while (jobs.size() < arrivals || engine->running() + engine->waiting() > 0) {
-    const std::uint32_t burst = random.below(4) == 0 ? random.below(5) : 0;
+    // Guesses are made while no prompt is computed: there must be such times.
+    const bool has_burst = random.below(GetParam().guesses ? 150 : 4) == 0;
+    const std::uint32_t burst = has_burst ? random.below(GetParam().guesses ? 60 : 5) : 0;
     for (std::uint32_t n = burst; n > 0 && jobs.size() < arrivals; --n) {
       Job job;
       job.request = random_request(random, jobs.size(), beginnings);
@@ -272,6 +318,7 @@ TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
   }
   Alone alone(*model.model, *executor);
   std::size_t compared = 0;
+  api::Speculation total;
   for (const Job& job : jobs) {
     if (job.was_refused) {
       EXPECT_TRUE(job.collector->results.empty());
@@ -284,6 +331,8 @@ TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
       ASSERT_NE(result.end, SequenceEnd::kFailed) << result.error.message;
       EXPECT_EQ(result.usage.generated_tokens, tokens.size());
       cached += result.usage.cached_tokens;
+      total.drafted_tokens += result.usage.speculation.drafted_tokens;
+      total.accepted_tokens += result.usage.speculation.accepted_tokens;
       preemptions += result.preemptions;
       cancelled += result.end == SequenceEnd::kCancelled ? 1U : 0U;
       if (tokens.empty()) continue;
@@ -303,12 +352,18 @@ TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
   EXPECT_GT(refused, 0U);
   EXPECT_GT(preemptions, 0U);
   EXPECT_GT(cached, 0U);
+  if (!GetParam().guesses) return;
+  std::printf("  %zu of %zu guesses were right\n", total.accepted_tokens, total.drafted_tokens);
+  EXPECT_GT(total.accepted_tokens, arrivals / 10);
+  EXPECT_GT(total.drafted_tokens, total.accepted_tokens);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Models, BatchSimulation,
     ::testing::Values(Simulation{"tiny", tiny_spec(), is_long() ? 10'000U : 2'000U},
-                      Simulation{"windows", rich_spec(), is_long() ? 2'000U : 300U}),
+                      Simulation{"windows", rich_spec(), is_long() ? 2'000U : 300U},
+                      Simulation{"guesses", tiny_spec(), is_long() ? 5'000U : 500U, true},
+                      Simulation{"guesses_windows", rich_spec(), is_long() ? 2'000U : 200U, true}),
     [](const auto& simulation) { return std::string(simulation.param.name); });
 
 }  // namespace

@@ -51,6 +51,7 @@ void BatchEngine::speculate(const std::vector<Live*>& parts) {
     const std::size_t left = live->request->max_tokens - live->generated();
     const std::size_t room = options_.context_tokens - live->tokens.size();
     speculations.push_back({.sequence = live->arrival,
+                            .prefix_scope = live->request->prefix_scope,
                             .tokens = live->tokens,
                             .sampler = &live->sampler,
                             .guesses_max = std::min(left, room) - 1,
@@ -117,6 +118,9 @@ void BatchEngine::record(const std::vector<Live*>& parts) {
   }
   if (speculator_ != nullptr && last_step_.prefill_tokens == 0) {
     speculator_->observe(parts.size(), parts.size() + last_step_.draft_tokens, last_step_.seconds);
+  }
+  if (speculator_ != nullptr && last_step_.decode_tokens == 0) {
+    speculator_->observe_prompt(last_step_.prefill_tokens, last_step_.seconds);
   }
   metrics().step_seconds.observe(last_step_.seconds);
   metrics().prompt_tokens.add(last_step_.prefill_tokens);

@@ -10,8 +10,8 @@ namespace {
 
 // An unknown width is expected to cost this share of the narrowest step more for each row.
 constexpr double kHopefulSlope = 0.04;
-// Busy moments lengthen steps, nothing shortens them: times follow short steps at once and long
-// ones slowly, and one step counts at most as twice what was expected.
+// Times follow short steps at once and long ones, which may be a busy moment, slowly; one step
+// counts at most as twice what was expected.
 constexpr double kFollowShorter = 0.5;
 constexpr double kFollowLonger = 0.15;
 // A record remembers about 1 / (1 - decay) guesses.
@@ -42,28 +42,36 @@ bool StepTimes::knows(std::size_t sequences, std::size_t rows) const {
 
 double StepTimes::seconds(std::size_t sequences, std::size_t rows) const {
   const auto widths = times_.find(sequences);
-  if (widths == times_.end() || widths->second.empty()) return 0;
-  const auto above = widths->second.lower_bound(rows);
-  // The nearest fresh times on both sides.
-  auto high = above;
-  while (high != widths->second.end() && !is_fresh(high->second)) ++high;
-  if (high != widths->second.end() && high->first == rows) return high->second.seconds;
-  auto low = above;
-  while (low != widths->second.begin() && !is_fresh(std::prev(low)->second)) --low;
-  const bool has_low = low != widths->second.begin();
-  if (!has_low) return high == widths->second.end() ? 0 : high->second.seconds;
+  if (widths == times_.end()) return 0;
+  const double expected = interpolated(widths->second, rows);
+  // A step takes no longer than a wider one: of what is measured the shorter is right, because busy
+  // moments lengthen steps and nothing shortens them.
+  double least = expected;
+  for (auto at = widths->second.lower_bound(rows); at != widths->second.end(); ++at) {
+    if (is_fresh(at->second)) least = std::min(least, at->second.seconds);
+  }
+  return least;
+}
+
+// From the nearest fresh times on both sides.
+double StepTimes::interpolated(const Widths& widths, std::size_t rows) const {
+  auto high = widths.lower_bound(rows);
+  auto low = high;
+  while (high != widths.end() && !is_fresh(high->second)) ++high;
+  if (high != widths.end() && high->first == rows) return high->second.seconds;
+  while (low != widths.begin() && !is_fresh(std::prev(low)->second)) --low;
+  if (low == widths.begin()) return high == widths.end() ? 0 : high->second.seconds;
   --low;
   const auto distance = static_cast<double>(rows - low->first);
-  if (high == widths->second.end()) {
-    const double slope = kHopefulSlope * widths->second.begin()->second.seconds;
-    return low->second.seconds + slope * distance;
+  if (high == widths.end()) {
+    return low->second.seconds + kHopefulSlope * widths.begin()->second.seconds * distance;
   }
   const double share = distance / static_cast<double>(high->first - low->first);
   return low->second.seconds + share * (high->second.seconds - low->second.seconds);
 }
 
 double GuessRecord::chance(std::uint8_t certainty, const GuessRecord* usual) const {
-  const double prior = usual == nullptr ? 0.5 : usual->chance(certainty, nullptr);
+  const double prior = usual == nullptr ? expected_ : usual->chance(certainty, nullptr);
   const Count& count = counts_[certainty];
   return (count.right + kPriorGuesses * prior) / (count.all + kPriorGuesses);
 }

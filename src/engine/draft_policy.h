@@ -26,7 +26,8 @@ class StepTimes {
   // A step of one token of each of `sequences` and of `rows` - `sequences` guesses.
   void observe(std::size_t sequences, std::size_t rows, double seconds);
   // Expected seconds; between known widths they are interpolated, beyond them a row more is taken
-  // to cost little. 0 when nothing is known of steps of so many sequences.
+  // to cost little, and no step takes longer than a wider one. 0 when nothing is known of steps of
+  // so many sequences.
   double seconds(std::size_t sequences, std::size_t rows) const;
   bool knows(std::size_t sequences, std::size_t rows) const;
 
@@ -37,6 +38,7 @@ class StepTimes {
   };
   using Widths = std::map<std::size_t, Time>;
   bool is_fresh(const Time& time) const { return steps_ - time.seen < kStepsKept; }
+  double interpolated(const Widths& widths, std::size_t rows) const;
   std::map<std::size_t, Widths> times_;  // by sequences, then rows
   std::uint64_t steps_ = 0;
 };
@@ -44,7 +46,9 @@ class StepTimes {
 // The share of right guesses by certainty: Beta posteriors whose counts decay.
 class GuessRecord {
  public:
-  // `expected`: of a record that says what is usual, null: 1/2.
+  // `expected`: the share before anything is known.
+  explicit GuessRecord(double expected = 0.5) : expected_(expected) {}
+  // `usual`: a record that says what is to be expected instead; may be null.
   double chance(std::uint8_t certainty, const GuessRecord* usual) const;
   void observe(std::uint8_t certainty, bool is_right);
 
@@ -53,6 +57,7 @@ class GuessRecord {
     double right = 0;
     double all = 0;
   };
+  double expected_;
   std::array<Count, kCertaintiesMax> counts_{};
 };
 

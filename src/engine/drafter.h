@@ -27,7 +27,8 @@ struct DraftToken {
 
 // What a drafter is asked about one sequence, and its answer.
 struct Draft {
-  std::uint64_t sequence = 0;  // one number for all calls about it, never given twice
+  std::uint64_t sequence = 0;      // one number for all calls about it, never given twice
+  std::uint64_t prefix_scope = 0;  // what is read of it may be used again within a scope only
   // Prompt and answer so far, not empty; from call to call tokens are only added.
   std::span<const std::int32_t> tokens = {};
   // How the model's tokens will be picked: the same numbers will be drawn for the same positions.
@@ -47,12 +48,17 @@ class Drafter {
   virtual void propose(std::span<Draft* const> drafts) = 0;
   // The sequence has ended.
   virtual void forget(std::uint64_t sequence) = 0;
-  // What propose() is expected to take; zeros where that is next to nothing, or yet to be tried.
+  // What propose() is expected to take; zeros where that is next to nothing, or not known at all.
   struct Cost {
     double round_seconds = 0;     // for one more token of each of the drafts
     double catch_up_seconds = 0;  // once, to read what these sequences have and it has not read
   };
-  virtual Cost cost(std::span<Draft* const> drafts) const = 0;
+  // What the model itself takes, 0: not known yet. A first estimate for one that is smaller.
+  struct Speeds {
+    double step_seconds = 0;          // one token of each of the drafts
+    double prompt_token_seconds = 0;  // one of many
+  };
+  virtual Cost cost(std::span<Draft* const> drafts, const Speeds& model) const = 0;
   // Whether propose() takes next to no time, ever: it is then asked at every step.
   virtual bool is_free() const noexcept = 0;
 };

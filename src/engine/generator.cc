@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/batch_engine.h"
+#include "engine/model_drafter.h"
 #include "engine/ngram_drafter.h"
 
 namespace paring::engine {
@@ -112,7 +113,38 @@ BatchOptions batch_options(const GeneratorOptions& options) {
           .waiting_max = 1};
 }
 
+ModelDrafterOptions drafter_options(const GeneratorOptions& options) {
+  return {.numerics = options.numerics,
+          .kv_type = options.kv_type,
+          .context_tokens = options.context_tokens,
+          .cache_tokens = options.context_tokens,
+          .sequences_max = 1,
+          .tokens_max = options.speculation.tokens_max};
+}
+
+// Null when nobody guesses.
+Result<std::unique_ptr<Speculator>> make_speculator(const LoadedModel& loaded, Executor& executor,
+                                                    const GeneratorOptions& options) {
+  std::vector<std::unique_ptr<Drafter>> drafters;
+  if (options.uses_ngrams) drafters.push_back(std::make_unique<NgramDrafter>());
+  if (const LoadedModel* draft = options.draft_model; draft != nullptr) {
+    auto same = check_same_vocabulary(*loaded.tokenizer, *draft->tokenizer);
+    if (!same) return std::move(same.error()).with_context(draft->path);
+    PARING_TRY(
+        std::unique_ptr<ModelDrafter> drafter,
+        ModelDrafter::create(*draft->model, *loaded.model, executor, drafter_options(options)));
+    drafters.push_back(std::move(drafter));
+  }
+  if (drafters.empty()) return std::unique_ptr<Speculator>();
+  return std::make_unique<Speculator>(std::move(drafters), options.speculation);
+}
+
 }  // namespace
+
+std::size_t Generator::draft_bytes_for(const model::BlockSpec& draft,
+                                       const GeneratorOptions& options, std::size_t threads) {
+  return ModelDrafter::bytes_for(draft, drafter_options(options), threads);
+}
 
 std::size_t Generator::bytes_for(const model::BlockSpec& spec, const GeneratorOptions& options,
                                  std::size_t threads) {
@@ -122,12 +154,7 @@ std::size_t Generator::bytes_for(const model::BlockSpec& spec, const GeneratorOp
 Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, Executor& executor,
                                                      const GeneratorOptions& options) {
   std::unique_ptr<Generator> generator(new Generator(loaded));
-  std::vector<std::unique_ptr<Drafter>> drafters;
-  if (options.uses_ngrams) drafters.push_back(std::make_unique<NgramDrafter>());
-  std::unique_ptr<Speculator> speculator;
-  if (!drafters.empty()) {
-    speculator = std::make_unique<Speculator>(std::move(drafters), options.speculation);
-  }
+  PARING_TRY(std::unique_ptr<Speculator> speculator, make_speculator(loaded, executor, options));
   PARING_TRY(
       generator->engine_,
       BatchEngine::create(*loaded.model, executor, batch_options(options), std::move(speculator)));

@@ -22,8 +22,10 @@ struct GeneratorOptions {
   model::Numerics numerics = model::Numerics::kServed;
   kernels::KvType kv_type = kernels::KvType::kQ8;
   std::size_t context_tokens = 2048;
-  // Guesses from what the text said before; they change its speed only (speculator.h).
+  // Who guesses tokens, which changes the speed of a text and nothing else (speculator.h): what it
+  // said before, and a smaller model of the same vocabulary, which must outlive the generator.
   bool uses_ngrams = false;
+  const LoadedModel* draft_model = nullptr;
   SpeculatorOptions speculation = {};
 };
 
@@ -35,7 +37,8 @@ using TextCallback = std::function<bool(std::string_view)>;
 
 class Generator {
  public:
-  // `loaded` and `executor` must outlive the result.
+  // `loaded` and `executor` must outlive the result. InvalidArgument for a draft model with another
+  // vocabulary.
   static Result<std::unique_ptr<Generator>> create(const LoadedModel& loaded, Executor& executor,
                                                    const GeneratorOptions& options);
 
@@ -43,9 +46,12 @@ class Generator {
   // callback said so. Stop strings are cut from the text.
   Result<api::Completion> generate(const api::Request& request, const TextCallback& on_text);
 
-  // Bytes of cache and buffers that create() will take.
+  // Bytes of cache and buffers that create() will take, those of a draft model not counted.
   static std::size_t bytes_for(const model::BlockSpec& spec, const GeneratorOptions& options,
                                std::size_t threads);
+  // Bytes that a draft model's cache and buffers add.
+  static std::size_t draft_bytes_for(const model::BlockSpec& draft, const GeneratorOptions& options,
+                                     std::size_t threads);
 
  private:
   explicit Generator(const LoadedModel& loaded) : loaded_(loaded) {}

@@ -53,7 +53,7 @@ class NgramDrafter : public Drafter {
   const char* name() const noexcept override { return "ngram"; }
   void propose(std::span<Draft* const> drafts) override;
   void forget(std::uint64_t sequence) override { indexes_.erase(sequence); }
-  Cost cost(std::span<Draft* const>) const override { return {}; }
+  Cost cost(std::span<Draft* const>, const Speeds&) const override { return {}; }
   bool is_free() const noexcept override { return true; }
 
  private:

@@ -60,7 +60,7 @@ class SayingDrafter : public Drafter {
     }
   }
   void forget(std::uint64_t) override {}
-  Cost cost(std::span<Draft* const>) const override { return {}; }
+  Cost cost(std::span<Draft* const>, const Speeds&) const override { return {}; }
   bool is_free() const noexcept override { return is_free_; }
 
  private:

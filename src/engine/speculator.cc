@@ -13,7 +13,12 @@ namespace {
 // Share of the time of steps that may go into finding out whether a drafter pays that did not.
 constexpr double kTrialShare = 0.02;
 // A drafter that has to read a sequence first must earn that back within so many tokens.
-constexpr std::size_t kEarnBackTokens = 128;
+constexpr std::size_t kEarnBackTokens = 256;
+// Right guesses that are expected of a drafter that takes time: of a model that somebody chose.
+constexpr double kModelChance = 0.8;
+
+// Steps of fewer prompt tokens say little about what each of many takes.
+constexpr std::size_t kPromptTokensMin = 32;
 
 // Expected right guesses among the first `count`.
 double expected_right(std::span<const double> chances, std::size_t count) {
@@ -33,8 +38,8 @@ Speculator::Speculator(std::vector<std::unique_ptr<Drafter>> drafters,
   std::stable_partition(drafters.begin(), drafters.end(),
                         [](const auto& drafter) { return drafter->is_free(); });
   for (auto& drafter : drafters) {
-    guessers_.emplace_back();
-    guessers_.back().drafter = std::move(drafter);
+    const GuessRecord record(drafter->is_free() ? 0.5 : kModelChance);
+    guessers_.push_back({.drafter = std::move(drafter), .usual = record, .places = record});
   }
 }
 
@@ -53,6 +58,7 @@ void Speculator::ask(std::size_t guesser, std::span<Speculation> speculations, s
           opinion.record.chance(static_cast<std::uint8_t>(c), &guessers_[guesser].usual));
     }
     drafts[i] = {.sequence = about.sequence,
+                 .prefix_scope = about.prefix_scope,
                  .tokens = about.tokens,
                  .sampler = about.sampler,
                  .wanted = tokens,
@@ -116,12 +122,14 @@ Speculator::Plan Speculator::plan(const Guesser& guesser, std::span<Speculation>
   std::vector<Draft> drafts;
   std::size_t left = 0;
   for (const Speculation& about : speculations) {
-    drafts.push_back({.sequence = about.sequence, .tokens = about.tokens});
+    drafts.push_back(
+        {.sequence = about.sequence, .prefix_scope = about.prefix_scope, .tokens = about.tokens});
     left += std::min(about.tokens_left, kEarnBackTokens);
   }
   std::vector<Draft*> asked;
   for (Draft& draft : drafts) asked.push_back(&draft);
-  const Drafter::Cost cost = guesser.drafter->cost(asked);
+  const Drafter::Cost cost =
+      guesser.drafter->cost(asked, {times_.seconds(n, n), prompt_token_seconds_});
   const auto sequences = static_cast<double>(n);
   const double later = static_cast<double>(std::max<std::size_t>(left, 1));
   Plan best;
@@ -206,6 +214,11 @@ void Speculator::learn(std::uint64_t sequence, std::span<const std::int32_t> pic
 void Speculator::observe(std::size_t sequences, std::size_t rows, double seconds) {
   times_.observe(sequences, rows, seconds);
   for (Guesser& guesser : guessers_) guesser.idle_budget += kTrialShare * seconds;
+}
+
+void Speculator::observe_prompt(std::size_t tokens, double seconds) {
+  if (tokens < kPromptTokensMin) return;
+  prompt_token_seconds_ = seconds / static_cast<double>(tokens);
 }
 
 void Speculator::forget(std::uint64_t sequence) {

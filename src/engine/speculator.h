@@ -27,6 +27,7 @@ struct SpeculatorOptions {
 // A sequence that gets its next token in the coming step.
 struct Speculation {
   std::uint64_t sequence = 0;
+  std::uint64_t prefix_scope = 0;
   std::span<const std::int32_t> tokens = {};  // as Draft::tokens
   const Sampler* sampler = nullptr;
   std::size_t guesses_max = 0;  // that cache and context have room for
@@ -46,6 +47,8 @@ class Speculator {
   void learn(std::uint64_t sequence, std::span<const std::int32_t> picked);
   // Seconds of a step that propose() was asked about, proposing not counted.
   void observe(std::size_t sequences, std::size_t rows, double seconds);
+  // Seconds of a step that computed only prompt tokens.
+  void observe_prompt(std::size_t tokens, double seconds);
   void forget(std::uint64_t sequence);
 
   // What a step of so many sequences without guesses is expected to take; 0: not known yet.
@@ -83,6 +86,7 @@ class Speculator {
   std::vector<Guesser> guessers_;  // those that are free first
   std::map<std::uint64_t, Opinions> opinions_;
   StepTimes times_;
+  double prompt_token_seconds_ = 0;  // 0: not known yet
 };
 
 }  // namespace paring::engine
