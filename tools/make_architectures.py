@@ -46,15 +46,20 @@ CASES = {
     "phi3": dict(arch="phi3", rotated=16),
     "phi3-long": dict(arch="phi3", original=32),
     "phi3-short": dict(arch="phi3", original=128),
+    "mixtral": dict(arch="llama", hf="Mixtral", heads=4, kv=2, experts=6, used=2),
+    "qwen3moe": dict(arch="qwen3moe", heads=4, kv=2, experts=12, used=3),
+    "qwen3moe-unnormed": dict(arch="qwen3moe", heads=4, kv=2, experts=6, used=2, weights_norm=False),
 }
 HF_NAMES = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma2": "Gemma2", "gemma3": "Gemma3Text",
-            "phi3": "Phi3"}
+            "phi3": "Phi3", "qwen3moe": "Qwen3Moe"}
 HEAD = 32
+EXPERT = 32  # width of an expert
 
 
 def settings(case):
     full = dict(hf=HF_NAMES[case["arch"]], heads=2, kv=1, layers=2, base=10000.0, local_base=10000.0, rope=None,
-                window=0, period=0, attention_cap=0.0, logit_cap=0.0, rotated=HEAD, original=0)
+                window=0, period=0, attention_cap=0.0, logit_cap=0.0, rotated=HEAD, original=0,
+                experts=0, used=0, weights_norm=True)
     full.update(case)
     return full
 
@@ -97,16 +102,24 @@ def random_weights(case, seed):
                 weights[prefix + f"self_attn.{name}_proj.weight"] = matrix(rows, WIDTH)
                 if arch == "qwen2":
                     weights[prefix + f"self_attn.{name}_proj.bias"] = vector(rows, 0, 0.5)
-            weights[prefix + "mlp.gate_proj.weight"] = matrix(FFN, WIDTH)
-            weights[prefix + "mlp.up_proj.weight"] = matrix(FFN, WIDTH)
+            if not case["experts"]:
+                weights[prefix + "mlp.gate_proj.weight"] = matrix(FFN, WIDTH)
+                weights[prefix + "mlp.up_proj.weight"] = matrix(FFN, WIDTH)
         weights[prefix + "self_attn.o_proj.weight"] = matrix(WIDTH, q)
-        weights[prefix + "mlp.down_proj.weight"] = matrix(WIDTH, FFN)
+        if case["experts"]:
+            # Scores far apart, so that rounding does not change a choice.
+            weights[prefix + "mlp.gate.weight"] = vector((case["experts"], WIDTH), 0, 0.3)
+            for name, rows, columns in (("gate", EXPERT, WIDTH), ("up", EXPERT, WIDTH), ("down", WIDTH, EXPERT)):
+                weights[prefix + f"mlp.experts.{name}_proj.weight"] = np.stack(
+                    [matrix(rows, columns) for _ in range(case["experts"])])
+        else:
+            weights[prefix + "mlp.down_proj.weight"] = matrix(WIDTH, FFN)
         names = ["input_layernorm", "post_attention_layernorm"]
         if arch.startswith("gemma"):
             names += ["pre_feedforward_layernorm", "post_feedforward_layernorm"]
         for name in names:
             weights[prefix + name + ".weight"] = vector(WIDTH, 1, 0.2)
-        if arch in ("qwen3", "gemma3"):
+        if arch in ("qwen3", "qwen3moe", "gemma3"):
             weights[prefix + "self_attn.q_norm.weight"] = vector(HEAD, 1, 0.2)
             weights[prefix + "self_attn.k_norm.weight"] = vector(HEAD, 1, 0.2)
     return weights
@@ -128,6 +141,10 @@ def hf_config(case):
                                    for i in range(case["layers"])])
         if case["attention_cap"]:
             common.update(attn_logit_softcapping=case["attention_cap"], final_logit_softcapping=case["logit_cap"])
+    if case["experts"]:
+        common.update(num_local_experts=case["experts"], num_experts_per_tok=case["used"], intermediate_size=EXPERT)
+    if arch == "qwen3moe":
+        common.update(moe_intermediate_size=EXPERT, norm_topk_prob=case["weights_norm"])
     if arch == "gemma3":
         rope = {"full_attention": rope,
                 "sliding_attention": {"rope_type": "default", "rope_theta": case["local_base"]}}
@@ -145,12 +162,17 @@ def hf_config(case):
 def hf_logits(case, weights, tokens):
     config = hf_config(case)
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     name = case["hf"].removesuffix("Text")
     model = getattr(transformers, name + "ForCausalLM")(config).eval()
     state = {}
     for key, values in weights.items():
         has_one_added = "norm" in key and case["arch"].startswith("gemma")
         state[key] = torch.tensor(values.astype(np.float64) - (1 if has_one_added else 0))
+    for layer in range(case["layers"] if case["experts"] else 0):  # transformers keeps gate and up together
+        prefix = f"model.layers.{layer}.mlp.experts."
+        parts = [state.pop(prefix + f"{name}_proj.weight") for name in ("gate", "up", "down")]
+        state[prefix + "gate_up_proj"], state[prefix + "down_proj"] = torch.cat(parts[:2], 1), parts[2]
     if case["arch"].startswith("gemma"):
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model = model.double()
@@ -169,7 +191,8 @@ GGUF_NAMES = {
     "self_attn.o_proj": "attn_output", "self_attn.qkv_proj": "attn_qkv", "self_attn.q_norm": "attn_q_norm",
     "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
     "mlp.gate_up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
+    "post_attention_layernorm": "ffn_norm", "mlp.gate": "ffn_gate_inp", "mlp.experts.gate_proj": "ffn_gate_exps",
+    "mlp.experts.up_proj": "ffn_up_exps", "mlp.experts.down_proj": "ffn_down_exps",
 }
 GEMMA_NAMES = dict(GGUF_NAMES, **{"post_attention_layernorm": "post_attention_norm",
                                   "pre_feedforward_layernorm": "ffn_norm",
@@ -219,7 +242,14 @@ def write_gguf(path, case, weights, kind):
     writer.add_block_count(case["layers"])
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(FFN)
+    writer.add_feed_forward_length(EXPERT if case["experts"] else FFN)
+    if case["experts"]:
+        writer.add_expert_count(case["experts"])
+        writer.add_expert_used_count(case["used"])
+    if arch == "qwen3moe":
+        writer.add_expert_feed_forward_length(EXPERT)
+        if not case["weights_norm"]:
+            writer.add_expert_weights_norm(False)
     writer.add_head_count(case["heads"])
     writer.add_head_count_kv(case["kv"])
     writer.add_key_length(HEAD)
@@ -246,7 +276,7 @@ def write_gguf(path, case, weights, kind):
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     for name, values in gguf_tensors(case, weights):
-        if values.ndim == 2 and kind == Type.Q8_0:
+        if values.ndim > 1 and kind == Type.Q8_0 and "gate_inp" not in name:
             writer.add_tensor(name, quantize(values, kind), raw_dtype=kind)
         else:
             writer.add_tensor(name, values)
@@ -307,6 +337,8 @@ def main():
         write_gguf(wide, case, weights, Type.F32)
         peer = peer_logits(wide, tokens)
         wide.unlink()
+        if not case["weights_norm"]:
+            peer = None  # llama.cpp always divides them by their sum
         if peer is not None:
             error = np.sqrt(((peer - logits) ** 2).sum() / (logits ** 2).sum())
             print(f"{name}: llama.cpp differs by {error:.2e}, largest logit {np.abs(logits).max():.2f}", flush=True)

@@ -314,6 +314,27 @@ Result<PackedMatrix> pack(DType type, const std::byte* source, std::size_t rows,
   return matrix;
 }
 
+PackedMatrix view_panels(const PackedMatrix& matrix, PanelRange panels) noexcept {
+  const auto part = [&](const Plane& plane) {
+    const std::size_t each = plane.bytes() / matrix.panels();
+    // Planes have no read-only kind; nothing writes to a packed matrix.
+    auto* start = const_cast<std::byte*>(plane.data());
+    return each == 0 ? Plane() : Plane(start + panels.begin * each, (panels.end - panels.begin) * each);
+  };
+  PackedMatrix view;
+  view.type = matrix.type;
+  view.rows = std::min(panels.end * kPanelRows, matrix.rows) - panels.begin * kPanelRows;
+  view.cols = matrix.cols;
+  view.padded_rows = (panels.end - panels.begin) * kPanelRows;
+  view.block_values = matrix.block_values;
+  view.codes = part(matrix.codes);
+  view.high = part(matrix.high);
+  view.scales = part(matrix.scales);
+  view.mins = part(matrix.mins);
+  view.subs = part(matrix.subs);
+  return view;
+}
+
 void unpack(const PackedMatrix& matrix, std::byte* target) {
   const BlockLayout* layout = find_block_layout(matrix.type);
   // panel_planes() serves both directions; nothing is written through it here.

@@ -119,6 +119,9 @@ Result<std::size_t> packed_bytes(DType type, std::size_t rows, std::size_t cols)
 Result<PackedMatrix> place_packed(DType type, std::size_t rows, std::size_t cols,
                                   std::byte* memory);
 void pack_panels(PackedMatrix& matrix, const std::byte* source, PanelRange panels) noexcept;
+// Panels of a matrix as a matrix of their own, in its memory, which must outlive it. REQUIRES: the
+// panels exist.
+PackedMatrix view_panels(const PackedMatrix& matrix, PanelRange panels) noexcept;
 // Back to row-major blocks; `target` holds rows * dtype_row_bytes(type, cols) bytes. Bit-exact.
 void unpack(const PackedMatrix& matrix, std::byte* target);
 // Row `row` as cols f32 values, exact.

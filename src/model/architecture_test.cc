@@ -22,6 +22,8 @@ const Architecture& find(const std::string& name) {
   throw std::runtime_error("no architecture " + name);
 }
 
+bool has_experts(const std::string& name) { return name == "qwen3moe"; }
+
 // The keys that every file has.
 Metadata minimal(const std::string& name) {
   Metadata metadata;
@@ -35,6 +37,10 @@ Metadata minimal(const std::string& name) {
   set("attention.head_count", GgufValue::of_u32(4));
   set("attention.head_count_kv", GgufValue::of_u32(2));
   set("attention.layer_norm_rms_epsilon", GgufValue::of_f32(1e-6F));
+  if (has_experts(name)) {
+    set("expert_count", GgufValue::of_u32(8));
+    set("expert_used_count", GgufValue::of_u32(2));
+  }
   return metadata;
 }
 
@@ -249,7 +255,6 @@ TEST(Architecture, AbsurdHyperParametersAreRefused) {
       {"rope.scaling.factor", GgufValue::of_f32(NAN), ErrorCode::kCorrupt},
       {"rope.scaling.attn_factor", GgufValue::of_f32(0.0F), ErrorCode::kCorrupt},
       {"rope.scaling.original_context_length", GgufValue::of_u32(0), ErrorCode::kCorrupt},
-      {"expert_count", GgufValue::of_u32(8), ErrorCode::kUnsupported},
       {"logit_scale", GgufValue::of_f32(0.5F), ErrorCode::kUnsupported},
   };
   for (const Architecture* architecture : decoders()) {
@@ -262,6 +267,82 @@ TEST(Architecture, AbsurdHyperParametersAreRefused) {
       EXPECT_EQ(spec.error().code, refusal.code) << spec.error().text();
       EXPECT_NE(spec.error().message.find(name + "."), std::string::npos) << spec.error().text();
     }
+  }
+}
+
+TEST(Architecture, ExpertsAreRead) {
+  for (const std::string name : {"llama", "qwen3moe"}) {
+    const auto with = [&](const std::function<void(Metadata&)>& change) {
+      return read(name, [&](Metadata& m) {
+        m.set(name + ".expert_count", GgufValue::of_u32(8));
+        m.set(name + ".expert_used_count", GgufValue::of_u32(2));
+        change(m);
+      });
+    };
+    const auto plain = with([](Metadata&) {});
+    ASSERT_TRUE(plain) << plain.error().text();
+    ASSERT_TRUE(plain->experts);
+    EXPECT_EQ(plain->experts->count, 8U);
+    EXPECT_EQ(plain->experts->used, 2U);
+    EXPECT_TRUE(plain->experts->is_renormalized);
+    EXPECT_EQ(plain->experts->scores, ExpertScores::kSoftmaxOfAll);
+    EXPECT_EQ(plain->ffn_width, 512U);
+    const auto other = with([&](Metadata& m) {
+      m.set(name + ".expert_feed_forward_length", GgufValue::of_u32(96));
+      m.set(name + ".expert_weights_norm", GgufValue::of_bool(false));
+      m.set(name + ".expert_gating_func", GgufValue::of_u32(3));
+    });
+    ASSERT_TRUE(other) << other.error().text();
+    EXPECT_EQ(other->ffn_width, 96U);
+    EXPECT_FALSE(other->experts->is_renormalized);
+    EXPECT_EQ(other->experts->scores, ExpertScores::kSoftmaxOfChosen);
+  }
+  const auto dense =
+      read("llama", [](Metadata& m) { m.set("llama.expert_count", GgufValue::of_u32(0)); });
+  ASSERT_TRUE(dense) << dense.error().text();
+  EXPECT_FALSE(dense->experts);
+}
+
+TEST(Architecture, AbsurdExpertsAreRefused) {
+  const Refusal refusals[] = {
+      {"expert_count", GgufValue::of_u32(1025), ErrorCode::kCorrupt},
+      {"expert_count", GgufValue::of_u64(std::uint64_t{1} << 60), ErrorCode::kCorrupt},
+      {"expert_count", GgufValue::of_i32(-8), ErrorCode::kCorrupt},
+      {"expert_used_count", GgufValue::of_u32(0), ErrorCode::kCorrupt},
+      {"expert_used_count", GgufValue::of_u32(9), ErrorCode::kCorrupt},
+      {"expert_feed_forward_length", GgufValue::of_u32(0), ErrorCode::kCorrupt},
+      {"expert_feed_forward_length", GgufValue::of_u32(72), ErrorCode::kUnsupported},
+      {"expert_gating_func", GgufValue::of_u32(2), ErrorCode::kUnsupported},
+      {"expert_weights_scale", GgufValue::of_f32(2.5F), ErrorCode::kUnsupported},
+      {"expert_shared_count", GgufValue::of_u32(1), ErrorCode::kUnsupported},
+      {"expert_group_count", GgufValue::of_u32(4), ErrorCode::kUnsupported},
+      {"leading_dense_block_count", GgufValue::of_u32(1), ErrorCode::kUnsupported},
+      {"interleave_moe_layer_step", GgufValue::of_u32(2), ErrorCode::kUnsupported},
+  };
+  for (const std::string name : {"llama", "qwen3moe"}) {
+    for (const Refusal& refusal : refusals) {
+      const auto spec = read(name, [&](Metadata& m) {
+        m.set(name + ".expert_count", GgufValue::of_u32(8));
+        m.set(name + ".expert_used_count", GgufValue::of_u32(2));
+        m.set(name + "." + refusal.key, refusal.value);
+      });
+      SCOPED_TRACE(name + "." + refusal.key);
+      ASSERT_FALSE(spec);
+      EXPECT_EQ(spec.error().code, refusal.code) << spec.error().text();
+      EXPECT_NE(spec.error().message.find(name + "."), std::string::npos) << spec.error().text();
+    }
+  }
+  const auto none =
+      read("qwen3moe", [](Metadata& m) { m.set("qwen3moe.expert_count", GgufValue::of_u32(0)); });
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().message.find("expert_count is 0"), std::string::npos);
+  for (const Architecture* architecture : decoders()) {
+    const std::string name = architecture->name;
+    if (name == "llama" || has_experts(name)) continue;
+    const auto spec =
+        read(name, [&](Metadata& m) { m.set(name + ".expert_count", GgufValue::of_u32(8)); });
+    ASSERT_FALSE(spec) << name;
+    EXPECT_EQ(spec.error().code, ErrorCode::kUnsupported) << spec.error().text();
   }
 }
 

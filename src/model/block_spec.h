@@ -77,11 +77,32 @@ struct PositionRange {
   }
 };
 
+// What a router's scores become as weights of the chosen experts.
+enum class ExpertScores : std::uint8_t {
+  kSoftmaxOfAll,     // probabilities among all experts, before the choice
+  kSoftmaxOfChosen,  // among the chosen alone
+};
+
+// A mixture of experts (arXiv:1701.06538, arXiv:2401.04088) in place of the one feed-forward half:
+// a router scores all of them for each token, and the outputs of the best `used` are added, each
+// times its weight. Of equal scores the expert with the lower number is chosen.
+struct ExpertSpec {
+  std::size_t count = 0;  // E; 0 < used <= count
+  std::size_t used = 0;   // of a token
+  ExpertScores scores = ExpertScores::kSoftmaxOfAll;
+  bool is_renormalized = true;  // the weights of a token are divided by their sum
+
+  // Share of the experts that some token of a step of `tokens` uses, were all as likely.
+  double read_share(double tokens) const {
+    return 1 - std::pow(1 - static_cast<double>(used) / static_cast<double>(count), tokens);
+  }
+};
+
 struct BlockSpec {
   std::string architecture;  // as the file names it
   std::size_t layers = 0;
   std::size_t width = 0;       // D, residual stream
-  std::size_t ffn_width = 0;   // F
+  std::size_t ffn_width = 0;   // F; of each expert where there are experts
   std::size_t heads = 0;       // query heads
   std::size_t kv_heads = 0;    // key/value heads; heads % kv_heads == 0
   std::size_t head_width = 0;  // multiple of 32
@@ -105,6 +126,10 @@ struct BlockSpec {
 
   std::vector<RopeSpec> ropes = {RopeSpec{}};  // at least one
   std::vector<LayerScope> scopes;              // [layers]; empty: all alike, LayerScope{}
+
+  // In every layer. F and D are multiples of a panel's rows (kernels/packed_matrix.h) then, and
+  // there are no post-norms.
+  std::optional<ExpertSpec> experts;
 
   // An encoder: no cache, no head, no rotary positions. Of the fields above layers, widths, heads
   // (kv_heads = heads), vocabulary, context_max and norm_epsilon count.

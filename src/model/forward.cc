@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "model/detail/attention_step.h"
+#include "model/detail/expert_step.h"
 #include "model/detail/forward_buffers.h"
 #include "model/detail/head_terms.h"
 
@@ -85,7 +86,8 @@ class Forward::Step {
         tokens_(tokens_of(segments)),
         attention_(spec_, segments, tokens_, buffers_, forward.executor_.threads()),
         has_own_rows_(!buffers_.own.empty() && tokens_.size() <= kOwnRowsMax &&
-                      options.taps == nullptr) {
+                      options.taps == nullptr),
+        experts_(view, buffers_, tokens_.size(), options.numerics, has_own_rows_) {
     std::size_t first = 0;
     for (const Segment& segment : segments) {
       first += segment.tokens.size();
@@ -103,7 +105,7 @@ class Forward::Step {
     embed(worker);
     for (std::size_t layer = options_.first_layer; layer < spec_.layers; ++layer) {
       attention_half(worker, layer);
-      ffn_half(worker, layer);
+      spec_.experts ? expert_half(worker, layer) : ffn_half(worker, layer);
     }
     if (!logit_tokens_.empty()) head(worker);
   }
@@ -169,6 +171,12 @@ class Forward::Step {
 
   // x normed, and quantized when a reader of it wants codes.
   void norm(Worker& worker, const std::vector<float>& weight, bool with_codes) {
+    norm_share(worker, weight, with_codes);
+    meet(worker);
+  }
+
+  // This worker's part of it.
+  void norm_share(Worker& worker, const std::vector<float>& weight, bool with_codes) {
     const Range mine = share(worker, tokens_.size());
     const RowBuffers& rows = rows_of(worker);
     const std::size_t width = spec_.width;
@@ -177,7 +185,6 @@ class Forward::Step {
                         spec_.norm_epsilon);
     }
     if (with_codes) quantize(mine, rows.normed, width, rows.narrow);
-    meet(worker);
   }
 
   void quantize(Range rows, const float* data, std::size_t width, const QuantizedRows& target) {
@@ -396,6 +403,46 @@ class Forward::Step {
             view_.model().norms(layer).post_ffn);
   }
 
+  void expert_half(Worker& worker, std::size_t layer) {
+    const RowBuffers& rows = rows_of(worker);
+    const std::size_t count = tokens_.size();
+    norm_share(worker, view_.model().norms(layer).ffn, experts_.uses_codes(layer));
+    if (has_own_rows_) {
+      // Few tokens: a worker scores some of the experts for all of them, then each chooses alike.
+      const Range split = worker.split(view_.model().router(layer).panels());
+      experts_.score(layer, rows.normed, {0, count}, {split.begin, split.end});
+      worker.barrier();
+      experts_.choose(worker, {0, count});
+    } else {
+      const Range mine = worker.split(count);
+      experts_.score(layer, rows.normed, mine, {0, view_.model().router(layer).panels()});
+      experts_.choose(worker, mine);
+      worker.barrier();
+    }
+    tap(worker, TapSite::kFfnInput, layer, rows.normed, count, spec_.width);
+    experts_.sort(worker);
+    tap_experts(worker, TapSite::kExpertInput, layer, rows.normed, spec_.width);
+    experts_.multiply_in(worker, layer, rows);
+    worker.barrier();
+    tap_experts(worker, TapSite::kExpertProduct, layer, buffers_.product, spec_.ffn_width);
+    experts_.multiply_out(worker, layer);
+    worker.barrier();
+    experts_.add(worker, share(worker, count), rows.x);
+    meet(worker);
+  }
+
+  void tap_experts(Worker& worker, TapSite site, std::size_t layer, const float* data,
+                   std::size_t width) {
+    if (options_.taps == nullptr || !options_.taps->wants(site)) return;
+    ExpertRows rows = experts_.rows(worker);
+    rows.data = data;
+    rows.width = width;
+    if (site == TapSite::kExpertProduct) rows.rows = {};
+    worker.barrier();
+    options_.taps->observe_experts(worker, site, layer, rows);
+    worker.barrier();
+  }
+
   void head(Worker& worker) {
     const PackedMatrix& w = view_.head();
     const RowBuffers& inputs = rows_of(worker);
@@ -460,6 +507,7 @@ class Forward::Step {
   const std::vector<StepToken> tokens_;
   const AttentionStep attention_;
   const bool has_own_rows_;
+  const ExpertStep experts_;
   std::vector<std::size_t> logit_tokens_;
   std::size_t positions_end_ = 0;
 };

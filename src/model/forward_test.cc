@@ -99,12 +99,41 @@ class Oracle {
     return y;
   }
   std::vector<double> multiply(std::size_t slot, const std::vector<double>& x) const {
-    const auto& w = random_.decoded[slot];
-    std::vector<double> y(w.size() / x.size());
-    for (std::size_t r = 0; r < y.size(); ++r) {
-      for (std::size_t c = 0; c < x.size(); ++c) y[r] += w[r * x.size() + c] * x[c];
+    return multiply(random_.decoded[slot], x, 0, random_.decoded[slot].size() / x.size());
+  }
+  // Rows first..first+rows-1.
+  static std::vector<double> multiply(const std::vector<float>& w, const std::vector<double>& x,
+                                      std::size_t first, std::size_t rows) {
+    std::vector<double> y(rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < x.size(); ++c) y[r] += w[(first + r) * x.size() + c] * x[c];
     }
     return y;
+  }
+  // The mixture as its formula has it: every expert, most of them times 0.
+  void add_experts(std::size_t layer, const std::vector<double>& f, std::vector<double>& x) const {
+    const ExpertSpec& experts = *spec_.experts;
+    const auto slot = [&](MatrixKind kind) -> const std::vector<float>& {
+      return random_.decoded[random_.model->index_of({kind, layer})];
+    };
+    const auto scores = multiply(random_.routers[layer], f, 0, experts.count);
+    std::vector<double> sorted = scores;
+    std::sort(sorted.rbegin(), sorted.rend());
+    double sum = 0;
+    for (std::size_t i = 0; i < (experts.is_renormalized ? experts.used : experts.count); ++i) {
+      sum += std::exp(sorted[i]);
+    }
+    for (std::size_t e = 0; e < experts.count; ++e) {
+      if (scores[e] < sorted[experts.used - 1]) continue;
+      auto gate = multiply(slot(MatrixKind::kExpertGate), f, e * spec_.ffn_width, spec_.ffn_width);
+      const auto up = multiply(slot(MatrixKind::kExpertUp), f, e * spec_.ffn_width, spec_.ffn_width);
+      for (std::size_t i = 0; i < gate.size(); ++i) {
+        gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+      }
+      auto out = multiply(slot(MatrixKind::kExpertDown), gate, e * spec_.width, spec_.width);
+      for (double& value : out) value *= std::exp(scores[e]) / sum;
+      add(x, out);
+    }
   }
   void rotate(double* head, std::size_t position) const {
     for (std::size_t i = 0; i < spec_.ropes[0].width / 2; ++i) {
@@ -150,6 +179,10 @@ class Oracle {
       }
       add(x[t], multiply(slot(MatrixKind::kAttentionOut), attended));
       const auto f = norm(x[t], random_.model->norms(layer).ffn);
+      if (spec_.experts) {
+        add_experts(layer, f, x[t]);
+        continue;
+      }
       auto gate = multiply(slot(MatrixKind::kGate), f);
       const auto up = multiply(slot(MatrixKind::kUp), f);
       for (std::size_t i = 0; i < gate.size(); ++i)
@@ -203,6 +236,46 @@ TEST(Forward, ExactNumericsMatchADoublePrecisionOracle) {
   }
 }
 
+TEST(Forward, ExpertsMatchADoublePrecisionOracle) {
+  for (const bool is_renormalized : {true, false}) {
+    BlockSpec spec = testing::expert_spec();
+    spec.experts->is_renormalized = is_renormalized;
+    for (const DType type : {DType::kF32, DType::kQ4_K}) {
+      const RandomModel random = random_model(spec, type, 31);
+      const auto tokens = test_tokens(40, spec.vocabulary, 9);
+      const auto want = Oracle(spec, random).logits(tokens);
+      const auto exact =
+          run_chunks(*random.model, tokens, {40}, 2, Numerics::kExact, kernels::KvType::kF32);
+      EXPECT_LT(relative_error(exact, want), 1e-5);
+    }
+  }
+}
+
+// More rows than an expert multiplies at once: each of its weights is read twice.
+TEST(Forward, ExpertsOfManyRowsGiveTheSameBits) {
+  BlockSpec spec = testing::expert_spec();
+  spec.experts = ExpertSpec{.count = 2, .used = 2};
+  const RandomModel random = random_model(spec, DType::kQ4_0, 32);
+  const auto tokens = test_tokens(300, spec.vocabulary, 10);
+  const auto executor = make_executor(2);
+  const ModelView view(*random.model);
+  const auto run = [&](std::size_t chunk) {
+    auto forward = Forward::create(spec, {.tokens_max = 300}, *executor).value();
+    KvPool pool = KvPool::create(spec, kernels::KvType::kQ8, {.tokens = 320}).value();
+    KvSequence sequence(pool);
+    CollectSink sink;
+    ForwardOptions options;
+    options.sink = &sink;
+    for (std::size_t done = 0; done < tokens.size(); done += chunk) {
+      EXPECT_TRUE(sequence.grow(chunk));
+      const Segment segment{&sequence, std::span(tokens).subspan(done, chunk), chunk};
+      forward->run(view, {&segment, 1}, options);
+    }
+    return sink.rows;
+  };
+  EXPECT_EQ(run(300), run(60));
+}
+
 TEST(Forward, ServedNumericsStayNearTheOracle) {
   for (const DType type : kTypes) {
     const BlockSpec spec = spec_for(type);
@@ -242,8 +315,11 @@ struct Case {
   DType type;
   Numerics numerics;
   kernels::KvType kv;
-  bool is_rich = false;
-  BlockSpec spec() const { return is_rich ? testing::rich_spec() : spec_for(type); }
+  enum class Shape : std::uint8_t { kTiny, kRich, kExperts } shape = Shape::kTiny;
+  BlockSpec spec() const {
+    if (shape == Shape::kExperts) return testing::expert_spec();
+    return shape == Shape::kRich ? testing::rich_spec() : spec_for(type);
+  }
 };
 
 class BatchInvariance : public ::testing::TestWithParam<Case> {};
@@ -307,9 +383,17 @@ TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
 
 INSTANTIATE_TEST_SUITE_P(
     Rich, BatchInvariance,
-    ::testing::Values(Case{DType::kF32, Numerics::kExact, kernels::KvType::kF32, true},
-                      Case{DType::kF16, Numerics::kServed, kernels::KvType::kF16, true},
-                      Case{DType::kQ5_0, Numerics::kServed, kernels::KvType::kQ8, true}));
+    ::testing::Values(Case{DType::kF32, Numerics::kExact, kernels::KvType::kF32, Case::Shape::kRich},
+                      Case{DType::kF16, Numerics::kServed, kernels::KvType::kF16, Case::Shape::kRich},
+                      Case{DType::kQ5_0, Numerics::kServed, kernels::KvType::kQ8, Case::Shape::kRich}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Experts, BatchInvariance,
+    ::testing::Values(
+        Case{DType::kF32, Numerics::kExact, kernels::KvType::kF32, Case::Shape::kExperts},
+        Case{DType::kF16, Numerics::kServed, kernels::KvType::kF16, Case::Shape::kExperts},
+        Case{DType::kQ4_K, Numerics::kServed, kernels::KvType::kQ8, Case::Shape::kExperts},
+        Case{DType::kQ5_0, Numerics::kServed, kernels::KvType::kQ8, Case::Shape::kExperts}));
 
 TEST(Forward, PagesThatLeftTheWindowAreNotMissed) {
   const RandomModel random = random_model(testing::rich_spec(), DType::kQ8_0, 21);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
+#include <string>
 #include <utility>
 
 #include <fmt/core.h>
@@ -12,17 +13,37 @@ namespace paring::model {
 
 namespace {
 
+// "4096 x 14336 x 8", as GGUF counts: columns first.
+std::string shape_text(const std::vector<std::uint64_t>& shape) {
+  std::string text;
+  for (const std::uint64_t length : shape) {
+    text += (text.empty() ? "" : " x ") + std::to_string(length);
+  }
+  return text;
+}
+
+Result<void> check_shape(const io::ModelFile& file, const io::TensorInfo& info,
+                         const MatrixSlot& slot) {
+  if (slot.experts != 0) {
+    const std::vector<std::uint64_t> wanted = {slot.cols, slot.rows / slot.experts, slot.experts};
+    if (info.shape == wanted) return {};
+    return corrupt(fmt::format(
+        "{}: tensor '{}' is {}, the hyper-parameters ask for {} (columns, rows, experts)",
+        file.path(), slot.name, shape_text(info.shape), shape_text(wanted)));
+  }
+  if (info.shape.size() == 2 && info.columns() == slot.cols && info.rows() == slot.rows) return {};
+  return corrupt(fmt::format(
+      "{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
+      file.path(), slot.name, info.rows(), info.columns(), slot.rows, slot.cols));
+}
+
 Result<const io::TensorInfo*> find_tensor(const io::ModelFile& file, const MatrixSlot& slot) {
   const io::TensorInfo* info = file.find(slot.name);
   if (info == nullptr) {
     return corrupt(fmt::format("{}: tensor '{}' is missing", file.path(), slot.name),
                    "the file is incomplete or of another architecture");
   }
-  if (info->shape.size() != 2 || info->columns() != slot.cols || info->rows() != slot.rows) {
-    return corrupt(fmt::format(
-        "{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
-        file.path(), slot.name, info->rows(), info->columns(), slot.rows, slot.cols));
-  }
+  PARING_TRY_VOID(check_shape(file, *info, slot));
   return info;
 }
 

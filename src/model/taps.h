@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/executor.h"
 #include "model/weights.h"
@@ -18,6 +19,19 @@ enum class TapSite : std::uint8_t {
   kFfnInput,         // [T, D] normed: input of gate and up
   kFfnProduct,       // [T, F] activation(gate)*up: input of down
   kHeadInput,        // [R, D] final norm of the rows that want logits: input of the head
+  // Of experts, seen by observe_experts() alone:
+  kExpertInput,    // [T, D] normed: input of gate and up; that of the router is kFfnInput
+  kExpertProduct,  // [T * used, F] activation(gate)*up: input of down
+};
+
+// The rows that each expert of a layer multiplies: expert e rows row(begins[e]), ...,
+// row(begins[e + 1] - 1) of `data`, of `width` values each.
+struct ExpertRows {
+  const float* data;
+  std::size_t width;
+  std::span<const std::uint32_t> rows;  // empty: in order
+  std::span<const std::size_t> begins;  // [E + 1]
+  std::size_t row(std::size_t i) const { return rows.empty() ? i : rows[i]; }
 };
 
 // Where the rows of activations that a matrix multiplies can be seen.
@@ -36,6 +50,9 @@ class Taps {
                                 std::size_t rows, std::size_t width) {
     if (worker.is_first()) observe(site, layer, data, rows, width);
   }
+  // The same for kExpertInput and kExpertProduct. REQUIRES: overridden by who wants these sites.
+  virtual void observe_experts(Worker& worker, TapSite site, std::size_t layer,
+                               const ExpertRows& rows);
 };
 
 }  // namespace paring::model

@@ -31,6 +31,11 @@ std::vector<LayerMatrix> layer_matrices(const BlockSpec& spec) {
   matrices.push_back({MatrixKind::kAttentionOut, "attn_output"});
   if (spec.encoder) {
     matrices.push_back({MatrixKind::kUp, "ffn_up"});
+  } else if (spec.experts) {
+    matrices.push_back({MatrixKind::kExpertGate, "ffn_gate_exps"});
+    matrices.push_back({MatrixKind::kExpertUp, "ffn_up_exps"});
+    matrices.push_back({MatrixKind::kExpertDown, "ffn_down_exps"});
+    return matrices;
   } else if (spec.has_fused_gate) {
     matrices.push_back({MatrixKind::kGateUp, "ffn_up"});
   } else {
@@ -41,11 +46,17 @@ std::vector<LayerMatrix> layer_matrices(const BlockSpec& spec) {
   return matrices;
 }
 
+bool is_of_experts(MatrixKind kind) {
+  return kind == MatrixKind::kExpertGate || kind == MatrixKind::kExpertUp ||
+         kind == MatrixKind::kExpertDown;
+}
+
 struct Shape {
   std::size_t rows;
   std::size_t cols;
 };
 
+// Of one expert where there are several.
 Shape shape_of(const BlockSpec& spec, MatrixKind kind) {
   switch (kind) {
     case MatrixKind::kEmbedding:
@@ -60,8 +71,11 @@ Shape shape_of(const BlockSpec& spec, MatrixKind kind) {
       return {spec.width, spec.query_width()};
     case MatrixKind::kGate:
     case MatrixKind::kUp:
+    case MatrixKind::kExpertGate:
+    case MatrixKind::kExpertUp:
       return {spec.ffn_width, spec.width};
     case MatrixKind::kDown:
+    case MatrixKind::kExpertDown:
       return {spec.width, spec.ffn_width};
     case MatrixKind::kQkv:
       return {spec.qkv_width(), spec.width};
@@ -77,7 +91,9 @@ std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
   std::vector<MatrixSlot> slots;
   const auto add = [&](MatrixId id, std::string name) {
     const Shape shape = shape_of(spec, id.kind);
-    slots.push_back({id, std::move(name), shape.rows, shape.cols});
+    const std::size_t experts = is_of_experts(id.kind) ? spec.experts->count : 0;
+    slots.push_back({id, std::move(name), shape.rows * std::max<std::size_t>(experts, 1),
+                     shape.cols, experts});
   };
   const std::vector<LayerMatrix> matrices = layer_matrices(spec);
   add({MatrixKind::kEmbedding, 0}, "token_embd.weight");
@@ -110,6 +126,18 @@ Result<LayerNorms> load_norms(const io::ModelFile& file, const BlockSpec& spec, 
   return norms;
 }
 
+// Read as matrices are, but no slots: nothing quantizes or replaces them.
+std::vector<MatrixSlot> router_slots(const BlockSpec& spec) {
+  std::vector<MatrixSlot> slots;
+  for (std::size_t layer = 0; spec.experts && layer < spec.layers; ++layer) {
+    slots.push_back({{},
+                     fmt::format("blk.{}.ffn_gate_inp.weight", layer),
+                     spec.experts->count,
+                     spec.width});
+  }
+  return slots;
+}
+
 Result<void> load_decoder_norms(const io::ModelFile& file, const BlockSpec& spec,
                                 ModelVectors& vectors) {
   for (std::size_t layer = 0; layer < spec.layers; ++layer) {
@@ -140,6 +168,7 @@ Result<ModelVectors> load_vectors(const io::ModelFile& file, const BlockSpec& sp
   }
   vectors.biases.resize(slots.size());
   for (std::size_t i = 1; i < slots.size(); ++i) {  // an embedding has none
+    if (slots[i].experts != 0) continue;  // none is computed: check_all_used() refuses it
     const std::string name = bias_name(slots[i]);
     if (file.find(name) == nullptr && !needs_bias(spec, slots[i].id.kind)) continue;
     PARING_TRY(vectors.biases[i], load_vector(file, name, slots[i].rows));
@@ -162,6 +191,7 @@ std::set<std::string> decoder_vector_names(const BlockSpec& spec) {
     if (spec.has_head_norms) add("attn_q_norm");
     if (spec.has_head_norms) add("attn_k_norm");
   }
+  for (const MatrixSlot& router : router_slots(spec)) used.insert(router.name);
   return used;
 }
 
@@ -199,7 +229,12 @@ Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Exec
   model->set_spec(std::move(spec));
   PARING_TRY(model->vectors_, load_vectors(file, model->spec_, model->slots_));
   PARING_TRY_VOID(check_all_used(file, model->spec_, model->slots_, model->vectors_));
-  PARING_TRY(LoadedMatrices loaded, load_matrices(file, model->slots_, executor));
+  std::vector<MatrixSlot> slots = model->slots_;
+  for (MatrixSlot& router : router_slots(model->spec_)) slots.push_back(std::move(router));
+  PARING_TRY(LoadedMatrices loaded, load_matrices(file, slots, executor));
+  const auto routers = loaded.matrices.begin() + static_cast<std::ptrdiff_t>(model->slots_.size());
+  std::move(routers, loaded.matrices.end(), std::back_inserter(model->vectors_.routers));
+  loaded.matrices.erase(routers, loaded.matrices.end());
   model->memory_ = std::move(loaded.memory);
   model->matrices_ = std::move(loaded.matrices);
   model->balance_keys();
@@ -214,7 +249,9 @@ Result<std::shared_ptr<const Model>> Model::from_parts(BlockSpec spec,
   vectors.biases.resize(model->slots_.size());
   const std::size_t norms =
       model->spec_.encoder ? vectors.encoder.norms.size() : vectors.norms.size();
-  if (matrices.size() != model->slots_.size() || norms != model->spec_.layers) {
+  const std::size_t routers = model->spec_.experts ? model->spec_.layers : 0;
+  if (matrices.size() != model->slots_.size() || norms != model->spec_.layers ||
+      vectors.routers.size() != routers) {
     return invalid_argument("the parts do not match the architecture");
   }
   for (std::size_t i = 0; i < matrices.size(); ++i) {
@@ -254,6 +291,7 @@ std::size_t Model::index_of(MatrixId id) const noexcept {
 std::size_t Model::weight_bytes() const noexcept {
   std::size_t bytes = 0;
   for (const kernels::PackedMatrix& matrix : matrices_) bytes += matrix.bytes();
+  for (const kernels::PackedMatrix& router : vectors_.routers) bytes += router.bytes();
   std::size_t floats = vectors_.final_norm.size();
   for (const LayerNorms& norms : vectors_.norms) {
     floats += norms.attention.size() + norms.ffn.size() + norms.post_attention.size() +
@@ -285,7 +323,12 @@ std::size_t ModelView::bytes_per_token() const noexcept {
   for (std::size_t i = 0; i < overlay_.size(); ++i) {
     const kernels::PackedMatrix& m = matrix(i);
     const bool is_gathered = i == 0 && !spec().tied_head;
-    bytes += is_gathered ? m.bytes() / m.padded_rows : m.bytes();
+    const std::size_t experts = model_->slot(i).experts;
+    const std::size_t read = experts == 0 ? m.bytes() : m.bytes() / experts * spec().experts->used;
+    bytes += is_gathered ? m.bytes() / m.padded_rows : read;
+  }
+  for (std::size_t layer = 0; spec().experts && layer < spec().layers; ++layer) {
+    bytes += model_->router(layer).bytes();
   }
   return bytes;
 }

@@ -34,8 +34,12 @@ enum class MatrixKind : std::uint8_t {
   kDown,
   kQkv,     // [(H + 2 Hkv) d, D], instead of kQuery, kKey and kValue
   kGateUp,  // [2 F, D], gate first, instead of kGate and kUp
+  // Of all experts, one below the other, instead of kGate, kUp and kDown.
+  kExpertGate,  // [E F, D]
+  kExpertUp,    // [E F, D]
+  kExpertDown,  // [E D, F]
 };
-inline constexpr std::size_t kMatrixKinds = 11;
+inline constexpr std::size_t kMatrixKinds = 14;
 
 // Which matrix: kind and, for those of a layer, the layer.
 struct MatrixId {
@@ -50,6 +54,8 @@ struct MatrixSlot {
   std::string name;  // GGUF tensor name
   std::size_t rows;  // outputs
   std::size_t cols;  // inputs
+  // Not 0: so many matrices of rows / experts rows each; the tensor has three dimensions.
+  std::size_t experts = 0;
 };
 
 struct LayerNorms {
@@ -66,6 +72,8 @@ struct ModelVectors {
   std::vector<LayerNorms> norms;           // [layers]
   std::vector<float> final_norm;           // [D]
   std::vector<std::vector<float>> biases;  // by slot: [rows], or empty
+  // [layers] of [E, D], with experts. They decide discretely, so that they are never quantized.
+  std::vector<kernels::PackedMatrix> routers;
   EncoderTables encoder;                   // of an encoder, instead of norms and final_norm
 };
 
@@ -90,6 +98,8 @@ class Model {
   const std::vector<float>& final_norm() const noexcept { return vectors_.final_norm; }
   // Added to the product with matrix `index`; empty when it has none.
   const std::vector<float>& bias(std::size_t index) const { return vectors_.biases[index]; }
+  // REQUIRES: spec().experts.
+  const kernels::PackedMatrix& router(std::size_t layer) const { return vectors_.routers[layer]; }
   // REQUIRES: spec().encoder.
   const EncoderTables& encoder_tables() const noexcept { return vectors_.encoder; }
   // For int8 caches.
@@ -113,7 +123,7 @@ class Model {
 };
 
 // Every matrix of an architecture: embedding, layer by layer q k v (or qkv) o gate up (or gate-up)
-// down, head if not tied. Of an encoder: embedding, layer by layer q k v o up down.
+// down, head if not tied; of experts one stacked matrix a kind, without routers. Of an encoder: embedding, layer by layer q k v o up down.
 std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec);
 
 class ModelView {
@@ -133,7 +143,8 @@ class ModelView {
   const kernels::PackedMatrix& head() const;
   // Empty when the head has none.
   const std::vector<float>& head_bias() const;
-  // Bytes of weights that one decoded token reads: every matrix once; of an untied embedding a row.
+  // Bytes of weights that one decoded token reads: every matrix once; of an untied embedding a row;
+  // of experts those that it uses.
   std::size_t bytes_per_token() const noexcept;
 
  private:

@@ -13,6 +13,7 @@ extern const Architecture kLlama;
 extern const Architecture kPhi3;
 extern const Architecture kQwen2;
 extern const Architecture kQwen3;
+extern const Architecture kQwen3Moe;
 extern const Architecture kRoberta;
 extern const Architecture kXlmRoberta;
 }  // namespace paring::model

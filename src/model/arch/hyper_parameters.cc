@@ -7,7 +7,9 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/packed_matrix.h"
 #include "model/architecture.h"
+#include "model/experts.h"
 
 namespace paring::model {
 
@@ -51,7 +53,6 @@ constexpr double kMagnitudeMax = 1e3;
 
 // Keys whose value, when not zero, asks for something that the forward pass does not compute.
 constexpr const char* kUnsupportedKeys[] = {
-    "expert_count",
     "attention.clamp_kqv",
     "attention.max_alibi_bias",
     "attention.temperature_scale",
@@ -62,13 +63,30 @@ constexpr const char* kUnsupportedKeys[] = {
     "logit_scale",
 };
 
+// The same of a mixture of experts; 1 is harmless too where it stands for a factor or a period.
+constexpr const char* kUnsupportedExpertKeys[] = {
+    "expert_shared_count",
+    "expert_shared_feed_forward_length",
+    "leading_dense_block_count",
+    "expert_latent_length",
+};
+constexpr const char* kUnsupportedExpertFactors[] = {
+    "expert_weights_scale",
+    "expert_group_count",
+    "expert_group_used_count",
+    "interleave_moe_layer_step",
+    "moe_every_n_layers",
+};
+
+Result<void> refuse_other_than(const HyperParameters& p, const char* suffix, double harmless) {
+  if (!p.has(suffix)) return {};
+  PARING_TRY(const double value, p.metadata().get_f64(p.key(suffix)));
+  if (value == 0 || value == harmless) return {};
+  return unsupported(fmt::format("{} = {:g} is not supported", p.key(suffix), value));
+}
+
 Result<void> check_supported(const HyperParameters& p) {
-  for (const char* suffix : kUnsupportedKeys) {
-    if (!p.has(suffix)) continue;
-    PARING_TRY(const double value, p.metadata().get_f64(p.key(suffix)));
-    if (value != 0)
-      return unsupported(fmt::format("{} = {:g} is not supported", p.key(suffix), value));
-  }
+  for (const char* suffix : kUnsupportedKeys) PARING_TRY_VOID(refuse_other_than(p, suffix, 0));
   PARING_TRY(const bool causal, p.metadata().bool_or(p.key("attention.causal"), true));
   if (!causal) return unsupported(p.key("attention.causal") + " = false is not supported");
   return {};
@@ -179,17 +197,72 @@ Result<RopeSpec> read_rope(const HyperParameters& p, const BlockSpec& spec, Rope
   return rope;
 }
 
+// llama.cpp's numbers of expert_gating_func; 0: not set. 2 is a sigmoid.
+constexpr std::uint64_t kGatingSoftmax = 1;
+constexpr std::uint64_t kGatingSoftmaxOfChosen = 3;
+
+Result<ExpertScores> read_scores(const HyperParameters& p) {
+  const std::string key = p.key("expert_gating_func");
+  PARING_TRY(const std::uint64_t function, p.metadata().u64_or(key, kGatingSoftmax));
+  if (function == 0 || function == kGatingSoftmax) return ExpertScores::kSoftmaxOfAll;
+  if (function == kGatingSoftmaxOfChosen) return ExpertScores::kSoftmaxOfChosen;
+  return unsupported(fmt::format("{} = {} is not supported", key, function),
+                     "known: 1 softmax of all experts, 3 softmax of the chosen ones");
+}
+
+// Panels of experts lie one below the other, none shared by two.
+Result<void> check_expert_width(const std::string& key, std::size_t width) {
+  if (width % kernels::kPanelRows == 0) return {};
+  return unsupported(fmt::format("{} {} is not a multiple of {}, which experts need", key, width,
+                                 kernels::kPanelRows));
+}
+
+Result<void> read_experts(const HyperParameters& p, BlockSpec& spec) {
+  for (const char* suffix : kUnsupportedExpertKeys) {
+    PARING_TRY_VOID(refuse_other_than(p, suffix, 0));
+  }
+  for (const char* suffix : kUnsupportedExpertFactors) {
+    PARING_TRY_VOID(refuse_other_than(p, suffix, 1));
+  }
+  ExpertSpec experts;
+  PARING_TRY(experts.count, p.size("expert_count", kExpertsMax));
+  PARING_TRY(experts.used, p.size("expert_used_count", experts.count));
+  PARING_TRY(experts.scores, read_scores(p));
+  PARING_TRY(experts.is_renormalized, p.metadata().bool_or(p.key("expert_weights_norm"), true));
+  const char* width_key = p.has("expert_feed_forward_length") ? "expert_feed_forward_length"
+                                                               : "feed_forward_length";
+  PARING_TRY(spec.ffn_width, p.size(width_key, kWidthMax));
+  PARING_TRY_VOID(check_expert_width(p.key(width_key), spec.ffn_width));
+  PARING_TRY_VOID(check_expert_width(p.key("embedding_length"), spec.width));
+  spec.experts = experts;
+  return {};
+}
+
+Result<bool> has_experts(const HyperParameters& p, Experts experts) {
+  if (experts == Experts::kAlways) return true;
+  PARING_TRY(const double count, p.metadata().f64_or(p.key("expert_count"), 0));
+  if (count != 0 && experts == Experts::kNone) {
+    return unsupported(fmt::format("{} = {:g} is not supported", p.key("expert_count"), count));
+  }
+  return count != 0;
+}
+
 }  // namespace
 
-Result<BlockSpec> read_decoder(const HyperParameters& p, RopePairing pairing) {
+Result<BlockSpec> read_decoder(const HyperParameters& p, RopePairing pairing, Experts experts) {
   PARING_TRY_VOID(check_supported(p));
   BlockSpec spec;
   spec.architecture = p.architecture();
   PARING_TRY(spec.layers, p.size("block_count", kLayersMax));
   PARING_TRY(spec.width, p.size("embedding_length", kWidthMax));
-  PARING_TRY(spec.ffn_width, p.size("feed_forward_length", kWidthMax));
   PARING_TRY(spec.context_max, p.size("context_length", kContextMax));
   PARING_TRY_VOID(read_heads(p, spec));
+  PARING_TRY(const bool is_mixture, has_experts(p, experts));
+  if (is_mixture) {
+    PARING_TRY_VOID(read_experts(p, spec));
+  } else {
+    PARING_TRY(spec.ffn_width, p.size("feed_forward_length", kWidthMax));
+  }
   PARING_TRY(spec.norm_epsilon, p.real("attention.layer_norm_rms_epsilon", 0, 0.999));
   PARING_TRY(RopeSpec rope, read_rope(p, spec, pairing));
   spec.ropes = {std::move(rope)};

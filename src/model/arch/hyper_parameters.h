@@ -38,10 +38,15 @@ class HyperParameters {
   std::string architecture_;
 };
 
-// Sizes, heads, context, norm and one rotary embedding for all layers. Refuses, naming key and
-// value, what changes the function in a way that no BlockSpec can say (experts, other head widths
-// for values, ...).
-Result<BlockSpec> read_decoder(const HyperParameters& parameters, RopePairing pairing);
+// Whether an architecture's feed-forward halves are mixtures of experts: where expert_count is not
+// 0, or always.
+enum class Experts : std::uint8_t { kNone, kWhereCounted, kAlways };
+
+// Sizes, heads, context, norm, one rotary embedding for all layers, and experts. Refuses, naming
+// key and value, what changes the function in a way that no BlockSpec can say (other head widths
+// for values, experts that all tokens share, ...).
+Result<BlockSpec> read_decoder(const HyperParameters& parameters, RopePairing pairing,
+                               Experts experts = Experts::kNone);
 
 // attention.sliding_window, as the window of every layer; 0 or absent: no windows. `otherwise` is
 // the architecture's own default.

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Llama, and what shares its block: SmolLM, SmolLM2, Llama 3 (rotary divisors in a tensor), Mistral
-// (with a sliding window on all layers where the file has one). RMSNorm before each half,
-// grouped-query attention with rotary positions, SwiGLU (arXiv:2302.13971, arXiv:2310.06825).
+// (with a sliding window on all layers where the file has one), Mixtral (with experts). RMSNorm
+// before each half, grouped-query attention with rotary positions, SwiGLU (arXiv:2302.13971,
+// arXiv:2310.06825).
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
+#include "model/arch/llama.h"
 #include "model/hf_mapping.h"
 
 namespace paring::model {
 
-namespace {
-
 Result<BlockSpec> read_llama(const io::Metadata& metadata) {
-  const HyperParameters parameters(metadata, "llama");
-  PARING_TRY(BlockSpec spec, read_decoder(parameters, RopePairing::kAdjacent));
+  const HyperParameters parameters(metadata, kLlamaName);
+  PARING_TRY(BlockSpec spec,
+             read_decoder(parameters, RopePairing::kAdjacent, Experts::kWhereCounted));
   PARING_TRY(const std::size_t window, read_window(parameters, 0));
   if (window != 0) spec.scopes.assign(spec.layers, LayerScope{.window = window});
   return spec;
 }
+
+namespace {
 
 constexpr const char* kClasses[] = {"LlamaForCausalLM", "MistralForCausalLM"};
 constexpr const char* kActivations[] = {"silu"};
@@ -39,20 +42,15 @@ constexpr HfTensorRule kTensors[] = {
     {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
 };
 
-// Mistral 7B v0.1 has a window, later ones say null.
-constexpr HfKeyRule kKeys[] = {
-    {"sliding_window", "attention.sliding_window", HfValue::kCount},
-};
-
 constexpr HfMapping kHf{.classes = kClasses,
                         .model_type = "llama",
                         .activation_key = "hidden_act",
                         .activations = kActivations,
-                        .keys = kKeys,
+                        .keys = kLlamaKeys,
                         .tensors = kTensors};
 
 }  // namespace
 
-const Architecture kLlama{"llama", read_llama, &kHf};
+const Architecture kLlama{kLlamaName, read_llama, &kHf};
 
 }  // namespace paring::model

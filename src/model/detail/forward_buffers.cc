@@ -23,8 +23,38 @@ RowBuffers take_rows(Arena& arena, const BlockSpec& spec, std::size_t tokens,
   rows.head_in = arena.take<float>(logit_rows * spec.width);
   rows.narrow = arena.take_quantized(std::max(tokens, detail::kHeadTerms * logit_rows), spec.width);
   rows.heads = arena.take_quantized(tokens, spec.query_width());
-  rows.wide = arena.take_quantized(tokens, spec.ffn_width);
+  if (!spec.experts) rows.wide = arena.take_quantized(tokens, spec.ffn_width);
   return rows;
+}
+
+ExpertChoice take_choice(Arena& arena, std::size_t pairs) {
+  ExpertChoice choice{};
+  choice.experts = arena.take<std::uint32_t>(pairs);
+  choice.weights = arena.take<float>(pairs);
+  return choice;
+}
+
+ExpertBuffers take_experts(Arena& arena, const BlockSpec& spec, std::size_t tokens,
+                           std::size_t threads) {
+  const ExpertSpec& experts = *spec.experts;
+  const std::size_t pairs = tokens * experts.used;
+  const std::size_t rows = std::min(tokens, kExpertRowsMax);
+  ExpertBuffers buffers{};
+  buffers.scores = arena.take<float>(tokens * experts.count);
+  buffers.choice = take_choice(arena, pairs);
+  buffers.out = arena.take<float>(pairs * spec.width);
+  for (std::size_t i = 0; i < threads; ++i) {
+    ExpertWorkerBuffers own{};
+    own.choice = take_choice(arena, std::min(tokens, kOwnRowsMax) * experts.used);
+    own.begins = arena.take<std::size_t>(experts.count + 1);
+    own.tokens = arena.take<std::uint32_t>(pairs);
+    own.places = arena.take<std::uint32_t>(pairs);
+    own.gathered = arena.take<float>(rows * spec.width);
+    own.narrow = arena.take_quantized(rows, spec.width);
+    own.wide = arena.take_quantized(rows, spec.ffn_width);
+    buffers.own.push_back(own);
+  }
+  return buffers;
 }
 
 }  // namespace
@@ -42,10 +72,12 @@ std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, const ForwardShape& s
   }
   qkv = arena.take<float>(tokens * spec.qkv_width());
   gate_stride = spec.has_fused_gate ? 2 * spec.ffn_width : spec.ffn_width;
-  gate = arena.take<float>(tokens * gate_stride);
-  up = spec.has_fused_gate ? gate : arena.take<float>(tokens * gate_stride);
+  const std::size_t ffn_rows = spec.experts ? tokens * spec.experts->used : tokens;
+  gate = arena.take<float>(ffn_rows * gate_stride);
+  up = spec.has_fused_gate ? gate : arena.take<float>(ffn_rows * gate_stride);
   if (spec.has_fused_gate && base != nullptr) up += spec.ffn_width;
-  product = arena.take<float>(tokens * spec.ffn_width);
+  product = arena.take<float>(ffn_rows * spec.ffn_width);
+  if (spec.experts) experts = take_experts(arena, spec, tokens, threads);
   delta = arena.take<float>(tokens * spec.width);
   logits = arena.take<float>(detail::kHeadTerms * rows * spec.vocabulary);
   scratch_stride = round_up(

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "base/aligned.h"
@@ -33,15 +34,45 @@ struct RowBuffers {
   kernels::QuantizedRows wide;    // [T, F]
 };
 
+// Rows of one expert that are multiplied together; more take another pass over its weights.
+inline constexpr std::size_t kExpertRowsMax = 256;
+
+// Which experts tokens use, [tokens * used]; the experts of a token ascend.
+struct ExpertChoice {
+  std::uint32_t* experts;
+  float* weights;
+};
+
+// What a worker keeps of the layer at hand, and the rows of one expert; R: kExpertRowsMax at most.
+struct ExpertWorkerBuffers {
+  ExpertChoice choice;            // of kOwnRowsMax tokens
+  std::size_t* begins;            // [E + 1] in the order by experts
+  std::uint32_t* tokens;          // [T * used] of the order by experts
+  std::uint32_t* places;          // [T * used] in it, of each token's choices
+  float* gathered;                // [R, D]
+  kernels::QuantizedRows narrow;  // [R, D]
+  kernels::QuantizedRows wide;    // [R, F]
+};
+
+// Rows of products are in the order by experts, within an expert by tokens.
+struct ExpertBuffers {
+  float* scores;        // [T, E]
+  ExpertChoice choice;  // of all tokens
+  float* out;           // [T * used, D]
+  std::vector<ExpertWorkerBuffers> own;  // by worker
+};
+
 struct ForwardBuffers {
   AlignedBuffer memory;
   RowBuffers shared;
   std::vector<RowBuffers> own;  // by worker, T = R = kOwnRowsMax
   float* qkv;                   // [T, (H + 2 Hkv)*d]: queries, keys, values
-  float* gate;                  // [T, F]; of a fused matrix [T, 2 F]: gate, up
-  float* up;                    // [T, F]; of a fused matrix gate + F
-  std::size_t gate_stride;      // between rows of both
-  float* product;               // [T, F]
+  // F1: rows of the feed-forward half, T; T * used with experts.
+  float* gate;              // [F1, F]; of a fused matrix [T, 2 F]: gate, up
+  float* up;                // [F1, F]; of a fused matrix gate + F
+  std::size_t gate_stride;  // between rows of both
+  float* product;           // [F1, F]
+  ExpertBuffers experts;
   float* delta;                 // [T, D] output of a half before it joins the residual stream
   float* logits;                // [R, V]
   std::byte* scratch;           // per worker

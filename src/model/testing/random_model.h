@@ -28,6 +28,16 @@ inline BlockSpec tiny_spec() {
   return spec;
 }
 
+// tiny_spec() with a mixture of experts, for rows of any block type.
+inline BlockSpec expert_spec() {
+  BlockSpec spec = tiny_spec();
+  spec.width = 256;
+  spec.heads = 8;
+  spec.ffn_width = 256;
+  spec.experts = ExpertSpec{.count = 7, .used = 3};
+  return spec;
+}
+
 // Everything that a block can have beside tiny_spec()'s, at once.
 inline BlockSpec rich_spec() {
   BlockSpec spec = tiny_spec();
@@ -74,6 +84,7 @@ inline std::vector<float> random_values(std::size_t count, std::uint64_t seed, d
 struct RandomModel {
   std::shared_ptr<const Model> model;
   std::vector<std::vector<float>> decoded;  // by slot: what the packed weights stand for
+  std::vector<std::vector<float>> routers;  // by layer, with experts
 };
 
 // `change` may alter norms and biases, which are by slot.
@@ -113,6 +124,12 @@ inline RandomModel random_model(
     vectors.norms.push_back(std::move(norms));
   }
   vectors.final_norm = norm(spec.width);
+  for (std::size_t layer = 0; spec.experts && layer < spec.layers; ++layer) {
+    const std::size_t count = spec.experts->count;
+    result.routers.push_back(random_values(count * spec.width, ++seed, 0.2));
+    const auto bytes = std::as_bytes(std::span(result.routers.back()));
+    vectors.routers.push_back(kernels::pack(DType::kF32, bytes.data(), count, spec.width).value());
+  }
   for (const MatrixSlot& slot : matrix_slots(spec)) {
     const bool has_bias =
         spec.has_qkv_biases && slot.cols == spec.width && slot.id.kind != MatrixKind::kEmbedding;
