@@ -131,10 +131,31 @@ std::size_t widest_window(const model::BlockSpec& spec) {
   return window;
 }
 
-Json spec_json(const model::BlockSpec& spec) {
+// Parameters that one token meets: all but those of experts that it does not use.
+std::uint64_t active_parameters(const Inspection& found) {
+  std::uint64_t idle = 0;
+  for (const model::MatrixSlot& slot : model::matrix_slots(*found.spec)) {
+    if (slot.experts == 0) continue;
+    const std::uint64_t each = std::uint64_t{slot.rows} / slot.experts * slot.cols;
+    idle += each * (slot.experts - found.spec->experts->used);
+  }
+  return found.parameters - std::min(found.parameters, idle);
+}
+
+Json experts_json(const Inspection& found) {
+  if (!found.spec->experts) return nullptr;
+  return {{"count", found.spec->experts->count},
+          {"used", found.spec->experts->used},
+          {"weights_are_normalized", found.spec->experts->is_renormalized},
+          {"active_parameters", active_parameters(found)}};
+}
+
+Json spec_json(const Inspection& found) {
+  const model::BlockSpec& spec = *found.spec;
   return {{"layers", spec.layers},
           {"width", spec.width},
           {"ffn_width", spec.ffn_width},
+          {"experts", experts_json(found)},
           {"heads", spec.heads},
           {"kv_heads", spec.kv_heads},
           {"head_width", spec.head_width},
@@ -180,6 +201,11 @@ void add_spec_facts(const Inspection& found, Facts& facts) {
   const model::BlockSpec& spec = *found.spec;
   facts.add("layers", fmt::format("{} of width {}, feed-forward {}", spec.layers, spec.width,
                                   spec.ffn_width));
+  if (spec.experts) {
+    facts.add("experts",
+              fmt::format("{} a layer, a token uses {}: {} of the parameters", spec.experts->count,
+                          spec.experts->used, group_digits(active_parameters(found))));
+  }
   facts.add("attention",
             fmt::format("{} heads of {} over {} key/value heads, rotary base {:g}", spec.heads,
                         spec.head_width, spec.kv_heads, spec.ropes[0].base));
@@ -264,7 +290,7 @@ Json inspection_json(const Inspection& found) {
     add_encoder(found, json);
   } else if (found.spec) {
     const model::BlockSpec& spec = *found.spec;
-    json["hyper_parameters"] = spec_json(spec);
+    json["hyper_parameters"] = spec_json(found);
     for (const kernels::KvType type : kernels::kKvTypes) {
       json["kv_bytes_per_token"][kernels::kv_type_name(type)] =
           model::KvPool::bytes_per_token(spec, type);

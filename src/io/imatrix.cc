@@ -27,14 +27,22 @@ Error wrong(const std::string& source, std::string_view name, const std::string&
   return corrupt(fmt::format("{}: entry '{}' {}", source, printable(name), what), kHint);
 }
 
-// Turns sums over `entry.count` into means, in place.
+// Turns sums over `entry.counts` into means, in place.
 Result<void> check_entry(ImatrixEntry& entry, const std::string& source) {
-  if (!std::isfinite(entry.count) || entry.count <= 0) {
-    return wrong(source, entry.name, fmt::format("averages over {:g} tokens", entry.count));
+  double most = 0;
+  for (const double count : entry.counts) {
+    if (!std::isfinite(count) || count < 0) {
+      return wrong(source, entry.name, fmt::format("averages over {:g} tokens", count));
+    }
+    most = std::max(most, count);
   }
+  if (most == 0) return wrong(source, entry.name, "averages over 0 tokens");
   if (entry.mean_squares.empty()) return wrong(source, entry.name, "has no columns");
-  for (float& value : entry.mean_squares) {
-    value = static_cast<float>(static_cast<double>(value) / entry.count);
+  const std::size_t columns = entry.mean_squares.size() / entry.counts.size();
+  for (std::size_t i = 0; i < entry.mean_squares.size(); ++i) {
+    const double count = entry.counts[i / columns];
+    float& value = entry.mean_squares[i];
+    value = count == 0 ? 0.0F : static_cast<float>(static_cast<double>(value) / count);
     if (!std::isfinite(value) || value < 0) {
       return wrong(
           source, entry.name,
@@ -82,14 +90,13 @@ Result<Imatrix> parse_gguf_imatrix(std::span<const std::byte> file, const std::s
     if (sums.type != DType::kF32 || counts->second->type != DType::kF32) {
       return wrong(source, entry.name, "is not of type F32");
     }
-    if (sums.rows() != 1 || counts->second->values() != 1) {
-      return unsupported(fmt::format("{}: entry '{}' is for {} experts", source,
-                                     printable(entry.name), sums.rows()),
-                         "models without experts are supported");
+    if (sums.rows() == 0 || sums.rows() != counts->second->values()) {
+      return wrong(source, entry.name, fmt::format("has sums of {} matrices and counts of {}",
+                                                   sums.rows(), counts->second->values()));
     }
-    float count = 0;
-    std::memcpy(&count, file.data() + counts->second->offset, sizeof(count));
-    entry.count = static_cast<double>(count);
+    const std::vector<float> numbers =
+        floats_of(file.subspan(counts->second->offset, counts->second->bytes));
+    entry.counts.assign(numbers.begin(), numbers.end());
     entry.mean_squares = floats_of(file.subspan(sums.offset, sums.bytes));
     PARING_TRY_VOID(check_entry(entry, source));
     imatrix.entries.push_back(std::move(entry));
@@ -166,7 +173,7 @@ Result<Imatrix> parse_older(std::span<const std::byte> file, const std::string& 
     PARING_TRY(const std::uint64_t calls,
                reader.count("the number of calls of " + field, 0, kInt32Max));
     // Files without calls hold plain means.
-    entry.count = calls == 0 ? 1 : static_cast<double>(calls);
+    entry.counts = {calls == 0 ? 1 : static_cast<double>(calls)};
     PARING_TRY(const std::uint64_t columns,
                reader.count("the number of columns of " + field, 1, kImatrixColumnsMax));
     PARING_TRY(const auto values, reader.bytes("the values of " + field, columns * sizeof(float)));
@@ -200,18 +207,22 @@ Result<void> write_gguf(const Imatrix& imatrix, const std::string& path, Overwri
                GgufValue::of_u32(static_cast<std::uint32_t>(imatrix.chunk_tokens)));
   writer.set_metadata(std::move(metadata));
   for (const ImatrixEntry& entry : imatrix.entries) {
-    PARING_TRY_VOID(writer.declare(
-        {entry.name + std::string(kSums), DType::kF32, {entry.mean_squares.size(), 1}}));
-    PARING_TRY_VOID(writer.declare({entry.name + std::string(kCounts), DType::kF32, {1, 1}}));
+    const std::size_t matrices = entry.counts.size();
+    PARING_TRY_VOID(writer.declare({entry.name + std::string(kSums),
+                                    DType::kF32,
+                                    {entry.mean_squares.size() / matrices, matrices}}));
+    PARING_TRY_VOID(
+        writer.declare({entry.name + std::string(kCounts), DType::kF32, {1, matrices}}));
   }
   PARING_TRY_VOID(writer.begin());
   for (const ImatrixEntry& entry : imatrix.entries) {
-    const auto count = static_cast<float>(entry.count);
+    const std::vector<float> counts(entry.counts.begin(), entry.counts.end());
+    const std::size_t columns = entry.mean_squares.size() / counts.size();
     std::vector<float> sums(entry.mean_squares);
-    for (float& sum : sums) sum *= count;
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] *= counts[i / columns];
     PARING_TRY_VOID(writer.append(entry.name + std::string(kSums), std::as_bytes(std::span(sums))));
     PARING_TRY_VOID(
-        writer.append(entry.name + std::string(kCounts), std::as_bytes(std::span(&count, 1))));
+        writer.append(entry.name + std::string(kCounts), std::as_bytes(std::span(counts))));
   }
   return writer.commit();
 }

@@ -25,8 +25,11 @@ inline constexpr std::uint64_t kImatrixColumnsMax = std::uint64_t{1} << 26;
 
 struct ImatrixEntry {
   std::string name;                 // of the weight tensor
-  std::vector<float> mean_squares;  // one a column, finite, not negative
-  double count = 0;                 // tokens (GGUF) or calls (older) that were averaged, above 0
+  // One a column, finite, not negative; of a stack of experts, expert by expert.
+  std::vector<float> mean_squares;
+  // Tokens (GGUF) or calls (older) that were averaged: one number, or of experts one each, 0 where
+  // no token chose the expert; not all are 0. The older layout has one number in any case.
+  std::vector<double> counts;
 };
 
 struct Imatrix {
@@ -41,8 +44,7 @@ struct Imatrix {
 
 enum class ImatrixLayout { kGguf, kOlder };
 
-// NotFound, Io: as MappedFile. Corrupt: neither layout, or values that cannot be. Unsupported: a
-// matrix for several experts.
+// NotFound, Io: as MappedFile. Corrupt: neither layout, or values that cannot be.
 Result<Imatrix> read_imatrix(const std::string& path);
 // The same from bytes; `source` is the name in messages.
 Result<Imatrix> parse_imatrix(std::span<const std::byte> file, const std::string& source);

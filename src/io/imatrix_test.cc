@@ -15,8 +15,8 @@ namespace {
 
 Imatrix small() {
   Imatrix imatrix;
-  imatrix.entries.push_back({"blk.0.attn_q.weight", {0.5F, 2.0F, 0.0F}, 512});
-  imatrix.entries.push_back({"output.weight", {4.0F}, 512});
+  imatrix.entries.push_back({"blk.0.attn_q.weight", {0.5F, 2.0F, 0.0F}, {512}});
+  imatrix.entries.push_back({"output.weight", {4.0F}, {512}});
   imatrix.datasets = {"wiki.txt"};
   imatrix.chunk_count = 1;
   imatrix.chunk_tokens = 512;
@@ -158,8 +158,32 @@ TEST_F(ImatrixTest, LiesOfTheGgufLayoutAreRefused) {
                 .find("is neither sums"),
             std::string::npos);
   const TensorDeclaration experts{"a.in_sum2", DType::kF32, {2, 8}};
-  EXPECT_NE(refused_file("imatrix", Tensors{{experts, 1.0F}, {counts, 2.0F}}).find("8 experts"),
+  EXPECT_NE(refused_file("imatrix", Tensors{{experts, 1.0F}, {counts, 2.0F}})
+                .find("has sums of 8 matrices and counts of 1"),
             std::string::npos);
+  const TensorDeclaration numbers{"a.counts", DType::kF32, {1, 8}};
+  EXPECT_NE(refused_file("imatrix", Tensors{{experts, 1.0F}, {numbers, -2.0F}})
+                .find("averages over -2 tokens"),
+            std::string::npos);
+  EXPECT_EQ(refused_file("imatrix", Tensors{{experts, 1.0F}, {numbers, 0.0F}}), "");
+}
+
+TEST_F(ImatrixTest, ExpertsHaveCountsOfTheirOwn) {
+  Imatrix imatrix;
+  imatrix.entries.push_back(
+      {"blk.0.ffn_up_exps.weight", {0.5F, 2.0F, 0.0F, 0.0F, 3.0F, 1.0F}, {100, 0, 28}});
+  imatrix.chunk_count = 1;
+  ASSERT_TRUE(write_imatrix(imatrix, ImatrixLayout::kGguf, path("i"), Overwrite::kReplace));
+  const auto read = read_imatrix(path("i"));
+  ASSERT_TRUE(read.has_value()) << read.error().text();
+  EXPECT_EQ(read->entries[0].mean_squares, imatrix.entries[0].mean_squares);
+  EXPECT_EQ(read->entries[0].counts, imatrix.entries[0].counts);
+  // The older layout has the values, but one count.
+  ASSERT_TRUE(write_imatrix(imatrix, ImatrixLayout::kOlder, path("i"), Overwrite::kReplace));
+  const auto older = read_imatrix(path("i"));
+  ASSERT_TRUE(older.has_value()) << older.error().text();
+  EXPECT_EQ(older->entries[0].mean_squares, imatrix.entries[0].mean_squares);
+  EXPECT_EQ(older->entries[0].counts.size(), 1U);
 }
 
 TEST_F(ImatrixTest, EveryCutIsRefused) {

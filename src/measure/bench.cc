@@ -48,9 +48,10 @@ Timing settle(std::vector<Timing> runs) {
 }
 
 cost::TokenWork phase_work(const ModelView& view, const BenchOptions& options,
-                           const model::PositionRange& range, double head_share) {
+                           const model::PositionRange& range, double head_share,
+                           double step_tokens) {
   return token_work(matrix_loads(view), view.spec(),
-                    {options.numerics, options.kv_type, range, head_share});
+                    {options.numerics, options.kv_type, range, head_share, step_tokens});
 }
 
 Result<void> check_options(const BenchOptions& options) {
@@ -75,7 +76,8 @@ Result<void> check_options(const BenchOptions& options) {
 PhaseSpeed prefill_speed(const ModelView& view, const cost::Probes& probes,
                          const BenchOptions& options, std::size_t step_tokens, double seconds) {
   const auto tokens = static_cast<double>(options.prefill_tokens);
-  const cost::TokenWork work = phase_work(view, options, {1, tokens}, 1 / tokens);
+  const cost::TokenWork work = phase_work(view, options, {1, tokens}, 1 / tokens,
+                                          std::min(tokens, static_cast<double>(step_tokens)));
   const std::size_t steps = (options.prefill_tokens + step_tokens - 1) / step_tokens;
   const double bytes = static_cast<double>(steps) * (work.weight_bytes + work.kv_bytes) / tokens;
   return phase_speed(options.prefill_tokens, seconds,
@@ -87,7 +89,7 @@ PhaseSpeed decode_speed(const ModelView& view, const cost::Probes& probes,
                         const BenchOptions& options, double seconds) {
   const auto depth = static_cast<double>(options.depth_tokens);
   const auto steps = static_cast<double>(options.decode_tokens);
-  const cost::TokenWork work = phase_work(view, options, {depth + 1, depth + steps}, 1);
+  const cost::TokenWork work = phase_work(view, options, {depth + 1, depth + steps}, 1, 1);
   return phase_speed(options.decode_tokens, seconds, cost::decode_limit(work, probes),
                      work.weight_bytes + work.kv_bytes, work);
 }

@@ -62,8 +62,12 @@ TokenOperations token_operations(const model::BlockSpec& spec,
   const auto layers = static_cast<double>(spec.layers);
   TokenOperations operations;
   // q, attention output; k, v; gate, up, down, of which an encoder has no gate.
-  const double ffn_matrices = spec.encoder ? 2 : 3;
-  operations.matrices =
+  double ffn_matrices = spec.encoder ? 2 : 3;
+  if (spec.experts) {
+    ffn_matrices *= static_cast<double>(spec.experts->used);
+    operations.matrices = 2 * layers * width * static_cast<double>(spec.experts->count);  // routers
+  }
+  operations.matrices +=
       2 * layers * (2 * width * query + 2 * width * kv + ffn_matrices * width * ffn);
   if (!spec.encoder) operations.head = 2 * width * static_cast<double>(spec.vocabulary);
   // A score and a weighted value: one multiply-add each for every value of every query head.

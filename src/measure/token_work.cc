@@ -19,7 +19,16 @@ MatrixLoad load_of(const model::MatrixSlot& slot, const model::BlockSpec& spec, 
   load.is_head = slot.id.kind == model::MatrixKind::kHead || is_embedding;
   load.is_gathered = is_embedding && !spec.tied_head;
   load.bytes = load.is_gathered ? bytes / rows : bytes;
+  load.is_of_experts = slot.experts != 0;
   return load;
+}
+
+void add_routers(const model::BlockSpec& spec, std::vector<MatrixLoad>& loads) {
+  if (!spec.experts) return;
+  MatrixLoad router;
+  router.values = static_cast<double>(spec.experts->count) * static_cast<double>(spec.width);
+  router.bytes = router.values * sizeof(float);
+  loads.insert(loads.end(), spec.layers, router);
 }
 
 }  // namespace
@@ -32,6 +41,7 @@ std::vector<MatrixLoad> matrix_loads(const model::ModelView& view) {
                             static_cast<double>(matrix.bytes()),
                             static_cast<double>(matrix.padded_rows)));
   }
+  add_routers(view.spec(), loads);
   return loads;
 }
 
@@ -43,6 +53,7 @@ std::vector<MatrixLoad> matrix_loads(const io::ModelFile& file, const model::Blo
     loads.push_back(load_of(slot, spec, tensor->type, static_cast<double>(tensor->bytes),
                             static_cast<double>(tensor->rows())));
   }
+  add_routers(spec, loads);
   return loads;
 }
 
@@ -50,13 +61,16 @@ cost::TokenWork token_work(const std::vector<MatrixLoad>& loads, const model::Bl
                            const WorkShape& shape) {
   cost::TokenWork work;
   for (const MatrixLoad& load : loads) {
-    work.weight_bytes += load.bytes;
+    const model::ExpertSpec* experts = load.is_of_experts ? &*spec.experts : nullptr;
+    work.weight_bytes +=
+        load.bytes * (experts == nullptr ? 1 : experts->read_share(shape.step_tokens));
     if (load.is_gathered) continue;
     const quant::Format* format = quant::find_format(load.type);
     const bool is_int8 = shape.numerics == model::Numerics::kServed && format != nullptr &&
                          format->is_block_quantized;
     (is_int8 ? work.int8_operations : work.f32_operations) +=
-        2 * load.values * (load.is_head ? shape.head_share : 1);
+        2 * load.values * (load.is_head ? shape.head_share : 1) *
+        (experts == nullptr ? 1 : experts->read_share(1));
   }
   work.kv_bytes = model::KvPool::bytes_read(spec, shape.kv_type, shape.range);
   work.f32_operations += token_operations(spec, shape.range).attention;

@@ -22,6 +22,7 @@ struct MatrixLoad {
   double bytes = 0;          // that a step reads of it
   bool is_head = false;      // multiplied only for tokens whose logits are wanted
   bool is_gathered = false;  // an untied embedding: rows are looked up, nothing is multiplied
+  bool is_of_experts = false;  // a token multiplies only those that it uses
 };
 
 // By slot, of a loaded model, and of one of which only the header is known. A tensor that the
@@ -34,6 +35,7 @@ struct WorkShape {
   kernels::KvType kv_type = kernels::KvType::kQ8;
   model::PositionRange range;  // where the tokens stand
   double head_share = 1;       // share of the tokens whose logits are computed
+  double step_tokens = 1;      // of a step: they share its weights, and use ever more experts
 };
 
 // Of the average token.

@@ -39,6 +39,14 @@ Result<Source> open_source(const io::ModelFile& file, const std::string& name) {
                 row_bytes};
 }
 
+void check_importance(const Source& source, const Inputs& inputs) {
+  if (inputs.importance.empty()) return;
+  const std::size_t experts = inputs.importance.size() / source.cols;
+  PARING_CHECK(inputs.importance.size() == experts * source.cols && experts > 0 &&
+                   source.rows % experts == 0 && (experts == 1 || inputs.factor == nullptr),
+               "one importance a column of each expert");
+}
+
 bool is_finite(const std::vector<float>& row) {
   return std::all_of(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
 }
@@ -126,7 +134,7 @@ class TileEncoder {
         outcome.bad_row = row;
         return;
       }
-      encode_row(pointers[lane], compares_plain, outcome.changed_by_importance[lane]);
+      encode_row(row, pointers[lane], compares_plain, outcome.changed_by_importance[lane]);
       format_.decode(pointers[lane], decoded_.data(), source_.cols);
       if (is_beyond(values_, decoded_)) {
         outcome.large_row = row;
@@ -135,7 +143,7 @@ class TileEncoder {
       if (inputs_.factor != nullptr) {
         tile_.set_row(lane, values_.data(), decoded_.data());
       } else {
-        outcome.nearest[lane] = weighted_error(decoded_);
+        outcome.nearest[lane] = weighted_error(row, decoded_);
       }
     }
     if (inputs_.factor != nullptr) tile_.loss(*inputs_.factor, outcome.nearest);
@@ -158,8 +166,16 @@ class TileEncoder {
     source_.format->decode(source_.data + row * source_.row_bytes, values_.data(), source_.cols);
   }
 
-  void encode_row(std::byte* target, bool compares_plain, std::size_t& changed) noexcept {
-    const float* importance = inputs_.importance.empty() ? nullptr : inputs_.importance.data();
+  // Weights of the columns for row `row`; null where none are known.
+  const float* importance_of(std::size_t row) const noexcept {
+    if (inputs_.importance.empty()) return nullptr;
+    const std::size_t experts = inputs_.importance.size() / source_.cols;
+    return inputs_.importance.data() + row / (source_.rows / experts) * source_.cols;
+  }
+
+  void encode_row(std::size_t row, std::byte* target, bool compares_plain,
+                  std::size_t& changed) noexcept {
+    const float* importance = importance_of(row);
     format_.encode(values_.data(), importance, target, source_.cols);
     if (!compares_plain) return;
     format_.encode(values_.data(), nullptr, other_.data(), source_.cols);
@@ -175,17 +191,18 @@ class TileEncoder {
       if (inputs_.factor != nullptr) {
         tile_.set_row(lane, values_.data(), decoded_.data());
       } else {
-        energy[lane] = weighted_error(decoded_);
+        energy[lane] = weighted_error(first + lane * step, decoded_);
       }
     }
     if (inputs_.factor != nullptr) tile_.loss(*inputs_.factor, energy);
   }
 
-  double weighted_error(const std::vector<float>& decoded) const noexcept {
+  double weighted_error(std::size_t row, const std::vector<float>& decoded) const noexcept {
+    const float* importance = importance_of(row);
     double sum = 0;
     for (std::size_t c = 0; c < source_.cols; ++c) {
       const double difference = static_cast<double>(values_[c]) - decoded[c];
-      sum += (inputs_.importance.empty() ? 1.0 : inputs_.importance[c]) * difference * difference;
+      sum += (importance == nullptr ? 1.0 : importance[c]) * difference * difference;
     }
     return sum;
   }
@@ -316,8 +333,7 @@ Result<Encoding> encode_matrix(const io::ModelFile& file, const std::string& nam
     return encoding;
   }
   PARING_TRY(const quant::Format* format, quant::require_format(type));
-  PARING_CHECK(inputs.importance.empty() || inputs.importance.size() == source.cols,
-               "one importance a column");
+  check_importance(source, inputs);
   PARING_TRY(const Totals totals, encode_rows(source, name, *format, *row_bytes, inputs,
                                               {1, source.rows, rounding, false, false},
                                               encoding.bytes.data(), executor));
@@ -333,6 +349,7 @@ Result<std::vector<EncodingLoss>> encoding_losses(const io::ModelFile& file,
                                                   const Inputs& inputs, std::size_t rows_max,
                                                   Executor& executor) {
   PARING_TRY(const Source source, open_source(file, name));
+  check_importance(source, inputs);
   const std::size_t step = std::max<std::size_t>(1, source.rows / rows_max);
   const std::size_t sampled = (source.rows + step - 1) / step;
   std::vector<EncodingLoss> losses(types.size());

@@ -24,7 +24,8 @@ const char* rounding_name(Rounding rounding) noexcept;
 
 // What is known of a matrix's inputs.
 struct Inputs {
-  std::span<const float> importance;    // empty, or one weight a column
+  // Empty, or one weight a column; of n experts n times as many, of the rows of each in turn.
+  std::span<const float> importance;
   const InputFactor* factor = nullptr;  // null: no second moments, no feedback
 };
 

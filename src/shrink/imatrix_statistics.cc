@@ -32,15 +32,22 @@ Result<Statistics> statistics_from_imatrix(const io::Imatrix& imatrix, const mod
   statistics.text_sha256 = values_sha256(imatrix);
   statistics.tokens = imatrix.chunk_count * imatrix.chunk_tokens;
   statistics.mean_squares.resize(model.matrix_count());
+  statistics.expert_tokens.resize(model.matrix_count());
   std::size_t found = 0;
   for (std::size_t i = 0; i < model.matrix_count(); ++i) {
     const model::MatrixSlot& slot = model.slot(i);
     const io::ImatrixEntry* entry = imatrix.find(slot.name);
     if (entry == nullptr) continue;
-    if (entry->mean_squares.size() != slot.cols) {
-      return invalid_argument(fmt::format("{}: entry '{}' has {} columns, the model's matrix {}",
-                                          path, slot.name, entry->mean_squares.size(), slot.cols),
-                              kHint);
+    ++found;
+    // The older layout does not tell experts apart.
+    const std::size_t experts = std::max<std::size_t>(slot.experts, 1);
+    const bool has_its_experts = entry->counts.size() == 1 || entry->counts.size() == experts;
+    if (entry->mean_squares.size() != experts * slot.cols || !has_its_experts) {
+      return invalid_argument(
+          fmt::format("{}: entry '{}' has {} columns for {} matrices, the model's tensor {} for {}",
+                      path, slot.name, entry->mean_squares.size() / entry->counts.size(),
+                      entry->counts.size(), slot.cols, experts),
+          kHint);
     }
     if (std::all_of(entry->mean_squares.begin(), entry->mean_squares.end(),
                     [](float value) { return value == 0; })) {
@@ -48,7 +55,10 @@ Result<Statistics> statistics_from_imatrix(const io::Imatrix& imatrix, const mod
                               "collect it again on text that reaches this matrix");
     }
     statistics.mean_squares[i] = entry->mean_squares;
-    ++found;
+    if (slot.experts == 0) continue;
+    fill_unseen_experts(statistics.mean_squares[i], slot.cols);
+    statistics.expert_tokens[i].assign(experts, entry->counts.front());
+    if (entry->counts.size() == experts) statistics.expert_tokens[i] = entry->counts;
   }
   if (found == 0) {
     return invalid_argument(fmt::format("{}: none of its {} entries names a matrix of the model",
@@ -66,8 +76,10 @@ io::Imatrix imatrix_from_statistics(const Statistics& statistics, const model::M
   imatrix.chunk_count = statistics.tokens / context;
   for (std::size_t i = 0; i < model.matrix_count(); ++i) {
     if (statistics.mean_squares[i].empty()) continue;
+    const std::vector<double>& experts = statistics.expert_tokens[i];
+    const std::vector<double> all = {static_cast<double>(statistics.tokens)};
     imatrix.entries.push_back(
-        {model.slot(i).name, statistics.mean_squares[i], static_cast<double>(statistics.tokens)});
+        {model.slot(i).name, statistics.mean_squares[i], experts.empty() ? all : experts});
   }
   return imatrix;
 }

@@ -116,6 +116,7 @@ TEST_F(JournalTest, StatisticsComeBackWholeOrNotAtAll) {
   statistics.text_sha256 = std::string(64, 'a');
   statistics.tokens = 512;
   statistics.mean_squares = {{1, 2}, {}};
+  statistics.expert_tokens = {{5, 0}, {}};
   statistics.factor_of = {0, 0};
   statistics.factors.resize(2);
   statistics.factors[0].blocks.push_back({0, 2, {1, 0}, {1, 0, 0.5F, 2}});
@@ -124,6 +125,7 @@ TEST_F(JournalTest, StatisticsComeBackWholeOrNotAtAll) {
   ASSERT_TRUE(loaded.has_value());
   EXPECT_EQ(loaded->tokens, 512U);
   EXPECT_EQ(loaded->mean_squares, statistics.mean_squares);
+  EXPECT_EQ(loaded->expert_tokens, statistics.expert_tokens);
   EXPECT_EQ(loaded->factors[0].blocks[0].rows, statistics.factors[0].blocks[0].rows);
   EXPECT_EQ(loaded->factors[0].blocks[0].order, statistics.factors[0].blocks[0].order);
   std::fstream edit(path, std::ios::in | std::ios::out | std::ios::binary);

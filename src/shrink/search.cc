@@ -176,6 +176,10 @@ Result<void> Search::drop_beyond_range(MatrixPlan& plan) {
 
 Result<void> Search::measure_kernel_times(MatrixPlan& plan) {
   KernelTimes times(context_.executor);
+  const model::Model& model = *context_.original.model;
+  // A token reads the experts that it uses.
+  const double share =
+      model.slot(plan.index).experts == 0 ? 1.0 : model.spec().experts->read_share(1);
   for (TypeOption& option : plan.options) {
     PARING_TRY(option.seconds,
                context_.journal.recall_or(
@@ -186,6 +190,7 @@ Result<void> Search::measure_kernel_times(MatrixPlan& plan) {
                                               Rounding::kNearest, {}, context_.executor));
                      return times.seconds(option.type, encoding.bytes.data(), plan.rows, plan.cols);
                    }));
+    option.seconds *= share;
   }
   return {};
 }

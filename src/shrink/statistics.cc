@@ -36,6 +36,46 @@ std::vector<std::size_t> source_slots(const model::Model& model) {
   return sources;
 }
 
+// Sums of squares of the inputs of each expert of one matrix.
+class ExpertSquares {
+ public:
+  ExpertSquares(std::size_t experts, std::size_t cols)
+      : cols_(cols), squares_(experts * cols), tokens_(experts) {}
+
+  // By all workers at once.
+  void add(const Worker& worker, const model::ExpertRows& rows) noexcept {
+    const Range columns = worker.split(cols_);
+    for (std::size_t e = 0; e < tokens_.size(); ++e) {
+      double* squares = squares_.data() + e * cols_;
+      for (std::size_t i = rows.begins[e]; i < rows.begins[e + 1]; ++i) {
+        const float* row = rows.data + rows.row(i) * cols_;
+        for (std::size_t c = columns.begin; c < columns.end; ++c) {
+          squares[c] += static_cast<double>(row[c]) * static_cast<double>(row[c]);
+        }
+      }
+      if (worker.is_first()) {
+        tokens_[e] += static_cast<double>(rows.begins[e + 1] - rows.begins[e]);
+      }
+    }
+  }
+  std::size_t cols() const { return cols_; }
+  const std::vector<double>& tokens() const { return tokens_; }
+  std::vector<float> mean_squares() const {
+    std::vector<float> means(squares_.size());
+    for (std::size_t i = 0; i < means.size(); ++i) {
+      const double tokens = tokens_[i / cols_];
+      if (tokens > 0) means[i] = static_cast<float>(squares_[i] / tokens);
+    }
+    fill_unseen_experts(means, cols_);
+    return means;
+  }
+
+ private:
+  std::size_t cols_;
+  std::vector<double> squares_;
+  std::vector<double> tokens_;
+};
+
 // Adds up second moments, or only squares, at every site that some matrix reads.
 class MomentTap : public model::Taps {
  public:
@@ -45,7 +85,8 @@ class MomentTap : public model::Taps {
     const std::vector<std::size_t> sources = source_slots(model);
     std::vector<std::size_t> widths;
     for (std::size_t i = 0; i < sources.size(); ++i) {
-      if (sources[i] == i) widths.push_back(model.slot(i).cols);
+      const model::MatrixSlot& slot = model.slot(i);
+      if (sources[i] == i && slot.experts == 0) widths.push_back(slot.cols);
     }
     const std::size_t span =
         options.moment_bytes_max == 0 ? 0 : span_within(widths, options.moment_bytes_max);
@@ -53,6 +94,11 @@ class MomentTap : public model::Taps {
       if (sources[i] != i) continue;
       const MatrixId id = model.slot(i).id;
       const TapSite site = model::input_site(id.kind);
+      if (const std::size_t experts = model.slot(i).experts; experts != 0) {
+        tap->experts_[i] = std::make_unique<ExpertSquares>(experts, model.slot(i).cols);
+        tap->expert_sites_[{site, id.layer}] = tap->experts_[i].get();
+        continue;
+      }
       tap->moments_[i] = std::make_unique<InputMoments>(model.slot(i).cols, span);
       tap->sites_[{site, site == TapSite::kHeadInput ? model.spec().layers : id.layer}] =
           tap->moments_[i].get();
@@ -74,10 +120,22 @@ class MomentTap : public model::Taps {
     found->second->add(worker, data, rows, site == TapSite::kHeadInput ? head_scratch_ : scratch_);
   }
 
+  void observe_experts(Worker& worker, TapSite site, std::size_t layer,
+                       const model::ExpertRows& rows) override {
+    const auto found = expert_sites_.find({site, layer});
+    PARING_CHECK(found != expert_sites_.end() && found->second->cols() == rows.width,
+                 "a tap has its matrix's width");
+    found->second->add(worker, rows);
+  }
+
   std::vector<std::unique_ptr<InputMoments>>& moments() { return moments_; }
+  // Null for matrices that are none of experts.
+  const ExpertSquares* experts(std::size_t slot) const { return experts_[slot].get(); }
 
  private:
-  explicit MomentTap(std::size_t slots) : moments_(slots) {}
+  explicit MomentTap(std::size_t slots) : experts_(slots), moments_(slots) {}
+  std::vector<std::unique_ptr<ExpertSquares>> experts_;  // [slot], null where none
+  std::map<std::pair<TapSite, std::size_t>, ExpertSquares*> expert_sites_;
   std::vector<std::unique_ptr<InputMoments>> moments_;  // [slot], null where none
   std::map<std::pair<TapSite, std::size_t>, InputMoments*> sites_;
   InputMoments::Scratch scratch_;
@@ -127,12 +185,17 @@ void factor_all(MomentTap& tap, const StatisticsOptions& options, Executor& exec
 Result<void> finish(MomentTap& tap, const model::Model& model, const StatisticsOptions& options,
                     Executor& executor, ProgressSink& progress, Statistics& statistics) {
   statistics.mean_squares.resize(model.matrix_count());
+  statistics.expert_tokens.resize(model.matrix_count());
   statistics.factor_of.resize(model.matrix_count());
   const std::vector<std::size_t> sources = source_slots(model);
   for (std::size_t i = 0; i < model.matrix_count(); ++i) {
     const std::size_t source = sources[i];
     statistics.factor_of[i] = source == kNoSource ? i : source;
-    if (source != kNoSource) {
+    if (source == kNoSource) continue;
+    if (const ExpertSquares* experts = tap.experts(source)) {
+      statistics.mean_squares[i] = experts->mean_squares();
+      statistics.expert_tokens[i] = experts->tokens();
+    } else {
       statistics.mean_squares[i] = tap.moments()[source]->mean_squares(statistics.tokens);
     }
   }
@@ -142,6 +205,30 @@ Result<void> finish(MomentTap& tap, const model::Model& model, const StatisticsO
 }
 
 }  // namespace
+
+void fill_unseen_experts(std::vector<float>& mean_squares, std::size_t cols) {
+  const auto is_unseen = [&](std::size_t at) {
+    return std::all_of(mean_squares.begin() + static_cast<std::ptrdiff_t>(at),
+                       mean_squares.begin() + static_cast<std::ptrdiff_t>(at + cols),
+                       [](float value) { return value == 0; });
+  };
+  std::vector<std::size_t> unseen;
+  double sum = 0;
+  std::size_t values = 0;
+  for (std::size_t at = 0; at < mean_squares.size(); at += cols) {
+    if (is_unseen(at)) {
+      unseen.push_back(at);
+      continue;
+    }
+    for (std::size_t c = 0; c < cols; ++c) sum += static_cast<double>(mean_squares[at + c]);
+    values += cols;
+  }
+  if (values == 0) return;
+  const auto mean = static_cast<float>(sum / static_cast<double>(values));
+  for (const std::size_t at : unseen) {
+    std::fill_n(mean_squares.begin() + static_cast<std::ptrdiff_t>(at), cols, mean);
+  }
+}
 
 Result<Statistics> collect_statistics(measure::Evaluator& evaluator, const model::ModelView& view,
                                       const measure::Windows& windows,

@@ -25,10 +25,13 @@ struct Statistics {
   std::string text_name;
   std::string text_sha256;
   std::size_t tokens = 0;
-  // [slot][cols]; the embedding's row is that of the head when tied, and empty when it is not.
+  // [slot][cols], of experts [slot][E * cols]; the embedding's row is that of the head when tied,
+  // and empty when it is not. An expert that no token chose has one value for all columns.
   std::vector<std::vector<float>> mean_squares;
+  // [slot][E] tokens that chose each expert; empty for other matrices.
+  std::vector<std::vector<double>> expert_tokens;
   // [slot] matrices that read the same inputs share a factor: that of slot factor_of[slot]. Empty
-  // when not collected, and for an untied embedding.
+  // when not collected, for experts (theirs would be as many as they), and for an untied embedding.
   std::vector<InputFactor> factors;
   std::vector<std::size_t> factor_of;
 
@@ -49,6 +52,10 @@ struct StatisticsOptions {
   double end = std::numeric_limits<double>::infinity();
   std::size_t windows_min = 1;
 };
+
+// The values of experts, `cols` each, that are all zeros become the mean of the others': nothing is
+// known of them, and zeros would let an encoder do as it likes.
+void fill_unseen_experts(std::vector<float>& mean_squares, std::size_t cols);
 
 // Exact numerics; `tokens` of the result tells how much was read. Internal when a matrix saw only
 // zeros: calibration did not run.

@@ -12,7 +12,7 @@ namespace paring::shrink {
 
 namespace {
 
-constexpr std::string_view kMagic = "paring statistics 1\n";
+constexpr std::string_view kMagic = "paring statistics 2\n";
 constexpr std::size_t kCountMax = std::size_t{1} << 32;  // of anything in the file
 
 class Writer {
@@ -91,6 +91,10 @@ Result<void> save_statistics(const std::string& path, const Statistics& statisti
   for (const auto& row : statistics.mean_squares) {
     PARING_TRY_VOID(out.values(row.data(), row.size()));
   }
+  PARING_TRY_VOID(out.number(statistics.expert_tokens.size()));
+  for (const auto& row : statistics.expert_tokens) {
+    PARING_TRY_VOID(out.values(row.data(), row.size()));
+  }
   PARING_TRY_VOID(out.values(statistics.factor_of.data(), statistics.factor_of.size()));
   PARING_TRY_VOID(out.number(statistics.factors.size()));
   for (const InputFactor& factor : statistics.factors) {
@@ -134,6 +138,10 @@ std::optional<Statistics> load_statistics(const std::string& path) {
   const std::uint64_t slots = in.number();
   for (std::uint64_t i = 0; i < slots && in.is_good(); ++i) {
     statistics.mean_squares.push_back(in.values<float>());
+  }
+  const std::uint64_t with_experts = in.number();
+  for (std::uint64_t i = 0; i < with_experts && in.is_good(); ++i) {
+    statistics.expert_tokens.push_back(in.values<double>());
   }
   statistics.factor_of = in.values<std::size_t>();
   const std::uint64_t factors = in.number();

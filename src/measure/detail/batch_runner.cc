@@ -101,10 +101,13 @@ Result<void> BatchRunner::warm_up(std::size_t tokens) {
 
 PhaseSpeed BatchRunner::prefill_speed(const cost::Probes& probes, double seconds) const {
   const auto prompt = static_cast<double>(options_.prefill_tokens);
-  const cost::TokenWork work =
-      token_work(matrix_loads(*view_), view_->spec(),
-                 {options_.numerics, options_.kv_type, {1, prompt}, 1 / prompt});
   const std::size_t tokens = sequences_ * options_.prefill_tokens;
+  const cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
+                                          {options_.numerics,
+                                           options_.kv_type,
+                                           {1, prompt},
+                                           1 / prompt,
+                                           static_cast<double>(std::min(tokens, step_tokens_))});
   return phase_speed(tokens, seconds, cost::prefill_limit(work, tokens, step_tokens_, probes),
                      work.weight_bytes / static_cast<double>(step_tokens_), work);
 }
@@ -114,7 +117,11 @@ PhaseSpeed BatchRunner::decode_speed(const cost::Probes& probes, double step_sec
   const double length = prompt + static_cast<double>(options_.decode_tokens);
   // One step reads the weights once for all, and each sequence's own keys and values.
   cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
-                                    {options_.numerics, options_.kv_type, {prompt + 1, length}, 1});
+                                    {options_.numerics,
+                                     options_.kv_type,
+                                     {prompt + 1, length},
+                                     1,
+                                     static_cast<double>(sequences_)});
   work.weight_bytes /= static_cast<double>(sequences_);
   return phase_speed(sequences_, step_seconds, cost::decode_limit(work, probes),
                      work.weight_bytes + work.kv_bytes, work);
