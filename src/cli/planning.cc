@@ -139,12 +139,13 @@ void plan_speed(const io::ModelFile& file, const Inspection& found, const cost::
                         format_operations(decode.f32_operations),
                         format_operations(machine.f32_operations_per_second));
   const auto tokens = static_cast<double>(kInspectPromptTokens);
-  const cost::TokenWork prefill = measure::token_work(
-      loads, *found.spec, {found.numerics,
-                                               found.shape.kv_type,
-                                               {1, tokens},
-                                               1 / tokens,
-                                               std::min<double>(tokens, engine::kPrefillChunkTokens)});
+  const cost::TokenWork prefill =
+      measure::token_work(loads, *found.spec,
+                          {found.numerics,
+                           found.shape.kv_type,
+                           {1, tokens},
+                           1 / tokens,
+                           std::min<double>(tokens, engine::kPrefillChunkTokens)});
   plan.prefill_tokens_per_second =
       cost::prefill_limit(prefill, kInspectPromptTokens, engine::kPrefillChunkTokens, machine);
 }

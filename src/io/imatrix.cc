@@ -91,8 +91,9 @@ Result<Imatrix> parse_gguf_imatrix(std::span<const std::byte> file, const std::s
       return wrong(source, entry.name, "is not of type F32");
     }
     if (sums.rows() == 0 || sums.rows() != counts->second->values()) {
-      return wrong(source, entry.name, fmt::format("has sums of {} matrices and counts of {}",
-                                                   sums.rows(), counts->second->values()));
+      return wrong(source, entry.name,
+                   fmt::format("has sums of {} matrices and counts of {}", sums.rows(),
+                               counts->second->values()));
     }
     const std::vector<float> numbers =
         floats_of(file.subspan(counts->second->offset, counts->second->bytes));

@@ -24,7 +24,7 @@ inline constexpr std::uint64_t kImatrixEntriesMax = 65'536;
 inline constexpr std::uint64_t kImatrixColumnsMax = std::uint64_t{1} << 26;
 
 struct ImatrixEntry {
-  std::string name;                 // of the weight tensor
+  std::string name;  // of the weight tensor
   // One a column, finite, not negative; of a stack of experts, expert by expert.
   std::vector<float> mean_squares;
   // Tokens (GGUF) or calls (older) that were averaged: one number, or of experts one each, 0 where

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/model_file.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -62,6 +63,9 @@ ModelFile::ModelFile(ModelParts parts) : parts_(std::move(parts)) {
     PARING_CHECK(index_.emplace(tensor.name, i).second, "a tensor's name is unique");
     PARING_CHECK(from.stored == tensor.type || tensor.type == DType::kF32,
                  "values are widened to F32 only");
+    const bool is_changed = from.stored != tensor.type || from.added != 0 || from.paired_heads != 0;
+    PARING_CHECK(from.pieces.empty() || (!is_changed && tensor.rows() % from.pieces.size() == 0),
+                 "pieces are matrices of as many rows each, as they are");
     PARING_CHECK(from.added == 0 || tensor.type == DType::kF32, "a constant is added in F32");
   }
 }
@@ -116,6 +120,22 @@ std::uint64_t row_count(const TensorInfo& tensor) {
 
 }  // namespace
 
+template <typename Visit>
+void ModelFile::visit_pieces(const TensorInfo& tensor, std::uint64_t first, std::uint64_t count,
+                             const Visit& visit) const {
+  PARING_CHECK(parts_.has_values, "an outline's tensors have no values");
+  const TensorOrigin& from = origin(tensor);
+  const std::uint64_t rows = tensor.rows() / from.pieces.size();
+  const std::uint64_t row_bytes = tensor.bytes / tensor.rows();
+  while (count > 0) {
+    const TensorPiece& piece = from.pieces[first / rows];
+    const std::uint64_t some = std::min(count, rows - first % rows);
+    visit(piece, piece.offset + first % rows * row_bytes, some * row_bytes);
+    first += some;
+    count -= some;
+  }
+}
+
 TensorBytes ModelFile::data(const TensorInfo& tensor) const {
   return read_rows(tensor, 0, row_count(tensor));
 }
@@ -126,11 +146,26 @@ TensorBytes ModelFile::rows(const TensorInfo& tensor, std::uint64_t first,
   return read_rows(tensor, first, count);
 }
 
+TensorBytes ModelFile::read_pieces(const TensorInfo& tensor, std::uint64_t first,
+                                   std::uint64_t count) const {
+  std::vector<std::span<const std::byte>> parts;
+  visit_pieces(tensor, first, count,
+               [&](const TensorPiece& piece, std::uint64_t offset, std::uint64_t bytes) {
+                 parts.push_back(parts_.maps[piece.map].bytes().subspan(offset, bytes));
+               });
+  if (parts.size() == 1) return TensorBytes(parts.front());
+  std::vector<std::byte> joined;
+  joined.reserve(tensor.bytes / tensor.rows() * count);
+  for (const auto& part : parts) joined.insert(joined.end(), part.begin(), part.end());
+  return TensorBytes(std::move(joined));
+}
+
 TensorBytes ModelFile::read_rows(const TensorInfo& tensor, std::uint64_t first,
                                  std::uint64_t count) const {
   const TensorOrigin& from = origin(tensor);
   const std::uint64_t rows = row_count(tensor);
   PARING_CHECK(first <= rows && count <= rows - first, "rows of the tensor");
+  if (!from.pieces.empty()) return read_pieces(tensor, first, count);
   const std::span<const std::byte> all = stored_bytes(tensor, from);
   const std::uint64_t row_bytes = rows == 0 ? 0 : all.size() / rows;
   const std::span<const std::byte> stored = all.subspan(first * row_bytes, count * row_bytes);
@@ -151,6 +186,7 @@ TensorBytes ModelFile::read_rows(const TensorInfo& tensor, std::uint64_t first,
 void ModelFile::release(const TensorInfo& tensor) const {
   const TensorOrigin& from = origin(tensor);
   if (!from.made.empty() || !parts_.has_values) return;
+  if (!from.pieces.empty()) return release_rows(tensor, 0, tensor.rows());
   parts_.maps[from.map].release(from.offset, stored_bytes(tensor, from).size());
 }
 
@@ -158,6 +194,13 @@ void ModelFile::release_rows(const TensorInfo& tensor, std::uint64_t first,
                              std::uint64_t count) const {
   const TensorOrigin& from = origin(tensor);
   if (!from.made.empty() || !parts_.has_values || tensor.rows() == 0) return;
+  if (!from.pieces.empty()) {
+    visit_pieces(tensor, first, count,
+                 [&](const TensorPiece& piece, std::uint64_t offset, std::uint64_t bytes) {
+                   parts_.maps[piece.map].release(offset, bytes);
+                 });
+    return;
+  }
   const std::uint64_t row_bytes = stored_bytes(tensor, from).size() / tensor.rows();
   parts_.maps[from.map].release(from.offset + first * row_bytes, count * row_bytes);
 }

@@ -28,6 +28,12 @@
 
 namespace paring::io {
 
+// Where a part of a tensor lies.
+struct TensorPiece {
+  std::size_t map = 0;
+  std::uint64_t offset = 0;
+};
+
 // Where a tensor's bytes lie and what is done to them on reading. With every default they are a
 // view of the mapped file.
 struct TensorOrigin {
@@ -38,6 +44,9 @@ struct TensorOrigin {
   // Not 0: the rows of each of so many heads are stored as (first half, second half) of the
   // rotated pairs, and are read as GGUF's llama layout has them: pair by pair.
   std::uint64_t paired_heads = 0;
+  // Not empty: the tensor is so many matrices, one below the other, each with a place of its own
+  // instead of `map` and `offset`; nothing else is done to them.
+  std::vector<TensorPiece> pieces{};
   std::vector<std::byte> made{};  // not empty: the bytes themselves, of a tensor that no file holds
 };
 
@@ -122,6 +131,12 @@ class ModelFile {
  private:
   const TensorOrigin& origin(const TensorInfo& tensor) const;
   TensorBytes read_rows(const TensorInfo& tensor, std::uint64_t first, std::uint64_t count) const;
+  TensorBytes read_pieces(const TensorInfo& tensor, std::uint64_t first, std::uint64_t count) const;
+  // visit(piece, offset in its file, bytes) for each stretch of these rows of a tensor in pieces,
+  // in order.
+  template <typename Visit>
+  void visit_pieces(const TensorInfo& tensor, std::uint64_t first, std::uint64_t count,
+                    const Visit& visit) const;
   std::span<const std::byte> stored_bytes(const TensorInfo& tensor,
                                           const TensorOrigin& origin) const;
 

@@ -319,7 +319,8 @@ PackedMatrix view_panels(const PackedMatrix& matrix, PanelRange panels) noexcept
     const std::size_t each = plane.bytes() / matrix.panels();
     // Planes have no read-only kind; nothing writes to a packed matrix.
     auto* start = const_cast<std::byte*>(plane.data());
-    return each == 0 ? Plane() : Plane(start + panels.begin * each, (panels.end - panels.begin) * each);
+    return each == 0 ? Plane()
+                     : Plane(start + panels.begin * each, (panels.end - panels.begin) * each);
   };
   PackedMatrix view;
   view.type = matrix.type;

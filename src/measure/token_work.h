@@ -19,9 +19,9 @@ namespace paring::measure {
 struct MatrixLoad {
   DType type = DType::kF32;
   double values = 0;
-  double bytes = 0;          // that a step reads of it
-  bool is_head = false;      // multiplied only for tokens whose logits are wanted
-  bool is_gathered = false;  // an untied embedding: rows are looked up, nothing is multiplied
+  double bytes = 0;            // that a step reads of it
+  bool is_head = false;        // multiplied only for tokens whose logits are wanted
+  bool is_gathered = false;    // an untied embedding: rows are looked up, nothing is multiplied
   bool is_of_experts = false;  // a token multiplies only those that it uses
 };
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "model/detail/attention_step.h"
+#include "model/detail/cache_step.h"
 #include "model/detail/expert_step.h"
 #include "model/detail/forward_buffers.h"
 #include "model/detail/head_terms.h"
@@ -85,6 +86,7 @@ class Forward::Step {
         kernels_(kernels::kernels()),
         tokens_(tokens_of(segments)),
         attention_(spec_, segments, tokens_, buffers_, forward.executor_.threads()),
+        cache_(view, segments, tokens_, buffers_, forward.ropes_),
         has_own_rows_(!buffers_.own.empty() && tokens_.size() <= kOwnRowsMax &&
                       options.taps == nullptr),
         experts_(view, buffers_, tokens_.size(), options.numerics, has_own_rows_) {
@@ -264,7 +266,7 @@ class Forward::Step {
     }
     worker.barrier();
 
-    rotate_and_cache(worker, layer);
+    cache_.rotate_and_write(worker, layer);
     worker.barrier();
     attention_.attend(worker, layer);
     worker.barrier();
@@ -277,47 +279,6 @@ class Forward::Step {
     tap(worker, TapSite::kAttentionOutput, layer, attended, tokens_.size(), spec_.query_width());
     project(worker, {MatrixKind::kAttentionOut, layer}, attended, rows.heads,
             view_.model().norms(layer).post_attention);
-  }
-
-  // A unit of work is a token's heads of one KV head: a single token keeps several workers busy.
-  void rotate_and_cache(Worker& worker, std::size_t layer) {
-    const Range units = worker.split(tokens_.size() * spec_.kv_heads);
-    for (std::size_t unit = units.begin; unit < units.end; ++unit) {
-      rotate_and_cache(unit / spec_.kv_heads, unit % spec_.kv_heads, layer);
-    }
-  }
-
-  void rotate_and_cache(std::size_t t, std::size_t kv_head, std::size_t layer) {
-    const std::size_t d = spec_.head_width;
-    const LayerNorms& norms = view_.model().norms(layer);
-    const RopeTable& rope = forward_.ropes_[spec_.scope(layer).rope];
-    const KeyBalance& balance = view_.model().key_balance(layer);
-    const StepToken& token = tokens_[t];
-    float* row = buffers_.qkv + t * spec_.qkv_width();
-    float* queries = row + kv_head * spec_.group() * d;
-    float* key = row + spec_.query_width() + kv_head * d;
-    for (std::size_t g = 0; g < spec_.group(); ++g) {
-      norm_head(norms.query_head, queries + g * d);
-      rope.apply(queries + g * d, token.position);
-    }
-    norm_head(norms.key_head, key);
-    rope.apply(key, token.position);
-    KvSequence& sequence = *segments_[token.segment].sequence;
-    if (kernels::is_integer(sequence.pool().type())) {
-      balance.apply_to_queries(queries, kv_head, spec_.group(), d);
-      balance.apply_to_key(key, kv_head, d);
-    }
-    kernels_.kv_write({.type = sequence.pool().type(),
-                       .head_width = d,
-                       .page = sequence.page_of(token.position, layer, kv_head),
-                       .slot = token.position % kernels::kPageTokens,
-                       .key = key,
-                       .value = key + spec_.kv_width()});
-  }
-
-  void norm_head(const std::vector<float>& weight, float* head) {
-    if (weight.empty()) return;
-    kernels_.rms_norm(head, weight.data(), head, spec_.head_width, spec_.norm_epsilon);
   }
 
   // x += W data, the end of each half of a block; with a post-norm x += norm(W data).
@@ -434,10 +395,7 @@ class Forward::Step {
   void tap_experts(Worker& worker, TapSite site, std::size_t layer, const float* data,
                    std::size_t width) {
     if (options_.taps == nullptr || !options_.taps->wants(site)) return;
-    ExpertRows rows = experts_.rows(worker);
-    rows.data = data;
-    rows.width = width;
-    if (site == TapSite::kExpertProduct) rows.rows = {};
+    const ExpertRows rows = experts_.rows(worker, site, data, width);
     worker.barrier();
     options_.taps->observe_experts(worker, site, layer, rows);
     worker.barrier();
@@ -506,6 +464,7 @@ class Forward::Step {
   const KernelTable& kernels_;
   const std::vector<StepToken> tokens_;
   const AttentionStep attention_;
+  const CacheStep cache_;
   const bool has_own_rows_;
   const ExpertStep experts_;
   std::vector<std::size_t> logit_tokens_;

@@ -126,7 +126,8 @@ class Oracle {
     for (std::size_t e = 0; e < experts.count; ++e) {
       if (scores[e] < sorted[experts.used - 1]) continue;
       auto gate = multiply(slot(MatrixKind::kExpertGate), f, e * spec_.ffn_width, spec_.ffn_width);
-      const auto up = multiply(slot(MatrixKind::kExpertUp), f, e * spec_.ffn_width, spec_.ffn_width);
+      const auto up =
+          multiply(slot(MatrixKind::kExpertUp), f, e * spec_.ffn_width, spec_.ffn_width);
       for (std::size_t i = 0; i < gate.size(); ++i) {
         gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
       }
@@ -381,11 +382,13 @@ TEST_P(BatchInvariance, OtherSequencesInTheBatchDoNotMatter) {
   EXPECT_EQ(std::vector<float>(split, sink.rows.end()), want_a);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Rich, BatchInvariance,
-    ::testing::Values(Case{DType::kF32, Numerics::kExact, kernels::KvType::kF32, Case::Shape::kRich},
-                      Case{DType::kF16, Numerics::kServed, kernels::KvType::kF16, Case::Shape::kRich},
-                      Case{DType::kQ5_0, Numerics::kServed, kernels::KvType::kQ8, Case::Shape::kRich}));
+INSTANTIATE_TEST_SUITE_P(Rich, BatchInvariance,
+                         ::testing::Values(Case{DType::kF32, Numerics::kExact,
+                                                kernels::KvType::kF32, Case::Shape::kRich},
+                                           Case{DType::kF16, Numerics::kServed,
+                                                kernels::KvType::kF16, Case::Shape::kRich},
+                                           Case{DType::kQ5_0, Numerics::kServed,
+                                                kernels::KvType::kQ8, Case::Shape::kRich}));
 
 INSTANTIATE_TEST_SUITE_P(
     Experts, BatchInvariance,

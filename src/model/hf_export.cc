@@ -55,7 +55,7 @@ struct Source {
 Result<bool> is_of_folder(const Architecture& architecture, const BlockSpec& spec,
                           const io::Metadata& metadata) {
   if (spec.architecture != architecture.name || architecture.hf == nullptr) return false;
-  if (!spec.encoder) return true;
+  if (!spec.encoder) return architecture.hf->has_experts == spec.experts.has_value();
   const char* usual = spec.encoder->token_types == 0 ? "distilbert" : "bert";
   PARING_TRY(const std::string type, metadata.string_or(kModelTypeKey, usual));
   return type == architecture.hf->model_type;
@@ -161,6 +161,8 @@ struct Planned {
   const io::TensorInfo* tensor;
   HfChange change;
   io::SafetensorsDeclaration declaration;
+  std::uint64_t first_row = 0;  // of the tensor's rows, those of this one of the folder
+  std::uint64_t rows = 0;
 };
 
 // "blk.12.attn_q.weight" by the rule "blk.{}.attn_q.weight": 12; nothing when it is another name.
@@ -177,14 +179,36 @@ std::optional<std::string> layer_of(std::string_view name, std::string_view patt
   return std::string(layer);
 }
 
-Result<Planned> plan_tensor(const io::ModelFile& file, const Source& source,
-                            const io::TensorInfo& tensor, const HfExportOptions& options) {
+// The matrices of experts are tensors of their own in a folder.
+Result<void> plan_experts(const io::ModelFile& file, const Planned& whole,
+                          std::vector<Planned>& planned) {
+  const io::TensorInfo& tensor = *whole.tensor;
+  if (tensor.shape.size() != 3) {
+    return corrupt(fmt::format("{}: tensor '{}' has {} dimensions, experts need 3", file.path(),
+                               tensor.name, tensor.shape.size()));
+  }
+  for (std::uint64_t expert = 0; expert < tensor.shape[2]; ++expert) {
+    Planned each = whole;
+    std::string& name = each.declaration.name;
+    name.replace(name.find("{}"), 2, std::to_string(expert));
+    each.declaration.shape = {tensor.shape[1], tensor.shape[0]};
+    each.rows = tensor.shape[1];
+    each.first_row = expert * each.rows;
+    planned.push_back(std::move(each));
+  }
+  return {};
+}
+
+Result<void> plan_tensor(const io::ModelFile& file, const Source& source,
+                         const io::TensorInfo& tensor, const HfExportOptions& options,
+                         std::vector<Planned>& all) {
   for (const HfTensorRule& rule : source.architecture->hf->tensors) {
     const auto layer = layer_of(tensor.name, rule.target);
     if (!layer) continue;
     Planned planned{&tensor, rule.change, {rule.source, target_type(tensor, options), {}}};
     std::string& name = planned.declaration.name;
     if (!layer->empty()) name.replace(name.find("{}"), 2, *layer);
+    if (name.find("{}") != std::string::npos) return plan_experts(file, planned, all);
     // A class with a head keeps the model under its prefix; BERT's pooler is part of the model.
     const bool is_own = rule.part == HfPart::kHead && !name.starts_with("pooler.");
     if (source.encoder && source.encoder->labels != 0 && !is_own) {
@@ -203,7 +227,10 @@ Result<Planned> plan_tensor(const io::ModelFile& file, const Source& source,
                       "heads",
                       file.path(), tensor.name, rows, heads));
     }
-    return planned;
+    const bool is_vector = tensor.shape.size() == 1;  // rearranged value by value
+    planned.rows = is_vector && is_paired ? tensor.columns() : tensor.rows();
+    all.push_back(std::move(planned));
+    return {};
   }
   return unsupported(fmt::format("{}: tensor '{}' has no name in a folder of class {}", file.path(),
                                  tensor.name, source.architecture->hf->classes[0]));
@@ -224,16 +251,16 @@ class TensorWriter {
     const io::TensorInfo& tensor = *planned.tensor;
     PARING_TRY(const quant::Format* from, quant::require_format(tensor.type));
     PARING_TRY(const quant::Format* to, quant::require_format(planned.declaration.type));
-    // A vector is rearranged value by value.
     const bool is_vector = tensor.shape.size() == 1;
     const std::size_t heads = planned.change == HfChange::kPairQuery ? source_.heads
                               : planned.change == HfChange::kPairKey ? source_.kv_heads
                                                                      : 0;
-    const std::uint64_t rows = is_vector && heads != 0 ? tensor.columns() : tensor.rows();
-    const std::uint64_t cols = tensor.values() / rows;
+    const std::uint64_t rows = planned.rows;
+    const std::uint64_t cols = is_vector ? tensor.columns() / rows : tensor.columns();
     PARING_TRY(const std::uint64_t from_bytes, dtype_row_bytes(tensor.type, cols));
     PARING_TRY(const std::uint64_t to_bytes, dtype_row_bytes(planned.declaration.type, cols));
-    const io::TensorBytes bytes = file_.data(tensor);
+    const io::TensorBytes bytes =
+        is_vector ? file_.data(tensor) : file_.rows(tensor, planned.first_row, rows);
     std::vector<float> values(cols);
     std::vector<std::byte> encoded(to_bytes);
     if (planned.change == HfChange::kDropPositions) {  // no text has these positions
@@ -256,7 +283,7 @@ class TensorWriter {
       to->encode(values.data(), nullptr, encoded.data(), cols);
       PARING_TRY_VOID(out.append(encoded));
     }
-    file_.release(tensor);
+    is_vector ? file_.release(tensor) : file_.release_rows(tensor, planned.first_row, rows);
     return {};
   }
 
@@ -407,8 +434,7 @@ Result<void> export_hf(const io::ModelFile& file, const std::string& folder,
   std::vector<Planned> tensors;
   for (const io::TensorInfo& tensor : file.tensors()) {
     if (is_rope_tensor(tensor.name)) continue;  // config.json says it
-    PARING_TRY(Planned planned, plan_tensor(file, source, tensor, options));
-    tensors.push_back(std::move(planned));
+    PARING_TRY_VOID(plan_tensor(file, source, tensor, options, tensors));
   }
   PARING_TRY(const std::string config, hf_config_json(file, options));
   PARING_TRY_VOID(write_text(folder, "config.json", config, options.overwrite));

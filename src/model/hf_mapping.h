@@ -19,9 +19,9 @@ enum class HfChange : std::uint8_t {
   kPairQuery,  // rows of query heads go from rotated halves to rotated pairs
   kPairKey,    // the same for key heads
   kPlusOne,    // 1 is added: the folder keeps norm weights as differences to 1
-  // Becomes F32: llama.cpp adds rows of the table to F32 and takes no other type.
-  kTable,
-  // As kTable, and the first rows of a table of positions are left out: ids of padding and before
+  // Becomes F32: tables whose rows llama.cpp adds to F32, and routers of experts.
+  kWiden,
+  // As kWiden, and the first rows of a table of positions are left out: ids of padding and before
   // it, which no text has (as many as kPositionOffsetKey in arch/bert.h says).
   kDropPositions,
 };
@@ -33,7 +33,9 @@ enum class HfPart : std::uint8_t {
 };
 
 struct HfTensorRule {
-  const char* source;  // "{}" stands for the layer
+  // "{}" stands for the layer, a second one for the expert: the matrices of all experts become one
+  // tensor of three dimensions.
+  const char* source;
   const char* target;
   HfChange change = HfChange::kNone;
   HfPart part = HfPart::kModel;
@@ -63,6 +65,7 @@ struct HfMapping {
   // The way back: keys of config.json beside the tables'. Null: none.
   Result<void> (*finish_export)(const io::Metadata& metadata, io::Metadata& config) = nullptr;
   bool is_encoder = false;
+  bool has_experts = false;  // BlockSpec::experts is set
   // Stands in front of all names but those of heads when the folder's class has a head; "": never.
   const char* prefix = "";
   // Beginnings of names that are left out, as nothing that is computed depends on them.

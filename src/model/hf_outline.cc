@@ -60,6 +60,9 @@ std::optional<Shape> vector_shape(const BlockSpec& spec, const OptionalBiases& b
   if (suffix == "post_attention_norm.weight" || suffix == "post_ffw_norm.weight") {
     return spec.has_post_norms ? std::optional(Shape{spec.width}) : std::nullopt;
   }
+  if (suffix == "ffn_gate_inp.weight") {
+    return spec.experts ? std::optional(Shape{spec.experts->count, spec.width}) : std::nullopt;
+  }
   if (suffix == "attn_q_norm.weight" || suffix == "attn_k_norm.weight") {
     return spec.has_head_norms ? std::optional(Shape{spec.head_width}) : std::nullopt;
   }
@@ -93,11 +96,26 @@ class Implied {
       const std::string target = placed(rule.target, layer);
       std::optional<Shape> shape = shape_of(target);
       if (shape && rule.change == HfChange::kDropPositions) (*shape)[0] += dropped_positions_;
-      if (shape) add(placed(rule.source, layer), *shape);
+      const std::string name = placed(rule.source, layer);
+      const bool is_of_experts = name.find(kLayerMark) != std::string::npos;
+      if (shape && is_of_experts) {
+        add_experts(name, *shape);
+      } else if (shape) {
+        add(name, *shape);
+      }
     }
   }
 
  private:
+  // The matrices of all experts, one below the other in `shape`, as the folder has them.
+  void add_experts(const std::string& name, const Shape& shape) {
+    const std::size_t experts = spec_.experts->count;
+    for (std::size_t expert = 0; expert < experts; ++expert) {
+      add(placed(name, expert), Shape{shape[0] / experts, shape[1]});
+    }
+  }
+
+  // With the first "{}" of the pattern replaced.
   static std::string placed(std::string_view pattern, std::size_t layer) {
     std::string name(pattern);
     const std::size_t at = name.find(kLayerMark);
@@ -180,7 +198,9 @@ Result<void> imply_hf_tensors(io::HfFolder& folder) {
   const auto found = std::find_if(all.begin(), all.end(), [&](const Architecture* each) {
     // Of those that share a name, the one of the folder's own type.
     const bool is_of_type = each->hf != nullptr && model_type == each->hf->model_type;
-    return name == each->name && (model_type.empty() || is_of_type);
+    const bool has_experts = parts.metadata.has(name + ".expert_count");
+    const bool is_alike = each->hf != nullptr && each->hf->has_experts == has_experts;
+    return name == each->name && (model_type.empty() ? is_alike : is_of_type);
   });
   PARING_CHECK(found != all.end() && (*found)->hf != nullptr, "a translated architecture is known");
   auto spec = (*found)->read(parts.metadata);

@@ -18,6 +18,7 @@
 #include "io/printable.h"
 #include "model/arch/bert.h"
 #include "model/architecture.h"
+#include "model/experts.h"
 #include "model/hf_mapping.h"
 #include "model/hf_pooling.h"
 #include "model/hf_rope.h"
@@ -115,27 +116,40 @@ Result<void> check_supported(const io::Metadata& config, const HfMapping& mappin
                                  mapping.activations[0]));
 }
 
-// "model.layers.12.mlp.up_proj.weight" -> {"model.layers.{}.mlp.up_proj.weight", 12}. A number
-// that is not written the usual way stays, so that two names never mean one tensor.
-std::pair<std::string, std::optional<std::size_t>> split_layer(const std::string& name) {
-  std::size_t begin = 0;
-  while (begin < name.size()) {
+// "model.layers.12.mlp.experts.3.up_proj.weight" ->
+// {"model.layers.{}.mlp.experts.{}.up_proj.weight", 12, 3}. A number that is not written the usual
+// way stays, so that two names never mean one tensor.
+struct NumberedName {
+  std::string pattern;
+  std::optional<std::size_t> layer;
+  std::optional<std::size_t> expert;
+};
+
+NumberedName split_numbers(const std::string& name) {
+  NumberedName split;
+  for (std::size_t begin = 0; begin <= name.size();) {
     const std::size_t end = std::min(name.find('.', begin), name.size());
-    std::size_t layer = 0;
-    const auto read = std::from_chars(name.data() + begin, name.data() + end, layer);
-    if (read.ec == std::errc() && read.ptr == name.data() + end &&
-        std::to_string(layer).size() == end - begin) {
-      return {name.substr(0, begin) + "{}" + name.substr(end), layer};
+    std::size_t number = 0;
+    const auto read = std::from_chars(name.data() + begin, name.data() + end, number);
+    const bool is_number = read.ec == std::errc() && read.ptr == name.data() + end &&
+                           std::to_string(number).size() == end - begin;
+    if (begin > 0) split.pattern += '.';
+    if (is_number && !split.expert) {
+      (split.layer ? split.expert : split.layer) = number;
+      split.pattern += "{}";
+    } else {
+      split.pattern.append(name, begin, end - begin);
     }
     begin = end + 1;
   }
-  return {name, std::nullopt};
+  return split;
 }
 
 struct Counts {
   std::size_t layers = 0;
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
+  std::size_t experts = 0;
   std::size_t dropped_positions = 0;
   bool has_labels = false;  // the class of the folder has a classification head
 };
@@ -173,6 +187,7 @@ class TensorTranslation {
       if (is_tied && tensor.info.name == "lm_head.weight") continue;
       PARING_TRY_VOID(add(tensor));
     }
+    PARING_TRY_VOID(finish_stacks());
     const bool has_head = std::any_of(found_.begin(), found_.end(), [](const Found& each) {
       return each.info.name == "output.weight";
     });
@@ -202,7 +217,9 @@ class TensorTranslation {
   };
 
   Result<void> add(const io::HfTensor& tensor) {
-    const auto [pattern, layer] = split_layer(usual_name(tensor.info.name, mapping_));
+    const NumberedName name = split_numbers(usual_name(tensor.info.name, mapping_));
+    const std::string& pattern = name.pattern;
+    const std::optional<std::size_t>& layer = name.layer;
     const auto rule = rules_.find(pattern);
     const bool is_head =
         rule != rules_.end() && mapping_.tensors[rule->second].part == HfPart::kHead;
@@ -228,7 +245,52 @@ class TensorTranslation {
     if (layer) found.info.name.replace(found.info.name.find("{}"), 2, std::to_string(*layer));
     PARING_TRY_VOID(place(tensor, found));
     PARING_TRY_VOID(change(tensor, how.change, found));
+    if (name.expert) return stack(tensor, *name.expert, std::move(found));
     found_.push_back(std::move(found));
+    return {};
+  }
+
+  // The matrices of the experts of one layer, by expert.
+  struct Stack {
+    Found first;  // what all have in common, and the place of one of them
+    std::vector<std::optional<io::TensorPiece>> pieces;
+  };
+
+  Result<void> stack(const io::HfTensor& tensor, std::size_t expert, Found found) {
+    const std::string who = fmt::format("{}: tensor '{}'", file_of(tensor), tensor.info.name);
+    if (expert >= counts_.experts) {
+      return corrupt(fmt::format("{} is of expert {}, the configuration has {}", who, expert,
+                                 counts_.experts));
+    }
+    if (found.info.shape.size() != 2) return corrupt(who + " must have two dimensions");
+    const io::TensorPiece piece{found.origin.map, found.origin.offset};
+    Stack fresh{std::move(found), {}};
+    fresh.pieces.resize(counts_.experts);
+    const auto key = std::pair(fresh.first.layer, fresh.first.rule);
+    const io::TensorInfo info = fresh.first.info;
+    Stack& all = stacks_.try_emplace(key, std::move(fresh)).first->second;
+    if (all.first.info.shape != info.shape || all.first.info.type != info.type) {
+      return corrupt(who + " differs in shape or type from that of another expert");
+    }
+    all.pieces[expert] = piece;
+    return {};
+  }
+
+  Result<void> finish_stacks() {
+    for (auto& [key, all] : stacks_) {
+      Found& found = all.first;
+      for (std::size_t expert = 0; expert < all.pieces.size(); ++expert) {
+        if (!all.pieces[expert]) {
+          return corrupt(fmt::format("{}: of '{}' the matrix of expert {} is missing", folder_.path,
+                                     found.info.name, expert),
+                         "the folder is incomplete");
+        }
+        found.origin.pieces.push_back(*all.pieces[expert]);
+      }
+      found.info.shape.push_back(all.pieces.size());
+      found.info.bytes *= all.pieces.size();
+      found_.push_back(std::move(found));
+    }
     return {};
   }
 
@@ -250,8 +312,8 @@ class TensorTranslation {
     found.info.shape.assign(from.shape.rbegin(), from.shape.rend());
     // llama.cpp computes with vectors in F32 only.
     const HfChange change = mapping_.tensors[found.rule].change;
-    const bool is_table = change == HfChange::kTable || change == HfChange::kDropPositions;
-    found.info.type = from.shape.size() == 1 || is_table ? DType::kF32 : *from.type;
+    const bool is_widened = change == HfChange::kWiden || change == HfChange::kDropPositions;
+    found.info.type = from.shape.size() == 1 || is_widened ? DType::kF32 : *from.type;
     PARING_TRY(const std::uint64_t row_bytes,
                dtype_row_bytes(found.info.type, found.info.columns()));
     found.info.bytes = row_bytes * found.info.rows();
@@ -277,7 +339,7 @@ class TensorTranslation {
   }
 
   Result<void> change(const io::HfTensor& tensor, HfChange change, Found& found) {
-    if (change == HfChange::kNone || change == HfChange::kTable) return {};
+    if (change == HfChange::kNone || change == HfChange::kWiden) return {};
     if (change == HfChange::kDropPositions) return drop_positions(tensor, found);
     if (change == HfChange::kPlusOne) {
       if (found.info.shape.size() != 1) {
@@ -308,6 +370,7 @@ class TensorTranslation {
   io::ModelParts& parts_;
   std::unordered_map<std::string_view, std::size_t> rules_;
   std::vector<Found> found_;
+  std::map<std::pair<std::size_t, std::size_t>, Stack> stacks_;  // by layer and rule
 };
 
 // llama.cpp's general.file_type of the type that holds most values.
@@ -350,6 +413,14 @@ Result<std::size_t> head_width(const io::Metadata& config, const Counts& counts)
   return static_cast<std::size_t>(width / counts.heads);
 }
 
+Result<std::size_t> count_experts(const io::Metadata& metadata, const std::string& architecture) {
+  const std::string key = architecture + ".expert_count";
+  PARING_TRY(const std::uint64_t experts, metadata.u64_or(key, 0));
+  if (experts <= kExpertsMax) return static_cast<std::size_t>(experts);
+  return corrupt(fmt::format("{}: the number of experts is {}, the limit is {}", metadata.source(),
+                             experts, kExpertsMax));
+}
+
 }  // namespace
 
 std::span<const HfKeyRule> hf_decoder_keys() noexcept { return kDecoderKeys; }
@@ -387,6 +458,7 @@ Result<io::ModelParts> translate_hf(io::HfFolder& folder) {
     }
     PARING_TRY(rope, translate_hf_rope(config, name, width, metadata));
     if (mapping.finish != nullptr) PARING_TRY_VOID(mapping.finish(config, metadata));
+    PARING_TRY(counts.experts, count_experts(metadata, name));
   }
 
   PARING_TRY_VOID(TensorTranslation(folder, mapping, counts, parts).run());

@@ -32,9 +32,9 @@ Result<void> check_shape(const io::ModelFile& file, const io::TensorInfo& info,
         file.path(), slot.name, shape_text(info.shape), shape_text(wanted)));
   }
   if (info.shape.size() == 2 && info.columns() == slot.cols && info.rows() == slot.rows) return {};
-  return corrupt(fmt::format(
-      "{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
-      file.path(), slot.name, info.rows(), info.columns(), slot.rows, slot.cols));
+  return corrupt(
+      fmt::format("{}: tensor '{}' has {} rows of {} values, the hyper-parameters ask for {} of {}",
+                  file.path(), slot.name, info.rows(), info.columns(), slot.rows, slot.cols));
 }
 
 Result<const io::TensorInfo*> find_tensor(const io::ModelFile& file, const MatrixSlot& slot) {

@@ -94,8 +94,8 @@ std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec) {
   const auto add = [&](MatrixId id, std::string name) {
     const Shape shape = shape_of(spec, id.kind);
     const std::size_t experts = is_of_experts(id.kind) ? spec.experts->count : 0;
-    slots.push_back({id, std::move(name), shape.rows * std::max<std::size_t>(experts, 1),
-                     shape.cols, experts});
+    slots.push_back(
+        {id, std::move(name), shape.rows * std::max<std::size_t>(experts, 1), shape.cols, experts});
   };
   const std::vector<LayerMatrix> matrices = layer_matrices(spec);
   add({MatrixKind::kEmbedding, 0}, "token_embd.weight");
@@ -132,10 +132,8 @@ Result<LayerNorms> load_norms(const io::ModelFile& file, const BlockSpec& spec, 
 std::vector<MatrixSlot> router_slots(const BlockSpec& spec) {
   std::vector<MatrixSlot> slots;
   for (std::size_t layer = 0; spec.experts && layer < spec.layers; ++layer) {
-    slots.push_back({{},
-                     fmt::format("blk.{}.ffn_gate_inp.weight", layer),
-                     spec.experts->count,
-                     spec.width});
+    slots.push_back(
+        {{}, fmt::format("blk.{}.ffn_gate_inp.weight", layer), spec.experts->count, spec.width});
   }
   return slots;
 }
@@ -170,7 +168,7 @@ Result<ModelVectors> load_vectors(const io::ModelFile& file, const BlockSpec& sp
   }
   vectors.biases.resize(slots.size());
   for (std::size_t i = 1; i < slots.size(); ++i) {  // an embedding has none
-    if (slots[i].experts != 0) continue;  // none is computed: check_all_used() refuses it
+    if (slots[i].experts != 0) continue;            // none is computed: check_all_used() refuses it
     const std::string name = bias_name(slots[i]);
     if (file.find(name) == nullptr && !needs_bias(spec, slots[i].id.kind)) continue;
     PARING_TRY(vectors.biases[i], load_vector(file, name, slots[i].rows));

@@ -74,7 +74,7 @@ struct ModelVectors {
   std::vector<std::vector<float>> biases;  // by slot: [rows], or empty
   // [layers] of [E, D], with experts. They decide discretely, so that they are never quantized.
   std::vector<kernels::PackedMatrix> routers;
-  EncoderTables encoder;                   // of an encoder, instead of norms and final_norm
+  EncoderTables encoder;  // of an encoder, instead of norms and final_norm
 };
 
 class Model {
@@ -123,7 +123,8 @@ class Model {
 };
 
 // Every matrix of an architecture: embedding, layer by layer q k v (or qkv) o gate up (or gate-up)
-// down, head if not tied; of experts one stacked matrix a kind, without routers. Of an encoder: embedding, layer by layer q k v o up down.
+// down, head if not tied; of experts one stacked matrix a kind, without routers. Of an encoder:
+// embedding, layer by layer q k v o up down.
 std::vector<MatrixSlot> matrix_slots(const BlockSpec& spec);
 
 class ModelView {

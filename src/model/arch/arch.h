@@ -10,6 +10,7 @@ extern const Architecture kDistilBert;
 extern const Architecture kGemma2;
 extern const Architecture kGemma3;
 extern const Architecture kLlama;
+extern const Architecture kMixtral;
 extern const Architecture kPhi3;
 extern const Architecture kQwen2;
 extern const Architecture kQwen3;

@@ -232,8 +232,8 @@ constexpr const char* kClasses[] = {"BertModel", "BertForSequenceClassification"
 
 constexpr HfTensorRule kTensors[] = {
     {"embeddings.word_embeddings.weight", "token_embd.weight"},
-    {"embeddings.position_embeddings.weight", "position_embd.weight", HfChange::kTable},
-    {"embeddings.token_type_embeddings.weight", "token_types.weight", HfChange::kTable},
+    {"embeddings.position_embeddings.weight", "position_embd.weight", HfChange::kWiden},
+    {"embeddings.token_type_embeddings.weight", "token_types.weight", HfChange::kWiden},
     {"embeddings.LayerNorm.weight", "token_embd_norm.weight"},
     {"embeddings.LayerNorm.bias", "token_embd_norm.bias"},
     {"encoder.layer.{}.attention.self.query.weight", "blk.{}.attn_q.weight"},

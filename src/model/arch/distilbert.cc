@@ -31,7 +31,7 @@ constexpr HfKeyRule kKeys[] = {
 
 constexpr HfTensorRule kTensors[] = {
     {"embeddings.word_embeddings.weight", "token_embd.weight"},
-    {"embeddings.position_embeddings.weight", "position_embd.weight", HfChange::kTable},
+    {"embeddings.position_embeddings.weight", "position_embd.weight", HfChange::kWiden},
     {"embeddings.LayerNorm.weight", "token_embd_norm.weight"},
     {"embeddings.LayerNorm.bias", "token_embd_norm.bias"},
     {"transformer.layer.{}.attention.q_lin.weight", "blk.{}.attn_q.weight"},

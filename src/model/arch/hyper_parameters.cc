@@ -71,11 +71,8 @@ constexpr const char* kUnsupportedExpertKeys[] = {
     "expert_latent_length",
 };
 constexpr const char* kUnsupportedExpertFactors[] = {
-    "expert_weights_scale",
-    "expert_group_count",
-    "expert_group_used_count",
-    "interleave_moe_layer_step",
-    "moe_every_n_layers",
+    "expert_weights_scale",      "expert_group_count", "expert_group_used_count",
+    "interleave_moe_layer_step", "moe_every_n_layers",
 };
 
 Result<void> refuse_other_than(const HyperParameters& p, const char* suffix, double harmless) {
@@ -229,8 +226,8 @@ Result<void> read_experts(const HyperParameters& p, BlockSpec& spec) {
   PARING_TRY(experts.used, p.size("expert_used_count", experts.count));
   PARING_TRY(experts.scores, read_scores(p));
   PARING_TRY(experts.is_renormalized, p.metadata().bool_or(p.key("expert_weights_norm"), true));
-  const char* width_key = p.has("expert_feed_forward_length") ? "expert_feed_forward_length"
-                                                               : "feed_forward_length";
+  const char* width_key =
+      p.has("expert_feed_forward_length") ? "expert_feed_forward_length" : "feed_forward_length";
   PARING_TRY(spec.ffn_width, p.size(width_key, kWidthMax));
   PARING_TRY_VOID(check_expert_width(p.key(width_key), spec.ffn_width));
   PARING_TRY_VOID(check_expert_width(p.key("embedding_length"), spec.width));

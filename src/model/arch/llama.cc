@@ -3,9 +3,9 @@
 // (with a sliding window on all layers where the file has one), Mixtral (with experts). RMSNorm
 // before each half, grouped-query attention with rotary positions, SwiGLU (arXiv:2302.13971,
 // arXiv:2310.06825).
+#include "model/arch/llama.h"
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
-#include "model/arch/llama.h"
 #include "model/hf_mapping.h"
 
 namespace paring::model {

@@ -13,8 +13,8 @@ namespace paring::model {
 namespace {
 
 constexpr std::array kArchitectures = {&kBert,   &kDistilBert, &kRoberta, &kXlmRoberta,
-                                       &kGemma2, &kGemma3,     &kLlama,   &kPhi3,
-                                       &kQwen2,  &kQwen3,      &kQwen3Moe};
+                                       &kGemma2, &kGemma3,     &kLlama,   &kMixtral,
+                                       &kPhi3,   &kQwen2,      &kQwen3,   &kQwen3Moe};
 
 Result<void> read_vocabulary(const io::ModelFile& file, BlockSpec& spec) {
   const io::TensorInfo* embedding = file.find("token_embd.weight");

@@ -53,7 +53,7 @@ constexpr const char* kXlmClasses[] = {"XLMRobertaModel", "XLMRobertaForSequence
 constexpr HfTensorRule kTensors[] = {
     {"embeddings.word_embeddings.weight", "token_embd.weight"},
     {"embeddings.position_embeddings.weight", "position_embd.weight", HfChange::kDropPositions},
-    {"embeddings.token_type_embeddings.weight", "token_types.weight", HfChange::kTable},
+    {"embeddings.token_type_embeddings.weight", "token_types.weight", HfChange::kWiden},
     {"embeddings.LayerNorm.weight", "token_embd_norm.weight"},
     {"embeddings.LayerNorm.bias", "token_embd_norm.bias"},
     {"encoder.layer.{}.attention.self.query.weight", "blk.{}.attn_q.weight"},

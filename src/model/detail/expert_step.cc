@@ -94,10 +94,12 @@ void ExpertStep::sort(const Worker& worker) const {
   mine.begins[0] = 0;
 }
 
-ExpertRows ExpertStep::rows(const Worker& worker) const {
+ExpertRows ExpertStep::rows(const Worker& worker, TapSite site, const float* data,
+                            std::size_t width) const {
   const ExpertWorkerBuffers& mine = own(worker);
-  return {nullptr, 0, {mine.tokens, tokens_ * spec_.experts->used},
-          {mine.begins, spec_.experts->count + 1}};
+  ExpertRows rows{data, width, {}, {mine.begins, spec_.experts->count + 1}};
+  if (site == TapSite::kExpertInput) rows.rows = {mine.tokens, tokens_ * spec_.experts->used};
+  return rows;
 }
 
 template <typename Visit>

@@ -30,13 +30,14 @@ class ExpertStep {
   // Whether gate or up of the layer multiply codes.
   bool uses_codes(std::size_t layer) const;
   // Scores of `tokens` by the router's `panels`, from normed rows [T, D], in f32.
-  void score(std::size_t layer, const float* normed, Range tokens, kernels::PanelRange panels) const;
+  void score(std::size_t layer, const float* normed, Range tokens,
+             kernels::PanelRange panels) const;
   // After all scores of `tokens` are there.
   void choose(const Worker& worker, Range tokens) const;
   // After all choices are there: the order by experts.
   void sort(const Worker& worker) const;
-  // The order, for taps; data and width are the caller's to fill in.
-  ExpertRows rows(const Worker& worker) const;
+  // What a tap sees of `data`, the rows of `site`.
+  ExpertRows rows(const Worker& worker, TapSite site, const float* data, std::size_t width) const;
   // activation(gate) * up of every token and expert, from `rows`.
   void multiply_in(const Worker& worker, std::size_t layer, const RowBuffers& rows) const;
   // After a barrier.

@@ -56,9 +56,9 @@ struct ExpertWorkerBuffers {
 
 // Rows of products are in the order by experts, within an expert by tokens.
 struct ExpertBuffers {
-  float* scores;        // [T, E]
-  ExpertChoice choice;  // of all tokens
-  float* out;           // [T * used, D]
+  float* scores;                         // [T, E]
+  ExpertChoice choice;                   // of all tokens
+  float* out;                            // [T * used, D]
   std::vector<ExpertWorkerBuffers> own;  // by worker
 };
 
@@ -73,9 +73,9 @@ struct ForwardBuffers {
   std::size_t gate_stride;  // between rows of both
   float* product;           // [F1, F]
   ExpertBuffers experts;
-  float* delta;                 // [T, D] output of a half before it joins the residual stream
-  float* logits;                // [R, V]
-  std::byte* scratch;           // per worker
+  float* delta;        // [T, D] output of a half before it joins the residual stream
+  float* logits;       // [R, V]
+  std::byte* scratch;  // per worker
   std::size_t scratch_stride;
   // States of attention by spans, [tokens][H][spans_max] of part_stride floats each.
   float* parts;
