@@ -40,6 +40,11 @@ KINDS = {
     "gemma3": ("Gemma3Text", dict(GEMMA, tie_word_embeddings=True, layer_types=["sliding_attention"] * 2 +
                                   ["full_attention"])),
     "phi3": ("Phi3", dict(sliding_window=None, original_max_position_embeddings=512)),
+    "mixtral": ("Mixtral", dict(num_local_experts=5, num_experts_per_tok=2, head_dim=HEAD)),
+    "qwen3moe": ("Qwen3Moe", dict(num_local_experts=9, num_experts_per_tok=3, moe_intermediate_size=64,
+                                  norm_topk_prob=True, head_dim=HEAD)),
+    "qwen3moe-unnormed": ("Qwen3Moe", dict(num_local_experts=6, num_experts_per_tok=2, moe_intermediate_size=32,
+                                           norm_topk_prob=False, head_dim=HEAD)),
 }
 
 
@@ -58,7 +63,7 @@ def make(kind, folder, vocabulary, ids, dtype, seed):
             if values.dim() == 1:
                 values.normal_(0.0 if is_gemma_norm or "bias" in key else 1.0, 0.2)
             else:
-                values.normal_(0.0, (3.0 if "embed" in key else 1.5) / math.sqrt(values.shape[1]))
+                values.normal_(0.0, (3.0 if "embed" in key else 1.5) / math.sqrt(values.shape[-1]))
     model.to(dtype).save_pretrained(folder)
 
 
@@ -87,8 +92,8 @@ def transformers_loss(args, folder):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokens = tokenizer(pathlib.Path(args.text).read_text(encoding="utf-8"))["input_ids"]
     adds_bos = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64,
-                                                              attn_implementation="eager").eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float64, attn_implementation="eager", experts_implementation="eager").eval()
     losses = []
     with torch.no_grad():
         for window in range(args.windows):
