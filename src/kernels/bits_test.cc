@@ -182,7 +182,9 @@ struct CacheBits {
 };
 constexpr CacheBits kAttentionBits[] = {{KvType::kF32, 0x47a8739c4cd384a7},
                                         {KvType::kF16, 0x62b8a85462cc3825},
-                                        {KvType::kQ8, 0x96fb469faa6b8156}};
+                                        {KvType::kBF16, 0xd2032da77af98518},
+                                        {KvType::kQ8, 0x96fb469faa6b8156},
+                                        {KvType::kQ4, 0x42b09cac23700e27}};
 
 constexpr std::uint64_t kRowBits = 0x1c3dfcb509047ec4;
 
@@ -202,12 +204,13 @@ TEST(Bits, MatmulIsTheSameOnEveryArchitecture) {
   }
 }
 
-TEST(Bits, EveryBlockTypeHasAHash) {
+TEST(Bits, EveryTypeHasAHash) {
   for (DType type : kBlockTypes) {
     EXPECT_TRUE(std::any_of(std::begin(kMatmulBits), std::end(kMatmulBits),
                             [&](const TypeBits& each) { return each.type == type; }))
         << dtype_name(type);
   }
+  EXPECT_EQ(std::size(kAttentionBits), std::size(kKvTypes));
 }
 
 TEST(Bits, RowsAreTheSameOnEveryArchitecture) {
@@ -220,7 +223,7 @@ TEST(Bits, AttentionIsTheSameOnEveryArchitecture) {
   for (const CacheBits& want : kAttentionBits) {
     for (const KernelTable* table : fast_levels()) {
       EXPECT_EQ(hex(bits_of_attention(*table, want.type)), hex(want.bits))
-          << table->isa << " cache type " << static_cast<int>(want.type);
+          << table->isa << " cache type " << kv_type_name(want.type);
     }
   }
 }
