@@ -30,6 +30,7 @@ struct KernelFigure {
 // Also prints every result, as the console reporter does.
 class KernelTableReporter : public benchmark::ConsoleReporter {
  public:
+  KernelTableReporter() : ConsoleReporter(OO_None) {}
   void ReportRuns(const std::vector<Run>& runs) override;
   // To each path that is not empty. False, with a message, when one cannot be written.
   bool write(const std::string& markdown_path, const std::string& json_path) const;

@@ -62,6 +62,28 @@ PackedMatrix make_matrix(DType type, const Shape& shape) {
   return matrix;
 }
 
+// Small matrices are repeated in memory until they exceed the caches, so that few tokens read
+// weights from memory as a decode step does; many tokens use one copy. The last ones are kept: the
+// benchmarks of a type and shape follow each other, and each is called several times.
+const std::vector<PackedMatrix>& matrices(DType type, const Shape& shape, bool exceeds_caches) {
+  constexpr std::size_t kBeyondCaches = 96U << 20;
+  struct Kept {
+    DType type = DType::kF32;
+    std::size_t rows = 0;
+    std::size_t cols = 0;
+    std::vector<PackedMatrix> copies;
+  };
+  static Kept kept;
+  if (kept.type != type || kept.rows != shape.rows || kept.cols != shape.cols) {
+    kept = {type, shape.rows, shape.cols, {}};
+    kept.copies.push_back(make_matrix(type, shape));
+  }
+  while (exceeds_caches && kept.copies.size() * kept.copies[0].bytes() < kBeyondCaches) {
+    kept.copies.push_back(make_matrix(type, shape));
+  }
+  return kept.copies;
+}
+
 void require_close(float ours, float truth) {
   if (std::fabs(ours - truth) <= 1e-4F * (1 + std::fabs(truth))) return;
   std::fprintf(stderr, "kernels_bench: got %g, expected %g\n", static_cast<double>(ours),
@@ -69,18 +91,11 @@ void require_close(float ours, float truth) {
   std::abort();
 }
 
-// Small matrices are repeated in memory until they exceed the caches, so that one token reads
-// weights from memory as a decode step does; many tokens use one copy.
 void bench_matmul(benchmark::State& state, const KernelTable* table, DType type, Shape shape,
                   std::size_t tokens, bool is_quantized) {
-  constexpr std::size_t kBeyondCaches = 96U << 20;
-  const Shape whole{shape.rows, shape.cols};
-  std::vector<PackedMatrix> copies;
-  copies.push_back(make_matrix(type, whole));
+  const std::vector<PackedMatrix>& copies = matrices(type, shape, tokens <= 8);
+  const std::size_t used = tokens <= 8 ? copies.size() : 1;
   const std::size_t bytes = copies[0].bytes();
-  for (std::size_t at = bytes; tokens <= 8 && at < kBeyondCaches; at += bytes) {
-    copies.push_back(make_matrix(type, whole));
-  }
   const std::vector<float> x = random_floats(tokens * shape.cols, 2);
   AlignedBuffer memory = AlignedBuffer::create(QuantizedRows::bytes(tokens, shape.cols)).value();
   const QuantizedRows rows = QuantizedRows::place(memory.data(), tokens, shape.cols);
@@ -101,7 +116,7 @@ void bench_matmul(benchmark::State& state, const KernelTable* table, DType type,
   std::size_t next = 0;
   for (auto _ : state) {
     run(*table, copies[next], tokens, y.data(), copies[next].panels());
-    next = next + 1 == copies.size() ? 0 : next + 1;
+    next = next + 1 == used ? 0 : next + 1;
     benchmark::ClobberMemory();
   }
   const auto calls = static_cast<double>(state.iterations());
@@ -302,6 +317,10 @@ int main(int argc, char** argv) {
     return 0;
   }
   bench::KernelTableReporter reporter;
-  benchmark::RunSpecifiedBenchmarks(&reporter, filter);
+  if (filter.empty()) {
+    benchmark::RunSpecifiedBenchmarks(&reporter);
+  } else {
+    benchmark::RunSpecifiedBenchmarks(&reporter, filter);
+  }
   return reporter.write(markdown, json) ? 0 : 1;
 }

@@ -7,10 +7,10 @@ llama.cpp quantizes of it, and over other models.
         --model qwen2.5-0.5b.gguf=1.5,1.25 --model gemma.gguf
 
 FOLDER keeps the quantized files and one JSON a model; what is there for the same commit and cases is not measured
-again. A model's numbers are bars of its ratios, of prefill and decode: `met` where the ratio or 80 % of the machine's
-limit is reached. --check leaves with 1 when one is not. Everything after -- goes to `paring bench`, such as
---isa avx2 or --threads 2. Quantizing needs an interpreter that has llama-cpp-python: --peer-python, PARING_PEER_PYTHON,
-or the one that `paring bench --against llama.cpp` has set up in the cache. Standard library only.
+again. A model's numbers are bars of its ratios, of prefill and of all else: `met` where the ratio or 80 % of the
+machine's limit is reached. --check leaves with 1 when one is not. Everything after -- goes to `paring bench`, such as
+--isa avx2 or --threads 2. Quantizing needs an interpreter that has llama-cpp-python: --peer-python,
+PARING_PEER_PYTHON, or the one that `paring bench --against llama.cpp` has set up in the cache. Standard library only.
 """
 import argparse
 import dataclasses
@@ -82,7 +82,7 @@ def jobs(flags):
     for text in flags.model:
         path, _, bars = text.partition("=")
         prefill, decode = (float(bar) for bar in bars.split(",")) if bars else (None, None)
-        bars = {"prefill:512": prefill, "decode:128": decode}
+        bars = {case: prefill if case.startswith("prefill") else decode for case in flags.cases.split(",")}
         listed.append(Job(pathlib.Path(path).stem, pathlib.Path(path), bars))
     return listed
 
@@ -192,7 +192,7 @@ def document(flags, results):
     parts.append(table(["file", "case", "of the file", "Paring", "llama.cpp"],
                        [line for pair in results for line in memory_rows(*pair)]))
     parts.append(f"`bench/speed_tables.py --paring build/release/paring {reference}--work FOLDER --out tables.md "
-                 f"--pairs {flags.pairs} {chosen}{extra}`\n")
+                 f"--pairs {flags.pairs} {chosen}{extra}`\n".replace(" `", "`"))
     return "\n".join(parts)
 
 
@@ -201,6 +201,7 @@ def main():
     parser.add_argument("--paring", required=True)
     parser.add_argument("--reference", type=pathlib.Path, help="F16 file, which is quantized as well")
     parser.add_argument("--model", action="append", default=[], metavar="FILE[=PREFILL,DECODE]")
+    parser.add_argument("--cases", default="prefill:512,decode:128", help="of each --model")
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--pairs", type=int, default=7)

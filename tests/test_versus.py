@@ -5,6 +5,7 @@ an interpreter that has it."""
 import json
 import os
 import pathlib
+import runpy
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import tiny_model
 
 HERE = pathlib.Path(__file__).parent
+TABLES = HERE.parent / "bench" / "speed_tables.py"
 QUICK = ("--threads", 1, "--pairs", 2, "--search", 0)
 
 
@@ -251,6 +253,45 @@ def test_a_build_that_fails_is_tried_anew(paring, still, tools):
     assert done.code == 7 and "code 9: ninja: build stopped" in done.err and ".log'" in done.err, done.err
     tools.python()
     assert set_up(paring, still, tools).code == 0
+
+
+def speed_tables(paring, still, peer, tmp_path, bars, *more):
+    out = tmp_path / "tables.md"
+    words = [sys.executable, TABLES, "--paring", paring.path, "--work", tmp_path / "work", "--out", out, "--model",
+             f"{still}={bars}", "--cases", "prefill:24,decode:4", "--pairs", 1, "--search", 0, "--check", *more, "--",
+             "--threads", 1]
+    done = subprocess.run([str(word) for word in words], env={**os.environ, **peer()}, capture_output=True, text=True)
+    return done, out
+
+
+def test_tables_of_several_models(paring, still, peer, tmp_path):
+    done, out = speed_tables(paring, still, peer, tmp_path, "1e-9,1e9")
+    text = out.read_text()
+    assert "1e-09, met |" in text, done.stderr
+    # In the caches, such a small model may reach the limit of the machine's memory.
+    is_missed = "1e+09, missed |" in text
+    assert is_missed or "of the limit |" in text
+    assert done.returncode == (1 if is_missed else 0) and ("the bar is 1e+09" in done.stdout) == is_missed
+    assert "prefill 24" not in done.stdout
+    for words in ("| still | prefill 24", "| still | decode 4", "the same 64 tokens", "fake 1.0", "--threads 1`"):
+        assert words in text, text
+    kept, = (tmp_path / "work").glob("*.speed.json")
+    assert [row["case"] for row in json.loads(kept.read_text())["result"]["rows"]] == ["prefill:24", "decode:4"]
+    assert str(tmp_path) not in text  # no path of this machine
+
+
+@pytest.mark.parametrize("ratio, share, bar, text, is_met", [
+    (1.5, 0.1, 1.5, "1.5, met", True), (1.49, 0.1, 1.5, "1.5, missed", False),
+    (1.49, 0.8, 1.5, "1.5, met by 80% of the limit", True), (0.1, 0.1, None, "", True)])
+def test_a_bar_is_met_by_the_ratio_or_the_limit(ratio, share, bar, text, is_met):
+    found = runpy.run_path(str(TABLES))["verdict"]({"ratio": {"median": ratio}, "paring": {"limit_share": share}}, bar)
+    assert found == (text, is_met)
+
+
+def test_tables_without_a_model_are_refused(paring, tmp_path):
+    done = subprocess.run([sys.executable, TABLES, "--paring", paring.path, "--work", tmp_path, "--out",
+                           tmp_path / "x.md"], capture_output=True, text=True)
+    assert done.returncode == 2 and "nothing to measure" in done.stderr
 
 
 REAL = os.environ.get("PARING_PEER_PYTHON")

@@ -106,7 +106,7 @@ class Session:
         api = self.api
         cache = {"f16": 1, "q8_0": 8}[flags["kv_type"]]  # ggml_type
         params = api.llama_context_default_params()
-        rounded = -(-(tokens + 1) // 256) * 256
+        rounded = -(-tokens // 256) * 256
         params.n_ctx = rounded * sequences
         params.n_batch = max(flags["batch"], sequences)
         params.n_ubatch = flags["ubatch"]

@@ -56,7 +56,7 @@ class Duel {
     row_.flags.threads = executor.threads();
   }
 
-  Result<void> search();
+  Result<void> search(ProgressSink& progress);
   Result<void> measure(ProgressSink& progress);
   VersusRow finish(const cost::Probes& probes);
   const PeerFlags& flags() const { return row_.flags; }
@@ -97,26 +97,31 @@ Result<double> Duel::trial(const PeerFlags& flags) {
 }
 
 // One change after the other, each kept when it is faster. Flags that the peer refuses are not.
-Result<void> Duel::search() {
+Result<void> Duel::search(ProgressSink& progress) {
   const auto processors = static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   const auto changes = flag_changes(row_.speed_case, executor_.threads(), processors);
   row_.flags_known = changes.size() + 1;
+  progress.begin("fastest flags of " + peer_.identity().name + ", " + case_text(row_.speed_case),
+                 row_.flags_known);
   const double start = now();
   double best = 0;
   PARING_TRY(best, trial(row_.flags));
   row_.flags_tried = 1;
+  progress.advance();
   for (const auto& change : changes) {
     if (now() - start > options_.search_seconds) break;
     PeerFlags flags = row_.flags;
     change(flags);
     if (flags == row_.flags) continue;
     const auto seconds = trial(flags);
+    progress.advance();
     if (!seconds && seconds.error().code != ErrorCode::kUnsupported) return seconds.error();
     ++row_.flags_tried;
     if (!seconds || *seconds >= kWorthwhile * best) continue;
     best = *seconds;
     row_.flags = flags;
   }
+  progress.end();
   return {};
 }
 
@@ -178,10 +183,8 @@ Result<void> Duel::measure(ProgressSink& progress) {
       }
     }
     pairs_.push_back(pair);
-    if (pair.is_quiet()) {
-      ++quiet;
-      progress.advance();
-    }
+    if (pair.is_quiet()) ++quiet;
+    if (pairs_.size() <= options_.pairs) progress.advance();
   }
   progress.end();
   if (const auto memory = process_memory()) row_.peak_bytes = memory->peak_resident_bytes;
@@ -280,9 +283,7 @@ Result<VersusResult> compare_speed(const engine::LoadedModel& model, Executor& e
   PARING_TRY_VOID(require_agreement(first));
   for (const SpeedCase& c : fitting) {
     Duel duel(model, executor, peer, options, c);
-    progress.begin("fastest flags of " + peer.identity().name + ", " + case_text(c), 0);
-    PARING_TRY_VOID(duel.search());
-    progress.end();
+    PARING_TRY_VOID(duel.search(progress));
     PARING_TRY_VOID(require_agreement(duel.flags()));
     PARING_TRY_VOID(duel.measure(progress));
     result.rows.push_back(duel.finish(probes));
