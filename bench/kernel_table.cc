@@ -8,6 +8,7 @@
 
 #include "base/version.h"
 #include "cost/machine.h"
+#include "kernels/ops.h"
 
 namespace paring::bench {
 
@@ -23,9 +24,11 @@ std::vector<std::string> split(const std::string& name) {
   return parts;
 }
 
-// Integer products, and attention over the int8 cache, are held against the int8 peak.
+// Integer products, and attention over a cache of integers, are held against the int8 peak.
 bool is_integer(const KernelFigure& figure) {
-  return figure.kernel == "matmul_q" || (figure.kernel == "attention" && figure.type == "Q8");
+  if (figure.kernel != "attention") return figure.kernel == "matmul_q";
+  const auto type = kernels::find_kv_type(figure.type);
+  return type && kernels::is_integer(*type);
 }
 
 // The other benchmarks go over the same bytes again and again, in the caches.

@@ -223,16 +223,14 @@ void register_level(const KernelTable* table) {
       }
     }
   }
-  const std::pair<KvType, const char*> kinds[] = {
-      {KvType::kF32, "F32"}, {KvType::kF16, "F16"}, {KvType::kQ8, "Q8"}};
-  for (const auto& [type, label] : kinds) {
+  for (const KvType type : kKvTypes) {
     for (auto [tokens, visible] : {std::pair<std::size_t, std::size_t>{1, 512},
                                    {1, 8192},
                                    {64, 64},
                                    {64, 512},
                                    {64, 2048}}) {
-      const std::string name =
-          isa + "/" + label + "/" + std::to_string(tokens) + "of" + std::to_string(visible);
+      const std::string name = isa + "/" + kv_type_name(type) + "/" + std::to_string(tokens) +
+                               "of" + std::to_string(visible);
       benchmark::RegisterBenchmark(("attention/" + name).c_str(), bench_attention, table, type,
                                    tokens, visible);
     }
