@@ -105,6 +105,23 @@ TEST_F(ModelFileTest, RowsAreWidenedAndAddedToAlone) {
   EXPECT_EQ(floats(file.data(tensor)).back(), 12);
 }
 
+TEST_F(ModelFileTest, PiecesAreOneTensor) {
+  const std::vector<float> values = {1, 2, 3, 4, -1, -1, 5, 6, 7, 8};
+  // Two matrices of two rows, the second one first in the file.
+  const ModelFile file = one_tensor(values, {.name = "t", .type = DType::kF32, .shape = {2, 2, 2}},
+                                    {.pieces = {{0, 6 * sizeof(float)}, {0, 0}}});
+  const TensorInfo& tensor = file.tensors()[0];
+  EXPECT_EQ(floats(file.data(tensor)), (std::vector<float>{5, 6, 7, 8, 1, 2, 3, 4}));
+  EXPECT_EQ(floats(file.rows(tensor, 1, 2)), (std::vector<float>{7, 8, 1, 2}));
+  EXPECT_EQ(floats(file.rows(tensor, 2, 1)), (std::vector<float>{1, 2}));
+  const TensorBytes one = file.rows(tensor, 2, 1);
+  const TensorBytes two = file.rows(tensor, 2, 2);
+  EXPECT_EQ(one.data(), two.data()) << "rows of one piece are a view, no copy";
+  file.release_rows(tensor, 1, 2);
+  file.release(tensor);
+  EXPECT_EQ(floats(file.data(tensor)).back(), 4);
+}
+
 TEST_F(ModelFileTest, AVectorIsRearrangedValueByValue) {
   const std::vector<std::uint16_t> halves = {quant::f32_to_f16(0), quant::f32_to_f16(1),
                                              quant::f32_to_f16(2), quant::f32_to_f16(3)};

@@ -122,6 +122,25 @@ TEST(PackedMatrix, LiesInMemoryOfTheCaller) {
   EXPECT_EQ(packed_bytes(DType::kIQ1_S, 1, 256).error().code, ErrorCode::kUnsupported);
 }
 
+TEST(PackedMatrix, AViewOfPanelsHoldsTheirRows) {
+  constexpr std::size_t kRowCount = 56;  // the last panel is not full
+  for (const DType type : all_types()) {
+    SCOPED_TRACE(dtype_name(type));
+    const std::size_t row_bytes = *dtype_row_bytes(type, 256);
+    const auto source = random_bytes(kRowCount * row_bytes, 5);
+    const PackedMatrix whole = pack(type, source.data(), kRowCount, 256).value();
+    for (const PanelRange range : {PanelRange{0, 4}, PanelRange{1, 3}, PanelRange{3, 4}}) {
+      const PackedMatrix view = view_panels(whole, range);
+      const std::size_t first = range.begin * kPanelRows;
+      ASSERT_EQ(view.rows, std::min(range.end * kPanelRows, kRowCount) - first);
+      ASSERT_EQ(view.panels(), range.end - range.begin);
+      std::vector<std::byte> rows(view.rows * row_bytes);
+      unpack(view, rows.data());
+      EXPECT_EQ(0, std::memcmp(rows.data(), source.data() + first * row_bytes, rows.size()));
+    }
+  }
+}
+
 TEST(PackedMatrix, PaddingRowsDecodeToZero) {
   for (DType type : all_types()) {
     const std::size_t cols = whole_blocks(type, 64);

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "measure/memory.h"
+#include "measure/token_work.h"
 #include "model/testing/random_model.h"
 
 namespace paring::measure {
@@ -82,6 +85,35 @@ TEST(Memory, AddsWeightsWholePagesAndBuffers) {
   EXPECT_EQ(use.weight_bytes, 1000U);
   EXPECT_EQ(use.kv_bytes, 64 * model::KvPool::bytes_per_token(spec, kernels::KvType::kQ8));
   EXPECT_EQ(use.total(), use.weight_bytes + use.kv_bytes + use.buffer_bytes);
+}
+
+TEST(Memory, CountsTheExpertsThatAreUsed) {
+  const model::BlockSpec spec = model::testing::expert_spec();  // 3 of 7
+  const auto random = model::testing::random_model(spec, DType::kF32, 3);
+  const model::ModelView view(*random.model);
+  double experts = 0;
+  double rest = 0;
+  for (const model::MatrixSlot& slot : random.model->slots()) {
+    const double values = static_cast<double>(slot.rows) * static_cast<double>(slot.cols);
+    (slot.experts == 0 ? rest : experts) += values;
+  }
+  const double routers = static_cast<double>(spec.layers * 7 * spec.width);
+  const auto work = [&](double step_tokens) {
+    return token_work(matrix_loads(view), spec,
+                      {.range = {10, 10}, .head_share = 1, .step_tokens = step_tokens});
+  };
+  // The embedding is the head, so that every matrix is multiplied.
+  const double operations = 2 * (rest + routers + experts * 3 / 7);
+  EXPECT_NEAR(work(1).f32_operations - token_operations(spec, {10, 10}).attention, operations, 1);
+  EXPECT_NEAR(work(4).f32_operations, work(1).f32_operations, 1) << "a token's own work";
+  const TokenOperations formula = token_operations(spec, {10, 10});
+  EXPECT_NEAR(formula.matrices + formula.head, operations, 1);
+  // Expected share of the experts that some of 4 tokens use.
+  const double read = 1 - std::pow(1 - 3.0 / 7, 4);
+  const double padded = work(1).weight_bytes - work(4).weight_bytes;
+  EXPECT_NEAR(-padded, 4 * experts * (read - 3.0 / 7), 1);
+  EXPECT_NEAR(static_cast<double>(view.bytes_per_token()), work(1).weight_bytes,
+              0.02 * work(1).weight_bytes);
 }
 
 TEST(Memory, CountsTheOperationsOfEveryMatrix) {

@@ -69,7 +69,8 @@ INSTANTIATE_TEST_SUITE_P(EveryOne, Architectures,
                                          "llama-yarn.gguf", "mistral-window.gguf", "qwen2.gguf",
                                          "qwen2-yarn-betas.gguf", "qwen3.gguf", "gemma2.gguf",
                                          "gemma3.gguf", "phi3.gguf", "phi3-short.gguf",
-                                         "phi3-long.gguf"),
+                                         "phi3-long.gguf", "mixtral.gguf", "qwen3moe.gguf",
+                                         "qwen3moe-unnormed.gguf"),
                          [](const auto& each) {
                            std::string name = each.param.substr(0, each.param.find('.'));
                            std::erase(name, '-');
