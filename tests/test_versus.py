@@ -297,6 +297,7 @@ def test_tables_without_a_model_are_refused(paring, tmp_path):
 REAL = os.environ.get("PARING_PEER_PYTHON")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="PARING_PEER_PYTHON names no interpreter with llama-cpp-python")
 def test_the_real_one_agrees(paring, model):
     """llama.cpp itself as the oracle."""
