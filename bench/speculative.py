@@ -81,13 +81,19 @@ def main():
     parser.add_argument("--max-tokens", type=int, default=400)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=1, help="of two runs of each kind")
-    parser.add_argument("--prompts", type=int, default=0, help="only the first N; 0: all")
+    parser.add_argument("--only", action="append", metavar="NAME", help="prompts to run; default: all")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("model")
     args = parser.parse_args()
     with open(DATA, encoding="utf-8") as file:
         prompts = json.load(file)["prompts"]
-    rows = [measure(args, prompt) for prompt in prompts[:args.prompts or None]]
+    chosen = [prompt for prompt in prompts if not args.only or prompt["name"] in args.only]
+    if not chosen:
+        parser.error("--only names no prompt; there are " + ", ".join(prompt["name"] for prompt in prompts))
+    rows = []
+    for prompt in chosen:
+        print(f"{prompt['name']} ...", file=sys.stderr, flush=True)
+        rows.append(measure(args, prompt))
     result = {"model": os.path.basename(args.model), "how": args.how,
               "draft_model": os.path.basename(args.draft_model or ""), "prompts": rows,
               "decode_gain": total(rows, "decode"), "answer_gain": total(rows, "answer")}
