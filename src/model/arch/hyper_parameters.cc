@@ -223,6 +223,10 @@ Result<void> read_experts(const HyperParameters& p, BlockSpec& spec) {
   }
   ExpertSpec experts;
   PARING_TRY(experts.count, p.size("expert_count", kExpertsMax));
+  if (!p.has("expert_used_count")) {
+    return corrupt(fmt::format("{} is {}, but {} is missing", p.key("expert_count"), experts.count,
+                               p.key("expert_used_count")));
+  }
   PARING_TRY(experts.used, p.size("expert_used_count", experts.count));
   PARING_TRY(experts.scores, read_scores(p));
   PARING_TRY(experts.is_renormalized, p.metadata().bool_or(p.key("expert_weights_norm"), true));
