@@ -7,37 +7,17 @@
 #include <numeric>
 
 #include "model/testing/random_model.h"
+#include "model/testing/run_model.h"
 
 namespace paring::model {
 namespace {
 
+using testing::CollectSink;
+using testing::make_executor;
 using testing::random_model;
 using testing::RandomModel;
+using testing::test_tokens;
 using testing::tiny_spec;
-
-// Every logit row of a run, copied.
-class CollectSink : public LogitsSink {
- public:
-  void consume(Worker& worker, const LogitsChunk& chunk) override {
-    if (!worker.is_first()) return;
-    rows.insert(rows.end(), chunk.logits, chunk.logits + chunk.rows * chunk.vocabulary);
-  }
-  std::vector<float> rows;
-};
-
-std::unique_ptr<Executor> make_executor(std::size_t threads) {
-  return Executor::create({.threads = threads, .pin = false}).value();
-}
-
-std::vector<std::int32_t> test_tokens(std::size_t count, std::size_t vocabulary,
-                                      std::uint64_t seed) {
-  RandomStream stream({seed, 7, 0});
-  std::vector<std::int32_t> tokens(count);
-  for (auto& token : tokens) {
-    token = static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(vocabulary)));
-  }
-  return tokens;
-}
 
 // Logits of every token of one sequence, computed in chunks of the given sizes (repeated).
 std::vector<float> run_chunks(const Model& model, const std::vector<std::int32_t>& tokens,

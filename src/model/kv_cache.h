@@ -59,6 +59,7 @@ class KvPool {
   // One more or one less owner of a page; without owners it is free. REQUIRES: it has an owner.
   void retain(std::size_t kv_class, std::size_t page);
   void release(std::size_t kv_class, std::size_t page);
+  std::size_t class_of(std::size_t layer) const noexcept { return places_[layer].kv_class; }
   std::size_t owners(std::size_t kv_class, std::size_t page) const noexcept {
     return classes_[kv_class].owners[page];
   }
@@ -140,6 +141,7 @@ class KvSequence {
   std::size_t page_id(std::size_t kv_class, std::size_t index) const noexcept;
 
   KvPool& pool() noexcept { return *pool_; }
+  const KvPool& pool() const noexcept { return *pool_; }
   // REQUIRES (of both): the page is held, i.e. inside the window of the layer.
   std::byte* page_of(std::size_t position, std::size_t layer, std::size_t kv_head) noexcept {
     return page(position / kernels::kPageTokens, layer, kv_head);

@@ -2,6 +2,7 @@
 #include "model/detail/attention_step.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/ops.h"
 
@@ -19,34 +20,113 @@ AttentionStep::AttentionStep(const BlockSpec& spec, std::span<const Segment> seg
                              std::span<const StepToken> tokens, const ForwardBuffers& buffers,
                              std::size_t threads)
     : spec_(spec), segments_(segments), tokens_(tokens), buffers_(buffers) {
+  rows_.resize(tokens.size());
+  std::iota(rows_.begin(), rows_.end(), std::size_t{0});
   std::size_t first = 0;
   for (const Segment& segment : segments) {
     for (std::size_t i = 0; i < segment.tokens.size(); i += kAttentionTileTokens) {
-      const std::size_t count = std::min(kAttentionTileTokens, segment.tokens.size() - i);
-      for (std::size_t head = 0; head < spec.kv_heads; ++head) {
-        items_.push_back({first + i, count, head, kAllSpans});
-      }
+      tiles_.push_back({first + i, std::min(kAttentionTileTokens, segment.tokens.size() - i)});
     }
     first += segment.tokens.size();
   }
-  if (threads > 1 && items_.size() < kItemsPerWorker * threads) divide();
+  if (can_divide()) {
+    const std::vector<Sharing> sharings = find_sharings();
+    const bool is_idle = threads > 1 && tiles_.size() * spec.kv_heads < kItemsPerWorker * threads;
+    is_divided_ = is_idle || !sharings.empty();
+    if (is_divided_) divide(sharings);
+  }
+  if (is_divided_) return;
+  for (const Tile& tile : tiles_) add_items(tile.token, tile.count, kAllSpans, false);
 }
 
-void AttentionStep::divide() {
+void AttentionStep::add_items(std::size_t row, std::size_t count, std::size_t span,
+                              bool is_shared) {
+  for (std::size_t head = 0; head < spec_.kv_heads; ++head) {
+    items_.push_back({row, count, head, span, is_shared});
+  }
+}
+
+bool AttentionStep::can_divide() const {
   std::size_t end = 0;
   for (const StepToken& token : tokens_) end = std::max(end, token.position + 1);
   const std::size_t spans = kernels::spans_seen(end, 0).end;
-  if (spans < 2 || spans > buffers_.spans_max || tokens_.size() > kDividedTokensMax) return;
-  is_divided_ = true;
-  std::vector<Item> divided;
-  for (const Item& item : items_) {
-    const std::size_t seen = tokens_[item.token + item.count - 1].position + 1;
+  return spans >= 2 && spans <= buffers_.spans_max && tokens_.size() <= kDividedTokensMax;
+}
+
+bool AttentionStep::shares_span(const Tile& a, const Tile& b, std::size_t kv_class,
+                                std::size_t span) const {
+  constexpr std::size_t kSpanPages = kernels::kSpanTokens / kernels::kPageTokens;
+  const KvSequence& first = *segments_[tokens_[a.token].segment].sequence;
+  const KvSequence& second = *segments_[tokens_[b.token].segment].sequence;
+  if (&first.pool() != &second.pool()) return false;
+  for (std::size_t i = 0; i < kSpanPages; ++i) {
+    const std::size_t page = span * kSpanPages + i;
+    const std::size_t id = first.page_id(kv_class, page);
+    if (id == KvSequence::kNoPage || id != second.page_id(kv_class, page)) return false;
+  }
+  return true;
+}
+
+// Of layers without windows: those with windows see few spans, and soon none that is shared.
+std::vector<AttentionStep::Sharing> AttentionStep::find_sharings() const {
+  std::size_t open_layer = 0;
+  while (open_layer < spec_.layers && spec_.scope(open_layer).window != 0) ++open_layer;
+  if (tiles_.size() < 2 || open_layer == spec_.layers) return {};
+  const KvPool& pool = segments_[0].sequence->pool();
+  const std::size_t kv_class = pool.class_of(open_layer);
+  std::vector<Sharing> sharings;
+  for (std::size_t span = 0; span < buffers_.spans_max; ++span) {
+    std::vector<Sharing> groups;
+    for (std::size_t i = 0; i < tiles_.size(); ++i) {
+      const Tile& tile = tiles_[i];
+      if (tokens_[tile.token].position + 1 < (span + 1) * kernels::kSpanTokens) continue;
+      const auto group = std::find_if(groups.begin(), groups.end(), [&](const Sharing& each) {
+        return shares_span(tiles_[each.tiles[0]], tile, kv_class, span);
+      });
+      if (group != groups.end()) {
+        group->tiles.push_back(i);
+      } else {
+        groups.push_back({span, {i}});
+      }
+    }
+    bool is_shared = false;
+    for (Sharing& group : groups) {
+      if (group.tiles.size() < 2) continue;
+      is_shared = true;
+      sharings.push_back(std::move(group));
+    }
+    if (!is_shared) break;  // what is shared are prefixes
+  }
+  return sharings;
+}
+
+void AttentionStep::add_shared(const Sharing& sharing) {
+  std::size_t first = rows_.size();
+  for (const std::size_t i : sharing.tiles) {
+    const Tile& tile = tiles_[i];
+    if (rows_.size() - first + tile.count > kAttentionTileTokens) {
+      add_items(first, rows_.size() - first, sharing.span, true);
+      first = rows_.size();
+    }
+    for (std::size_t t = 0; t < tile.count; ++t) rows_.push_back(tile.token + t);
+  }
+  add_items(first, rows_.size() - first, sharing.span, true);
+}
+
+void AttentionStep::divide(const std::vector<Sharing>& sharings) {
+  std::vector<std::size_t> shared_spans(tiles_.size());  // a tile's first spans are shared
+  for (const Sharing& sharing : sharings) {
+    add_shared(sharing);
+    for (const std::size_t i : sharing.tiles) shared_spans[i] = sharing.span + 1;
+  }
+  for (std::size_t i = 0; i < tiles_.size(); ++i) {
+    const Tile& tile = tiles_[i];
+    const std::size_t seen = tokens_[tile.token + tile.count - 1].position + 1;
     // The layer with the widest view decides; those with windows skip what they do not see.
-    for (std::size_t s = 0; s < kernels::spans_seen(seen, 0).end; ++s) {
-      divided.push_back({item.token, item.count, item.kv_head, s});
+    for (std::size_t s = shared_spans[i]; s < kernels::spans_seen(seen, 0).end; ++s) {
+      add_items(tile.token, tile.count, s, false);
     }
   }
-  items_ = std::move(divided);
 }
 
 void AttentionStep::attend(const Worker& worker, std::size_t layer) const {
@@ -55,12 +135,21 @@ void AttentionStep::attend(const Worker& worker, std::size_t layer) const {
   }
 }
 
-// The queries of a few tokens against what they see of one KV head's cache.
 void AttentionStep::attend_item(const Worker& worker, std::size_t layer, const Item& item) const {
+  if (!item.is_shared || spec_.scope(layer).window == 0) return attend_rows(worker, layer, item);
+  // Which pages a window has left differs from sequence to sequence.
+  for (std::size_t i = 0; i < item.count; ++i) {
+    attend_rows(worker, layer, {item.row + i, 1, item.kv_head, item.span, false});
+  }
+}
+
+// The queries of a few tokens against what they see of one KV head's cache.
+void AttentionStep::attend_rows(const Worker& worker, std::size_t layer, const Item& item) const {
+  const std::span<const std::size_t> rows(rows_.data() + item.row, item.count);
   const std::size_t window = spec_.scope(layer).window;
-  const std::size_t oldest = tokens_[item.token].position + 1;
-  const std::size_t newest = oldest + item.count - 1;
-  // The first token of the item sees furthest back.
+  // Of one segment, the first token sees furthest back; what is shared, all see.
+  const std::size_t oldest = tokens_[rows.front()].position + 1;
+  const std::size_t newest = tokens_[rows.back()].position + 1;
   std::size_t begin = window != 0 && oldest > window ? oldest - window : 0;
   std::size_t end = newest;
   if (item.span != kAllSpans) {
@@ -78,7 +167,7 @@ void AttentionStep::attend_item(const Worker& worker, std::size_t layer, const I
   pages.clear();
   const std::size_t group = spec_.group();
   const std::size_t d = spec_.head_width;
-  for (std::size_t t = item.token; t < item.token + item.count; ++t) {
+  for (const std::size_t t : rows) {
     for (std::size_t head = item.kv_head * group; head < (item.kv_head + 1) * group; ++head) {
       queries.push_back(buffers_.qkv + t * spec_.qkv_width() + head * d);
       outs.push_back(item.span == kAllSpans
@@ -87,7 +176,7 @@ void AttentionStep::attend_item(const Worker& worker, std::size_t layer, const I
       visible.push_back(tokens_[t].position + 1);
     }
   }
-  KvSequence& sequence = *segments_[tokens_[item.token].segment].sequence;
+  KvSequence& sequence = *segments_[tokens_[rows.front()].segment].sequence;
   const std::size_t first_page = begin / kernels::kPageTokens;
   for (std::size_t p = first_page; p * kernels::kPageTokens < end; ++p) {
     pages.push_back(sequence.page(p, layer, item.kv_head));

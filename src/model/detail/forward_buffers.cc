@@ -84,7 +84,7 @@ std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, const ForwardShape& s
       kernels::attention_scratch_bytes(kAttentionTileTokens * spec.group(), spec.head_width), 64);
   scratch = arena.take<std::byte>(scratch_stride * threads);
   spans_max = kernels::spans_seen(shape.context_tokens, 0).end;
-  if (threads == 1 || spans_max == 1) spans_max = 0;
+  if (spans_max == 1) spans_max = 0;
   part_stride = round_up(kernels::attention_part_floats(spec.head_width), 16);
   parts =
       arena.take<float>(std::min(tokens, kDividedTokensMax) * spec.heads * spans_max * part_stride);

@@ -15,7 +15,7 @@ namespace paring::model {
 // Tokens of one segment whose queries attend together: a page is decoded once for all of them.
 inline constexpr std::size_t kAttentionTileTokens = 16;
 // Steps of more tokens are not divided by spans (attention_step.h): their tiles suffice.
-inline constexpr std::size_t kDividedTokensMax = 16;
+inline constexpr std::size_t kDividedTokensMax = 32;
 
 struct ForwardShape;
 
