@@ -242,6 +242,12 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
                      "tokens")
           ->check(CLI::Range(std::size_t{1}, measure::kBenchSequencesMax))
           ->type_name("N"));
+  alone.push_back(app.add_option("--shared-prefix", flags->options.shared_tokens,
+                                 "Of --sequences: so many tokens of their prompts are the same, "
+                                 "and cached before")
+                      ->check(CLI::Range(std::size_t{1}, measure::kBenchTokensMax))
+                      ->needs(alone.back())
+                      ->type_name("N"));
   alone.push_back(
       app.add_option("--compare", flags->compare_path, "Result of an earlier bench --json")
           ->type_name("FILE"));

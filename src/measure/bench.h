@@ -19,6 +19,8 @@ struct BenchOptions {
   std::size_t prefill_tokens = 512;  // prompt computed in one step chain; 0 skips the phase
   std::size_t decode_tokens = 128;   // tokens generated one by one; 0 skips the phase
   std::size_t depth_tokens = 0;      // tokens already in the cache before decode starts
+  // Of several sequences: so many tokens of each prompt are the same, and cached before.
+  std::size_t shared_tokens = 0;
   std::size_t repetitions = 3;
   // More repetitions at most while fewer than `repetitions` found the machine quiet (kQuietShare).
   std::size_t busy_repetitions = 3;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Speed of several sequences together, driven through the engine's continuous batching as a server
-// drives it. Prompts are random and share nothing.
+// drives it. Prompts are random and share nothing but the first options.shared_tokens.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,8 @@ struct BatchResult {
 };
 
 // `sequences` prompts of options.prefill_tokens, then options.decode_tokens of each; medians of
-// options.repetitions. InvalidArgument without a prompt or with fewer than two tokens to generate,
+// options.repetitions. InvalidArgument without a prompt, with one that is shared as a whole, or
+// with fewer than two tokens to generate;
 // Exhausted when memory does not suffice.
 Result<BatchResult> bench_batch(const model::ModelView& view, Executor& executor,
                                 const cost::Probes& probes, const BenchOptions& options,

@@ -30,6 +30,11 @@ Result<void> check(const BenchOptions& options, std::size_t sequences) {
     return invalid_argument("a batch needs a prompt, and at least 2 tokens to generate",
                             "use --prefill 128 --decode 128");
   }
+  if (options.shared_tokens >= options.prefill_tokens) {
+    return invalid_argument(fmt::format("prompts of {} tokens cannot share {}",
+                                        options.prefill_tokens, options.shared_tokens),
+                            "at least the last token of a prompt is its own");
+  }
   if (sequences == 0 || sequences > kBenchSequencesMax) {
     return invalid_argument(fmt::format("{} sequences cannot be timed together", sequences),
                             fmt::format("the limits are 1 and {}", kBenchSequencesMax));
@@ -45,31 +50,50 @@ Result<BatchRunner> BatchRunner::create(const model::ModelView& view, Executor& 
   BatchRunner runner(view, options, sequences);
   const std::size_t length = options.prefill_tokens + options.decode_tokens;
   runner.step_tokens_ = std::max<std::size_t>(512, sequences);
-  // Every sequence in pages of its own.
+  // Every sequence in pages of its own, but for the prefix that they share.
   const std::size_t paged = (length / kernels::kPageTokens + 1) * kernels::kPageTokens;
+  const std::size_t prefixes = options.shared_tokens > 0 ? 1 : 0;
   PARING_TRY(runner.engine_,
              engine::BatchEngine::create(view.model(), executor,
                                          {.numerics = options.numerics,
                                           .kv_type = options.kv_type,
                                           .context_tokens = length + 1,
-                                          .cache_tokens = paged * sequences,
+                                          .cache_tokens = paged * (sequences + prefixes),
                                           .step_tokens = runner.step_tokens_,
                                           .mixed_prompt_tokens = runner.step_tokens_,
                                           .sequences_max = sequences,
                                           .waiting_max = sequences,
-                                          .has_prefix_cache = false}));
+                                          .has_prefix_cache = prefixes != 0}));
+  if (options.shared_tokens > 0) PARING_TRY_VOID(runner.warm_up(options.shared_tokens));
   return runner;
+}
+
+// Stream of random numbers; those of sequences are smaller, or larger.
+constexpr std::uint64_t kPrefixStream = kBenchSequencesMax;
+
+std::vector<std::int32_t> BatchRunner::prefix() const {
+  return random_prompt(options_.shared_tokens, view_->spec().vocabulary, kPrefixStream);
+}
+
+std::vector<std::int32_t> BatchRunner::prompt(std::size_t sequence) const {
+  const std::size_t vocabulary = view_->spec().vocabulary;
+  std::vector<std::int32_t> tokens = prefix();
+  // New ones in each round: what an earlier one left in the cache must not help.
+  const std::uint64_t stream =
+      options_.shared_tokens == 0 ? sequence : (1 + rounds_) * (kPrefixStream + 1) + sequence;
+  const std::vector<std::int32_t> own =
+      random_prompt(options_.prefill_tokens - options_.shared_tokens, vocabulary, stream);
+  tokens.insert(tokens.end(), own.begin(), own.end());
+  return tokens;
 }
 
 Result<BatchRound> BatchRunner::run() {
   Ignore listener;
   for (std::size_t i = 0; i < sequences_; ++i) {
     PARING_TRY_VOID(engine_->submit(
-        {.id = i,
-         .prompt = random_prompt(options_.prefill_tokens, view_->spec().vocabulary, i),
-         .max_tokens = options_.decode_tokens},
-        listener));
+        {.id = i, .prompt = prompt(i), .max_tokens = options_.decode_tokens}, listener));
   }
+  ++rounds_;
   BatchRound round;
   const ThreadTimer timer;
   const double start = system_clock().monotonic_seconds();
@@ -90,9 +114,12 @@ Result<BatchRound> BatchRunner::run() {
 
 Result<void> BatchRunner::warm_up(std::size_t tokens) {
   Ignore listener;
+  const std::size_t vocabulary = view_->spec().vocabulary;
   const std::size_t count = std::min(tokens, options_.prefill_tokens);
   PARING_TRY_VOID(engine_->submit(
-      {.prompt = random_prompt(count, view_->spec().vocabulary), .max_tokens = 2}, listener));
+      {.prompt = options_.shared_tokens > 0 ? prefix() : random_prompt(count, vocabulary),
+       .max_tokens = 2},
+      listener));
   while (engine_->step()) {
   }
   if (listener.error) return std::move(*listener.error);
@@ -101,11 +128,12 @@ Result<void> BatchRunner::warm_up(std::size_t tokens) {
 
 PhaseSpeed BatchRunner::prefill_speed(const cost::Probes& probes, double seconds) const {
   const auto prompt = static_cast<double>(options_.prefill_tokens);
-  const std::size_t tokens = sequences_ * options_.prefill_tokens;
+  const double first = static_cast<double>(options_.shared_tokens) + 1;
+  const std::size_t tokens = sequences_ * (options_.prefill_tokens - options_.shared_tokens);
   const cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
                                           {options_.numerics,
                                            options_.kv_type,
-                                           {1, prompt},
+                                           {first, prompt},
                                            1 / prompt,
                                            static_cast<double>(std::min(tokens, step_tokens_))});
   return phase_speed(tokens, seconds, cost::prefill_limit(work, tokens, step_tokens_, probes),
@@ -115,14 +143,18 @@ PhaseSpeed BatchRunner::prefill_speed(const cost::Probes& probes, double seconds
 PhaseSpeed BatchRunner::decode_speed(const cost::Probes& probes, double step_seconds) const {
   const auto prompt = static_cast<double>(options_.prefill_tokens);
   const double length = prompt + static_cast<double>(options_.decode_tokens);
-  // One step reads the weights once for all, and each sequence's own keys and values.
+  // One step reads the weights once for all, a shared prefix as well, and each sequence's own keys
+  // and values.
   cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
                                     {options_.numerics,
                                      options_.kv_type,
                                      {prompt + 1, length},
                                      1,
                                      static_cast<double>(sequences_)});
-  work.weight_bytes /= static_cast<double>(sequences_);
+  const auto sequences = static_cast<double>(sequences_);
+  const double shared = static_cast<double>(options_.shared_tokens) / ((prompt + length) / 2);
+  work.weight_bytes /= sequences;
+  work.kv_bytes *= 1 - shared * (1 - 1 / sequences);
   return phase_speed(sequences_, step_seconds, cost::decode_limit(work, probes),
                      work.weight_bytes + work.kv_bytes, work);
 }

@@ -3,6 +3,7 @@
 // to one thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -28,7 +29,7 @@ class BatchRunner {
   // All sequences from their first token to their last: of a prompt's step comes the first token,
   // so there are options.decode_tokens - 1 steps of single tokens.
   Result<BatchRound> run();
-  // One sequence of at most `tokens` prompt tokens, not timed.
+  // One sequence of at most `tokens` prompt tokens, or of what all share, not timed.
   Result<void> warm_up(std::size_t tokens);
 
   // What the machine's limits are for each phase of so many seconds; of `decode`, the seconds of
@@ -40,10 +41,14 @@ class BatchRunner {
   BatchRunner(const model::ModelView& view, const BenchOptions& options, std::size_t sequences)
       : view_(&view), options_(options), sequences_(sequences) {}
 
+  std::vector<std::int32_t> prefix() const;
+  std::vector<std::int32_t> prompt(std::size_t sequence) const;
+
   const model::ModelView* view_;
   BenchOptions options_;
   std::size_t sequences_;
   std::size_t step_tokens_ = 0;
+  std::size_t rounds_ = 0;
   std::unique_ptr<engine::BatchEngine> engine_;
 };
 
