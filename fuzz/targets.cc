@@ -159,7 +159,13 @@ void run_imatrix(Input input) {
   if (!imatrix) return check_error(imatrix);
   PARING_CHECK(!imatrix->entries.empty(), "an importance matrix without entries");
   for (const io::ImatrixEntry& entry : imatrix->entries) {
-    PARING_CHECK(!entry.mean_squares.empty() && entry.count > 0, "an empty entry");
+    PARING_CHECK(!entry.mean_squares.empty() && !entry.counts.empty(), "an empty entry");
+    double total = 0;
+    for (const double count : entry.counts) {
+      PARING_CHECK(count >= 0, "a negative count");
+      total += count;
+    }
+    PARING_CHECK(total > 0, "an entry of no tokens");
     for (const float value : entry.mean_squares) {
       PARING_CHECK(std::isfinite(value) && value >= 0, "a mean square that cannot be");
     }
