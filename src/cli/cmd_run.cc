@@ -53,6 +53,8 @@ struct RunOptions {
   std::string tools_path;
   std::string variables;  // JSON
   SpeculationOptions speculation;
+  std::string lora_path;
+  float lora_scale = 1;
   bool is_raw = false;
   bool is_json = false;
   bool shows_prompt = false;
@@ -97,6 +99,11 @@ class Session {
       Error error = *session->loaded_->chat_template_error;
       if (error.hint.empty()) error.hint = "--raw runs the model without its template";
       return error;
+    }
+    if (!options.lora_path.empty()) {
+      PARING_TRY(const io::ModelFile adapter, io::ModelFile::open_gguf(options.lora_path));
+      PARING_TRY(generator_options.adapter,
+                 model::Lora::load(adapter, *session->loaded_->model, options.lora_scale));
     }
     PARING_TRY(session->draft_, set_speculation(context, options.speculation, generator_options));
     PARING_TRY(session->generator_,
@@ -427,6 +434,14 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_flag("--show-prompt", options->shows_prompt,
                "Print the prompt that the model would read, special tokens included, and end; with "
                "--json its token ids, too");
+  auto* lora = app.add_option("--lora", options->lora_path,
+                              "LoRA adapter for the model, a GGUF file as llama.cpp's converter "
+                              "writes it")
+                   ->type_name("FILE");
+  app.add_option("--lora-scale", options->lora_scale,
+                 "What the adapter's change is multiplied with; 1: as it was trained")
+      ->type_name("X")
+      ->needs(lora);
   app.add_flag("--raw", options->is_raw,
                "No chat template: PROMPT is what the model reads, special tokens included");
   app.add_option("--stop", options->stop, "Text that ends the answer; may be given several times")

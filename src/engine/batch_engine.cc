@@ -18,7 +18,9 @@ namespace {
 constexpr std::size_t kAdmitScanMax = 64;
 
 model::ForwardShape shape_of(const BatchOptions& options) {
-  return {.tokens_max = options.step_tokens, .context_tokens = options.context_tokens};
+  return {.tokens_max = options.step_tokens,
+          .context_tokens = options.context_tokens,
+          .lora_rank = options.lora_rank};
 }
 
 model::KvCapacity capacity_of(const BatchOptions& options) {
@@ -92,6 +94,12 @@ Result<void> BatchEngine::check(const SequenceRequest& request) const {
         fmt::format("the prompt holds token {}, the vocabulary has {}", token, vocabulary),
         "the prompt belongs to another tokenizer");
   }
+  if (request.adapter != nullptr && request.adapter->rank_max() > options_.lora_rank) {
+    return invalid_argument(
+        fmt::format("the adapter {} has rank {}, the engine has room for {}",
+                    request.adapter->path(), request.adapter->rank_max(), options_.lora_rank),
+        "raise lora_rank");
+  }
   if (waiting_.size() + request.samples > options_.waiting_max) {
     return exhausted(fmt::format("{} sequences wait already, the limit is {}", waiting_.size(),
                                  options_.waiting_max),
@@ -100,8 +108,18 @@ Result<void> BatchEngine::check(const SequenceRequest& request) const {
   return {};
 }
 
+namespace {
+
+// Keys and values of another adapter are others'; the golden ratio's bits part neighbouring ids.
+std::uint64_t adapter_scope(const SequenceRequest& request) {
+  return request.prefix_scope ^ request.adapter->id() * 0x9e3779b97f4a7c15U;
+}
+
+}  // namespace
+
 Result<void> BatchEngine::submit(SequenceRequest request, SequenceListener& listener) {
   PARING_TRY_VOID(check(request));
+  if (request.adapter != nullptr) request.prefix_scope = adapter_scope(request);
   const auto shared = std::make_shared<const SequenceRequest>(std::move(request));
   Live* leader = nullptr;
   for (std::size_t k = 0; k < shared->samples; ++k) {

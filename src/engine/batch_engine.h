@@ -29,6 +29,7 @@
 #include "engine/sampler.h"
 #include "engine/speculator.h"
 #include "model/forward.h"
+#include "model/lora.h"
 
 namespace paring::engine {
 
@@ -39,8 +40,10 @@ struct SequenceRequest {
   std::size_t max_tokens = 256;
   std::size_t samples = 1;  // answers to one prompt, which is computed once
   api::Sampling sampling = {};
-  int priority = 0;                // higher goes first; among equals, who came first
-  std::uint64_t prefix_scope = 0;  // prefixes are shared within a scope only
+  int priority = 0;  // higher goes first; among equals, who came first
+  // Prefixes are shared within a scope only, and only with the same adapter.
+  std::uint64_t prefix_scope = 0;
+  std::shared_ptr<const model::Lora> adapter = nullptr;  // null: the model as it is
   // Set by any thread to end the request within a step; null: cannot be cancelled.
   std::shared_ptr<const std::atomic<bool>> cancelled = nullptr;
 };
@@ -83,6 +86,7 @@ struct BatchOptions {
   std::size_t mixed_prompt_tokens = 128;
   std::size_t sequences_max = 64;  // computed together
   std::size_t waiting_max = 1024;  // samples that wait for their turn
+  std::size_t lora_rank = 0;  // largest of the adapters that requests bring; 0: they bring none
   bool has_prefix_cache = true;
 };
 

@@ -135,6 +135,68 @@ TEST(BatchEngine, SharesPrefixesAndSaysSo) {
   expect_no_page_lost(*engine);
 }
 
+// An adapter of all attention and feed-forward matrices.
+std::shared_ptr<const model::Lora> random_adapter(const model::Model& model, std::uint64_t seed) {
+  constexpr std::size_t kRank = 3;
+  const auto matrix = [&](std::size_t rows, std::size_t cols) {
+    const std::vector<float> values = model::testing::random_values(rows * cols, ++seed, 0.3);
+    return kernels::pack(DType::kF32, reinterpret_cast<const std::byte*>(values.data()), rows, cols)
+        .value();
+  };
+  std::vector<std::unique_ptr<model::LoraPair>> pairs(model.matrix_count());
+  for (std::size_t i = 1; i < pairs.size(); ++i) {
+    const model::MatrixSlot& slot = model.slot(i);
+    pairs[i] = std::make_unique<model::LoraPair>(
+        model::LoraPair{matrix(kRank, slot.cols), matrix(slot.rows, kRank)});
+  }
+  return model::Lora::from_parts(std::move(pairs));
+}
+
+// One prompt, read by the model as it is and with two adapters: nobody takes another's keys.
+TEST(BatchEngine, AdaptersDoNotShareThePrefixesOfOthers) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor();
+  const BatchOptions options{.context_tokens = 256, .cache_tokens = 2048, .lora_rank = 3};
+  const auto create = [&] {
+    return BatchEngine::create(*random.model, *executor, options).value();
+  };
+  RandomStream stream({7, 0, 0});
+  SequenceRequest request{.prompt = random_tokens(stream, 100, 83), .max_tokens = 8};
+  const std::shared_ptr<const model::Lora> adapters[] = {
+      nullptr, random_adapter(*random.model, 900), random_adapter(*random.model, 950)};
+  std::vector<std::vector<std::int32_t>> want;
+  for (const auto& adapter : adapters) {
+    request.adapter = adapter;
+    Collector alone;
+    const auto engine = create();
+    ASSERT_TRUE(engine->submit(request, alone));
+    while (engine->step()) {
+    }
+    want.push_back(alone.tokens[0]);
+  }
+  EXPECT_NE(want[0], want[1]);
+  EXPECT_NE(want[1], want[2]);
+  const auto engine = create();
+  std::vector<Collector> together(6);
+  for (std::size_t i = 0; i < together.size(); ++i) {
+    request.adapter = adapters[i % 3];
+    ASSERT_TRUE(engine->submit(request, together[i]));
+  }
+  while (engine->step()) {
+  }
+  for (std::size_t i = 0; i < together.size(); ++i) {
+    EXPECT_EQ(together[i].tokens[0], want[i % 3]) << "request " << i;
+    EXPECT_EQ(together[i].results.at(0).usage.cached_tokens, i < 3 ? 0U : 96U) << "request " << i;
+  }
+  const auto narrow =
+      BatchEngine::create(*random.model, *executor, {.context_tokens = 256, .cache_tokens = 256})
+          .value();
+  Collector refused;
+  request.adapter = adapters[1];
+  EXPECT_EQ(narrow->submit(request, refused).error().code, ErrorCode::kInvalidArgument);
+  expect_no_page_lost(*engine);
+}
+
 TEST(BatchEngine, SamplesOfARequestComputeThePromptOnce) {
   const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
   const auto executor = make_executor();

@@ -91,7 +91,7 @@ void BatchEngine::compute(const std::vector<Live*>& parts) {
     segments.push_back(
         {&live->sequence,
          std::span<const std::int32_t>(live->tokens).subspan(done - live->part, live->part),
-         live->picks.size()});
+         live->picks.size(), live->request->adapter.get()});
     for (std::size_t i = 0; i < live->picks.size(); ++i) rows.push_back({live, i, known + i});
   }
   SampleSink sink(std::move(rows));

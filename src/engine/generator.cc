@@ -110,7 +110,8 @@ BatchOptions batch_options(const GeneratorOptions& options) {
           .cache_tokens = options.context_tokens,
           .step_tokens = std::min(kPrefillChunkTokens, options.context_tokens),
           .sequences_max = 1,
-          .waiting_max = 1};
+          .waiting_max = 1,
+          .lora_rank = options.adapter == nullptr ? 0 : options.adapter->rank_max()};
 }
 
 ModelDrafterOptions drafter_options(const GeneratorOptions& options) {
@@ -154,6 +155,7 @@ std::size_t Generator::bytes_for(const model::BlockSpec& spec, const GeneratorOp
 Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, Executor& executor,
                                                      const GeneratorOptions& options) {
   std::unique_ptr<Generator> generator(new Generator(loaded));
+  generator->adapter_ = options.adapter;
   PARING_TRY(std::unique_ptr<Speculator> speculator, make_speculator(loaded, executor, options));
   PARING_TRY(
       generator->engine_,
@@ -171,7 +173,8 @@ Result<api::Completion> Generator::generate(const api::Request& request,
   PARING_TRY_VOID(engine_->submit({.id = request.id,
                                    .prompt = request.prompt,
                                    .max_tokens = request.max_tokens,
-                                   .sampling = request.sampling},
+                                   .sampling = request.sampling,
+                                   .adapter = adapter_},
                                   listener));
   while (engine_->step()) {
   }

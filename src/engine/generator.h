@@ -22,6 +22,7 @@ struct GeneratorOptions {
   model::Numerics numerics = model::Numerics::kServed;
   kernels::KvType kv_type = kernels::KvType::kQ8;
   std::size_t context_tokens = 2048;
+  std::shared_ptr<const model::Lora> adapter = nullptr;  // of every request; null: none
   // Who guesses tokens, which changes the speed of a text and nothing else (speculator.h): what it
   // said before, and a smaller model of the same vocabulary, which must outlive the generator.
   bool uses_ngrams = false;
@@ -56,6 +57,7 @@ class Generator {
  private:
   explicit Generator(const LoadedModel& loaded) : loaded_(loaded) {}
   const LoadedModel& loaded_;
+  std::shared_ptr<const model::Lora> adapter_;
   std::unique_ptr<BatchEngine> engine_;
 };
 

@@ -12,6 +12,8 @@
 #include "model/detail/expert_step.h"
 #include "model/detail/forward_buffers.h"
 #include "model/detail/head_terms.h"
+#include "model/detail/lora_step.h"
+#include "model/detail/step_products.h"
 
 namespace paring::model {
 
@@ -22,28 +24,6 @@ using kernels::KernelTable;
 using kernels::PackedMatrix;
 using kernels::PanelRange;
 using kernels::QuantizedRows;
-
-bool is_block_type(DType type) { return dtype_info(type).block_values > 1; }
-
-// Outputs [begin, end) that `panels` of a matrix stand for.
-Range outputs_of(const PackedMatrix& w, PanelRange panels) {
-  return {std::min(panels.begin * kernels::kPanelRows, w.rows),
-          std::min(panels.end * kernels::kPanelRows, w.rows)};
-}
-
-// What follows a product: the bias is added to outputs `mine` of one row.
-void add_bias(const KernelTable& table, const std::vector<float>& bias, Range mine, float* row) {
-  if (bias.empty() || mine.empty()) return;
-  table.add(row + mine.begin, bias.data() + mine.begin, mine.size());
-}
-
-// The head's last steps on outputs `mine` of one row of logits.
-void finish_logits(const KernelTable& table, const ModelView& view, Range mine, float* row) {
-  if (mine.empty()) return;
-  add_bias(table, view.head_bias(), mine, row);
-  const float cap = view.spec().logit_soft_cap;
-  if (cap > 0) table.soft_cap(row + mine.begin, mine.size(), cap);
-}
 
 }  // namespace
 
@@ -87,6 +67,7 @@ class Forward::Step {
         tokens_(tokens_of(segments)),
         attention_(spec_, segments, tokens_, buffers_, forward.executor_.threads()),
         cache_(view, segments, tokens_, buffers_, forward.ropes_),
+        adapters_(view, segments, buffers_),
         has_own_rows_(!buffers_.own.empty() && tokens_.size() <= kOwnRowsMax &&
                       options.taps == nullptr),
         experts_(view, buffers_, tokens_.size(), options.numerics, has_own_rows_) {
@@ -113,18 +94,6 @@ class Forward::Step {
   }
 
  private:
-  static std::vector<StepToken> tokens_of(std::span<const Segment> segments) {
-    std::vector<StepToken> tokens;
-    for (std::size_t s = 0; s < segments.size(); ++s) {
-      const Segment& segment = segments[s];
-      const std::size_t first = segment.sequence->length() - segment.tokens.size();
-      for (std::size_t i = 0; i < segment.tokens.size(); ++i) {
-        tokens.push_back({segment.tokens[i], first + i, s});
-      }
-    }
-    return tokens;
-  }
-
   // The rows that this worker reads: its own copy, whole, or its share of making the common one,
   // which meet() completes.
   const RowBuffers& rows_of(const Worker& worker) const {
@@ -146,6 +115,13 @@ class Forward::Step {
     if (options_.taps == nullptr || !options_.taps->wants(site)) return;
     worker.barrier();
     options_.taps->observe_together(worker, site, layer, data, rows, width);
+    worker.barrier();
+  }
+
+  // A x of the adapters of matrices `ids`, which read x; all of it after the barrier.
+  void adapt(Worker& worker, std::span<const MatrixId> ids, const float* x, std::size_t width) {
+    if (adapters_.empty()) return;
+    adapters_.shrink(worker, ids, x, width);
     worker.barrier();
   }
 
@@ -206,18 +182,18 @@ class Forward::Step {
     }
   }
 
-  // The same with the bias of matrix `id`, inputs from `normed` and `narrow`.
-  void multiply_normed(const RowBuffers& rows, MatrixId id, float* target, std::size_t stride,
-                       PanelRange panels) {
+  // The same with bias and adapters of matrix `id`, the `place`th of adapt(); inputs from `normed`
+  // and `narrow`.
+  void multiply_normed(const RowBuffers& rows, MatrixId id, std::size_t place, float* target,
+                       std::size_t stride, PanelRange panels) {
     if (panels.begin >= panels.end) return;
     const PackedMatrix& w = view_.matrix(id);
     multiply(w, rows.normed, rows.narrow, target, stride, panels, tokens_.size());
-    const std::vector<float>& bias = view_.bias(id);
-    if (bias.empty()) return;
     const Range mine = outputs_of(w, panels);
     for (std::size_t t = 0; t < tokens_.size(); ++t) {
-      add_bias(kernels_, bias, mine, target + t * stride);
+      add_bias(kernels_, view_.bias(id), mine, target + t * stride);
     }
+    adapters_.add(place, id, target, stride, panels);
   }
 
   // The matrices of a half of a block that read the same rows, and where in a row of the target
@@ -252,15 +228,21 @@ class Forward::Step {
     norm(worker, view_.model().norms(layer).attention, any_uses_codes(readers));
     tap(worker, TapSite::kAttentionInput, layer, rows.normed, tokens_.size(), spec_.width);
 
+    std::array<MatrixId, 3> ids{};
     std::size_t all_panels = 0;
-    for (const Reader& reader : readers) all_panels += view_.matrix(reader.id).panels();
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      ids[i] = readers[i].id;
+      all_panels += view_.matrix(readers[i].id).panels();
+    }
+    adapt(worker, {ids.data(), readers.size()}, rows.normed, spec_.width);
     const Range panels = worker.split(all_panels);
     std::size_t first = 0;
-    for (const Reader& reader : readers) {
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      const Reader& reader = readers[i];
       const std::size_t count = view_.matrix(reader.id).panels();
       const std::size_t begin = std::clamp(panels.begin, first, first + count) - first;
       const std::size_t end = std::clamp(panels.end, first, first + count) - first;
-      multiply_normed(rows, reader.id, buffers_.qkv + reader.offset, spec_.qkv_width(),
+      multiply_normed(rows, reader.id, i, buffers_.qkv + reader.offset, spec_.qkv_width(),
                       {begin, end});
       first += count;
     }
@@ -289,9 +271,11 @@ class Forward::Step {
       quantize(share(worker, tokens_.size()), data, w.cols, codes);
       meet(worker);
     }
+    adapt(worker, {&id, 1}, data, w.cols);
     const Range split = worker.split(w.panels());
     const PanelRange panels{split.begin, split.end};
     multiply(w, data, codes, buffers_.delta, spec_.width, panels, tokens_.size());
+    adapters_.add(0, id, buffers_.delta, spec_.width, panels);
     const Range mine = outputs_of(w, panels);
     for (std::size_t t = 0; !mine.empty() && t < tokens_.size(); ++t) {
       add_bias(kernels_, view_.bias(id), mine, buffers_.delta + t * spec_.width);
@@ -336,18 +320,21 @@ class Forward::Step {
          uses_codes(view_.matrix(gate)) || uses_codes(view_.matrix(up)));
     const RowBuffers& rows = rows_of(worker);
     tap(worker, TapSite::kFfnInput, layer, rows.normed, tokens_.size(), spec_.width);
+    const MatrixId readers[] = {gate, up};
+    adapt(worker, {readers, is_fused ? 1U : 2U}, rows.normed, spec_.width);
 
     // A worker makes the same outputs of gate and up, and so the product without waiting. In a
     // fused matrix up's panels follow gate's, whose number is whole (arch/phi3.cc sees to it).
     const Range split = worker.split((width + kernels::kPanelRows - 1) / kernels::kPanelRows);
     const PanelRange panels{split.begin, split.end};
     const std::size_t stride = buffers_.gate_stride;
-    multiply_normed(rows, gate, buffers_.gate, stride, panels);
+    multiply_normed(rows, gate, 0, buffers_.gate, stride, panels);
     if (is_fused) {
       const std::size_t shift = width / kernels::kPanelRows;
-      multiply_normed(rows, up, buffers_.gate, stride, {panels.begin + shift, panels.end + shift});
+      multiply_normed(rows, up, 0, buffers_.gate, stride,
+                      {panels.begin + shift, panels.end + shift});
     } else {
-      multiply_normed(rows, up, buffers_.up, stride, panels);
+      multiply_normed(rows, up, 1, buffers_.up, stride, panels);
     }
     const Range mine{std::min(panels.begin * kernels::kPanelRows, width),
                      std::min(panels.end * kernels::kPanelRows, width)};
@@ -465,6 +452,7 @@ class Forward::Step {
   const std::vector<StepToken> tokens_;
   const AttentionStep attention_;
   const CacheStep cache_;
+  const LoraStep adapters_;
   const bool has_own_rows_;
   const ExpertStep experts_;
   std::vector<std::size_t> logit_tokens_;

@@ -24,6 +24,8 @@
 
 namespace paring::model {
 
+class Lora;
+
 // Exact: weights decoded to f32, f32 activations (and an f32 KvPool): the yardstick.
 // Served: block-quantized weights meet int8 activations in groups of 32; float weights f32 ones.
 enum class Numerics : std::uint8_t { kServed, kExact };
@@ -35,6 +37,9 @@ struct Segment {
   std::span<const std::int32_t> tokens;
   // Rows whose logits are wanted: the last `logit_rows` tokens of the segment.
   std::size_t logit_rows = 0;
+  // Added to the products of these tokens; null: none. REQUIRES: a rank within
+  // ForwardShape::lora_rank.
+  const Lora* adapter = nullptr;
 };
 
 // Consecutive logit rows, in the order of the segments. `logits` has `rows` rows of `vocabulary`.
@@ -71,6 +76,7 @@ struct ForwardShape {
   // The longest sequence that is meant to run: decides between LongRoPE's two sets of divisors, and
   // up to it the attention of single tokens is divided among the workers.
   std::size_t context_tokens = 0;
+  std::size_t lora_rank = 0;  // largest rank of any segment's adapter; 0: no adapters
 };
 
 struct ForwardBuffers;

@@ -88,6 +88,10 @@ std::size_t ForwardBuffers::lay_out(const BlockSpec& spec, const ForwardShape& s
   part_stride = round_up(kernels::attention_part_floats(spec.head_width), 16);
   parts =
       arena.take<float>(std::min(tokens, kDividedTokensMax) * spec.heads * spans_max * part_stride);
+  lora_rank = shape.lora_rank;
+  lora_width = std::max({spec.qkv_width(), gate_stride, spec.width});
+  lora_low = arena.take<float>(kLoraReaders * tokens * lora_rank);
+  lora_out = arena.take<float>(lora_rank == 0 ? 0 : kLoraReaders * tokens * lora_width);
   return arena.used();
 }
 

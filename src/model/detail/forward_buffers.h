@@ -23,6 +23,9 @@ struct ForwardShape;
 // saves the barriers of sharing them: six a layer are left.
 inline constexpr std::size_t kOwnRowsMax = 4;
 
+// Matrices that read the same rows: queries, keys, values.
+inline constexpr std::size_t kLoraReaders = 3;
+
 // Rows that matrices are multiplied with; T: tokens of a step, R: rows of logits at a time.
 struct RowBuffers {
   float* x;                       // [T, D] residual stream
@@ -81,6 +84,12 @@ struct ForwardBuffers {
   float* parts;
   std::size_t spans_max;  // 0: attention is never divided
   std::size_t part_stride;
+  // Of adapters: A x of kLoraReaders matrices [kLoraReaders, T, rank], and B A x
+  // [kLoraReaders, T, width].
+  std::size_t lora_rank;
+  std::size_t lora_width;
+  float* lora_low;
+  float* lora_out;
 
   // Places every piece from `base` on; with a null base it only counts. Returns the bytes.
   std::size_t lay_out(const BlockSpec& spec, const ForwardShape& shape, std::size_t threads,
