@@ -51,7 +51,7 @@ class ModelFileTest : public testing::Test {
 
 std::vector<float> floats(const TensorBytes& bytes) {
   std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
 }
 
