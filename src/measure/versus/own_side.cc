@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "measure/versus/own_side.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -56,8 +58,16 @@ class Together : public OwnSide {
   Result<double> run() override {
     PARING_TRY_VOID(runner_.warm_up(kWarmUpPrompt));
     PARING_TRY(const detail::BatchRound round, runner_.run());
-    PARING_CHECK(round.steps.size() == steps_, "every step generates for every sequence");
-    return std::accumulate(round.steps.begin(), round.steps.end(), 0.0);
+    // Prompts that take several steps let the first sequences begin, and end, before the others: of
+    // the steps that all share there are fewer than tokens.
+    const std::size_t full = round.steps.size();
+    if (2 * full < steps_) {
+      return invalid_argument(
+          fmt::format("only {} of {} steps generate for all sequences at once", full, steps_),
+          "longer answers, shorter prompts or fewer sequences");
+    }
+    const double seconds = std::accumulate(round.steps.begin(), round.steps.end(), 0.0);
+    return seconds * static_cast<double>(steps_) / static_cast<double>(full);
   }
 
   PhaseSpeed speed(const cost::Probes& probes, double seconds) const override {
