@@ -17,12 +17,6 @@ namespace {
 
 constexpr std::size_t kPairsMax = 999;
 
-Result<void> write_markdown(const VersusFlags& flags, const std::string& text) {
-  PARING_TRY(io::AtomicFile file, io::AtomicFile::create(flags.markdown_path, flags.overwrite));
-  PARING_TRY_VOID(file.write(text));
-  return file.commit();
-}
-
 // llama.cpp reads GGUF files only.
 Result<void> check_file(const std::string& path, const io::ModelFile& file) {
   if (file.layout().starts_with("GGUF")) return {};
@@ -122,7 +116,7 @@ Result<void> run_versus(Context& context, const std::string& name, const VersusF
   PARING_TRY(report.result, measure::compare_speed(model, *executor, report.probes, *peer,
                                                    report.options, context.progress()));
   if (!flags.markdown_path.empty()) {
-    PARING_TRY_VOID(write_markdown(flags, versus_markdown(report)));
+    PARING_TRY_VOID(io::write_file(flags.markdown_path, versus_markdown(report), flags.overwrite));
   }
   if (is_json) {
     context.output().write_json(versus_json(report));

@@ -100,10 +100,8 @@ Result<Exported> export_model(const io::ModelFile& file, const std::string& fold
   PARING_TRY_VOID(remove_stale(folder));
   PARING_TRY_VOID(model::export_hf(file, folder, options, progress));
   for (const TextFile& each : texts) {
-    PARING_TRY(io::AtomicFile out,
-               io::AtomicFile::create((fs::path(folder) / each.name).string(), options.overwrite));
-    PARING_TRY_VOID(out.write(each.text));
-    PARING_TRY_VOID(out.commit());
+    PARING_TRY_VOID(
+        io::write_file((fs::path(folder) / each.name).string(), each.text, options.overwrite));
   }
   return list_files(folder);
 }

@@ -138,9 +138,7 @@ Result<void> HubCache::write_ref(const std::string& commit) const {
   if (name_.revision == commit) return {};
   const std::string path = folder_ + "/refs/" + name_.revision;
   PARING_TRY_VOID(make_folders(fs::path(path).parent_path()));
-  PARING_TRY(io::AtomicFile file, io::AtomicFile::create(path, io::Overwrite::kReplace));
-  PARING_TRY_VOID(file.write(commit));
-  return file.commit();
+  return io::write_file(path, commit, io::Overwrite::kReplace);
 }
 
 std::optional<std::string> HubCache::read_ref() const {

@@ -284,4 +284,10 @@ Result<void> AtomicFile::commit() {
   return {};
 }
 
+Result<void> write_file(const std::string& path, std::string_view text, Overwrite overwrite) {
+  PARING_TRY(AtomicFile file, AtomicFile::create(path, overwrite));
+  PARING_TRY_VOID(file.write(text));
+  return file.commit();
+}
+
 }  // namespace paring::io

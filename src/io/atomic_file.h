@@ -65,6 +65,9 @@ class AtomicFile {
   int slot_ = -1;  // where signals find temporary_; -1: nowhere
 };
 
+// A whole file at once: create(), write() and commit(), with their errors.
+Result<void> write_file(const std::string& path, std::string_view text, Overwrite overwrite);
+
 // Removes the temporary files of this process, which is about to end without its destructors.
 void remove_temporaries() noexcept;
 // From now on SIGINT, SIGTERM and SIGHUP remove the temporary files of this process, and end the

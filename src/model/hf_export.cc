@@ -329,10 +329,7 @@ Result<std::vector<std::size_t>> plan_shards(const std::vector<Planned>& tensors
 
 Result<void> write_text(const std::string& folder, const char* name, const std::string& text,
                         io::Overwrite overwrite) {
-  PARING_TRY(io::AtomicFile file,
-             io::AtomicFile::create((std::filesystem::path(folder) / name).string(), overwrite));
-  PARING_TRY_VOID(file.write(text));
-  return file.commit();
+  return io::write_file((std::filesystem::path(folder) / name).string(), text, overwrite);
 }
 
 Result<void> write_shards(const io::ModelFile& file, const Source& source,

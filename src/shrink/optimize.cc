@@ -455,10 +455,7 @@ class Run {
   }
 
   Result<void> write_report() {
-    PARING_TRY(io::AtomicFile file,
-               io::AtomicFile::create(options_.report_path, options_.overwrite));
-    PARING_TRY_VOID(file.write(render_report(result_)));
-    return file.commit();
+    return io::write_file(options_.report_path, render_report(result_), options_.overwrite);
   }
 
   const engine::LoadedModel& original_;

@@ -123,12 +123,6 @@ Result<void> check_tools() {
   return {};
 }
 
-Result<void> write_text(const std::string& path, const std::string& text) {
-  PARING_TRY(io::AtomicFile file, io::AtomicFile::create(path, io::Overwrite::kReplace));
-  PARING_TRY_VOID(file.write(text));
-  return file.commit();
-}
-
 Result<void> make_environment(const std::string& folder, ProgressSink& progress) {
   PARING_TRY_VOID(check_tools());
   std::error_code failure;
@@ -149,8 +143,10 @@ Result<void> make_environment(const std::string& folder, ProgressSink& progress)
   needs.command.insert(needs.command.end(), kNeeds.begin(), kNeeds.end());
   PARING_TRY_VOID(run_step(needs, log, progress));
   const std::string list = folder + "/llama.txt";
-  PARING_TRY_VOID(write_text(list, fmt::format("{}=={} --hash=sha256:{}\n", kLlamaPackage,
-                                               kLlamaPackageVersion, kSourceSha256)));
+  PARING_TRY_VOID(io::write_file(
+      list,
+      fmt::format("{}=={} --hash=sha256:{}\n", kLlamaPackage, kLlamaPackageVersion, kSourceSha256),
+      io::Overwrite::kReplace));
   Step compile{"compiling llama.cpp (about 15 minutes on two cores)", pip, {}, kCompileSeconds};
   for (const char* word : {"--no-deps", "--require-hashes", "--no-cache-dir", "-r"}) {
     compile.command.emplace_back(word);
@@ -160,7 +156,8 @@ Result<void> make_environment(const std::string& folder, ProgressSink& progress)
                          fmt::format("CMAKE_BUILD_PARALLEL_LEVEL={}",
                                      std::max(1U, std::thread::hardware_concurrency()))};
   PARING_TRY_VOID(run_step(compile, log, progress));
-  return write_text(folder + "/ready", std::string(kSourceSha256) + "\n");
+  return io::write_file(folder + "/ready", std::string(kSourceSha256) + "\n",
+                        io::Overwrite::kReplace);
 }
 
 bool is_ready(const std::string& folder) {
