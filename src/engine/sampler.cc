@@ -24,6 +24,10 @@ Result<void> check_sampling(const api::Sampling& sampling) {
   return {};
 }
 
+std::int32_t most_likely(std::span<const float> logits) noexcept {
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
 void Sampler::penalize(std::span<const std::int32_t> history,
                        std::span<Candidate> candidates) const {
   // As in CTRL (arXiv:1909.05858, sec. 4.1), once per distinct token; negative logits are
@@ -45,8 +49,7 @@ std::int32_t Sampler::sample(std::span<const float> logits, std::span<const std:
   const bool has_penalty = sampling_.repetition_penalty != 1.0;
   // Ties go to the lower id, so that the order is total and the result reproducible.
   if (sampling_.temperature == 0.0 && !has_penalty) {
-    return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) -
-                                     logits.begin());
+    return most_likely(logits);
   }
   thread_local std::vector<Candidate> scratch;  // one a worker instead of one a sequence
   scratch.resize(logits.size());

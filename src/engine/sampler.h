@@ -15,6 +15,9 @@ namespace paring::engine {
 // InvalidArgument naming the parameter, its value and its bounds.
 Result<void> check_sampling(const api::Sampling& sampling);
 
+// The likeliest token of a row of logits; of equal ones the lowest. REQUIRES: a token.
+std::int32_t most_likely(std::span<const float> logits) noexcept;
+
 class Sampler {
  public:
   // REQUIRES: check_sampling(sampling) passed.

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "engine/sampler.h"
 #include "kernels/ops.h"
 #include "measure/statistics.h"
 
@@ -21,10 +22,6 @@ using model::Forward;
 using model::ForwardOptions;
 using model::LogitsChunk;
 using model::ModelView;
-
-std::int32_t arg_max(const float* row, std::size_t count) {
-  return static_cast<std::int32_t>(std::max_element(row, row + count) - row);
-}
 
 // Negative log-likelihood of the next tokens, normalizers and top tokens of scored rows, from
 // window `first` on. Null targets are not wanted.
@@ -44,7 +41,7 @@ class LossSink : public model::LogitsSink {
       const auto next = static_cast<std::size_t>(windows_.next_token(row / scored, row % scored));
       losses_[row] = log_sum - static_cast<double>(logits[next]);
       if (log_sums_ != nullptr) log_sums_[row] = log_sum;
-      if (top_ != nullptr) top_[row] = arg_max(logits, chunk.vocabulary);
+      if (top_ != nullptr) top_[row] = engine::most_likely({logits, chunk.vocabulary});
     }
   }
 
@@ -95,7 +92,7 @@ class CompareSink : public model::LogitsSink {
           kernels::kernels().kl_divergence(p, base_.log_sums()[row], q, q_sum, chunk.vocabulary);
       const auto next = static_cast<std::size_t>(windows.next_token(row / scored, row % scored));
       scores_.losses[at] = q_sum - static_cast<double>(q[next]);
-      scores_.same_top[at] = arg_max(q, chunk.vocabulary) == base_.top()[row] ? 1 : 0;
+      scores_.same_top[at] = engine::most_likely({q, chunk.vocabulary}) == base_.top()[row] ? 1 : 0;
     }
   }
 

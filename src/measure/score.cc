@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "engine/sampler.h"
 #include "kernels/ops.h"
 #include "measure/tasks/detail/python_text.h"
 
@@ -30,7 +31,7 @@ class TokenSink : public model::LogitsSink {
       const auto token = static_cast<std::size_t>(wanted_[chunk.first + r]);
       const double log_sum = kernels::kernels().log_sum_exp(logits, chunk.vocabulary);
       log_probabilities[chunk.first + r] = static_cast<double>(logits[token]) - log_sum;
-      const auto top = std::max_element(logits, logits + chunk.vocabulary) - logits;
+      const std::int32_t top = engine::most_likely({logits, chunk.vocabulary});
       is_top[chunk.first + r] = static_cast<std::size_t>(top) == token ? 1 : 0;
     }
   }

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "base/file.h"
+#include "engine/sampler.h"
+#include "kernels/ops.h"
 #include "measure/builtin_text.h"
 
 namespace paring::measure {
@@ -61,8 +63,7 @@ class KeepLogits : public model::LogitsSink {
   }
   const float* row(std::size_t index) const { return logits_.data() + index * vocabulary_; }
   std::int32_t best(std::size_t index) const {
-    return static_cast<std::int32_t>(std::max_element(row(index), row(index) + vocabulary_) -
-                                     row(index));
+    return engine::most_likely({row(index), vocabulary_});
   }
 
  private:
@@ -108,13 +109,6 @@ Result<OwnText> continue_own(const engine::LoadedModel& loaded, Executor& execut
   return text;
 }
 
-double log_sum_exp(const float* row, std::size_t count, double& largest) {
-  largest = *std::max_element(row, row + count);
-  double sum = 0;
-  for (std::size_t i = 0; i < count; ++i) sum += std::exp(row[i] - largest);
-  return largest + std::log(sum);
-}
-
 Result<void> compare_logits(const SharedFile& file, const KeepLogits& ours, std::size_t vocabulary,
                             Agreement& found) {
   const std::size_t row_bytes = vocabulary * sizeof(float);
@@ -143,24 +137,18 @@ Result<void> compare_logits(const SharedFile& file, const KeepLogits& ours, std:
 }  // namespace
 
 bool LogitsDifference::add(const float* peer, const float* ours, std::size_t vocabulary) {
-  double peer_top = 0;
-  double our_top = 0;
-  const double peer_norm = log_sum_exp(peer, vocabulary, peer_top);
-  const double our_norm = log_sum_exp(ours, vocabulary, our_top);
+  const kernels::KernelTable& table = kernels::kernels();
+  const double peer_norm = table.log_sum_exp(peer, vocabulary);
+  const double our_norm = table.log_sum_exp(ours, vocabulary);
   if (!std::isfinite(peer_norm) || !std::isfinite(our_norm)) return false;
-  double kl = 0;
-  for (std::size_t i = 0; i < vocabulary; ++i) {
-    const double log_p = peer[i] - peer_norm;
-    kl += std::exp(log_p) * (log_p - (ours[i] - our_norm));
-  }
+  const double kl = table.kl_divergence(peer, peer_norm, ours, our_norm, vocabulary);
   if (!std::isfinite(kl)) return false;
   ++rows;
   kl_sum += kl;
   kl_max = std::max(kl_max, kl);
-  same_top += std::max_element(peer, peer + vocabulary) - peer ==
-                      std::max_element(ours, ours + vocabulary) - ours
-                  ? 1U
-                  : 0U;
+  const bool is_same =
+      engine::most_likely({peer, vocabulary}) == engine::most_likely({ours, vocabulary});
+  same_top += is_same ? 1U : 0U;
   return true;
 }
 
