@@ -44,23 +44,7 @@ Result<const io::TensorInfo*> find_shaped(const io::ModelFile& file, const Encod
 Result<std::vector<float>> load_table(const io::ModelFile& file, const char* name, std::size_t rows,
                                       std::size_t width) {
   PARING_TRY(const io::TensorInfo* info, find_shaped(file, {name, {width, rows}}));
-  auto format = quant::require_format(info->type);
-  if (!format) {
-    return std::move(format.error())
-        .with_context(fmt::format("{}: tensor '{}'", file.path(), name));
-  }
-  const io::TensorBytes bytes = file.data(*info);
-  std::vector<float> values(rows * width);
-  const std::size_t row_bytes = bytes.size() / rows;
-  for (std::size_t row = 0; row < rows; ++row) {
-    (*format)->decode(bytes.data() + row * row_bytes, values.data() + row * width, width);
-  }
-  for (const float value : values) {
-    if (std::isfinite(value)) continue;
-    return corrupt(
-        fmt::format("{}: tensor '{}' holds a value that is not finite", file.path(), name));
-  }
-  return values;
+  return load_values(file, *info);
 }
 
 Result<LayerNormWeights> load_norm(const io::ModelFile& file, const std::string& name,

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "io/printable.h"
-#include "quant/format.h"
+#include "model/vectors.h"
 
 namespace paring::model {
 
@@ -89,19 +89,12 @@ bool is_adaptable(MatrixKind kind) {
 // The tensor as F32 panels, each value times `scale`.
 Result<kernels::PackedMatrix> read_matrix(const io::ModelFile& file, const io::TensorInfo& tensor,
                                           float scale) {
-  auto format = quant::require_format(tensor.type);
-  if (!format) {
-    return std::move(format.error())
-        .with_context(fmt::format("{}: tensor '{}'", file.path(), io::printable(tensor.name)));
-  }
-  std::vector<float> values(tensor.values());
-  const io::TensorBytes bytes = file.data(tensor);
-  (*format)->decode(bytes.data(), values.data(), values.size());
+  PARING_TRY(std::vector<float> values, load_values(file, tensor));
   file.release(tensor);
   for (float& value : values) {
     value *= scale;
     if (!std::isfinite(value)) {
-      return wrong_tensor(file, tensor.name, "holds a value that is not finite");
+      return wrong_tensor(file, tensor.name, "holds a value that its scale makes infinite");
     }
   }
   return kernels::pack(DType::kF32, reinterpret_cast<const std::byte*>(values.data()),

@@ -9,6 +9,19 @@
 
 namespace paring::model {
 
+Result<std::vector<float>> load_values(const io::ModelFile& file, const io::TensorInfo& tensor) {
+  const auto who = [&] { return fmt::format("{}: tensor '{}'", file.path(), tensor.name); };
+  auto format = quant::require_format(tensor.type);
+  if (!format) return std::move(format.error()).with_context(who());
+  std::vector<float> values(tensor.values());
+  const io::TensorBytes bytes = file.data(tensor);
+  (*format)->decode(bytes.data(), values.data(), values.size());
+  for (const float value : values) {
+    if (!std::isfinite(value)) return corrupt(who() + " holds a value that is not finite");
+  }
+  return values;
+}
+
 Result<std::vector<float>> load_vector(const io::ModelFile& file, const std::string& name,
                                        std::size_t width) {
   const io::TensorInfo* info = file.find(name);
@@ -19,21 +32,7 @@ Result<std::vector<float>> load_vector(const io::ModelFile& file, const std::str
   if (info->shape.size() != 1 || info->columns() != width) {
     return corrupt(fmt::format("{}: tensor '{}' must have shape [{}]", file.path(), name, width));
   }
-  auto known = quant::require_format(info->type);
-  if (!known) {
-    return std::move(known.error()).with_context(fmt::format("{}: tensor '{}'", file.path(), name));
-  }
-  const quant::Format* format = *known;
-  std::vector<float> values(width);
-  const io::TensorBytes bytes = file.data(*info);
-  format->decode(bytes.data(), values.data(), width);
-  for (const float value : values) {
-    if (!std::isfinite(value)) {
-      return corrupt(
-          fmt::format("{}: tensor '{}' holds a value that is not finite", file.path(), name));
-    }
-  }
-  return values;
+  return load_values(file, *info);
 }
 
 }  // namespace paring::model
