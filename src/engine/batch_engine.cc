@@ -30,11 +30,15 @@ model::KvCapacity capacity_of(const BatchOptions& options) {
           .sequences = options.sequences_max};
 }
 
+// `base` for number 0; Fibonacci hashing spreads the other numbers over all values.
+std::uint64_t spread(std::uint64_t base, std::uint64_t number) noexcept {
+  return base ^ (number * 0x9e3779b97f4a7c15U);
+}
+
 }  // namespace
 
 std::uint64_t stream_of(std::uint64_t id, std::size_t sample) noexcept {
-  // Fibonacci hashing spreads the samples over the streams; sample 0 is the request's own.
-  return id ^ (static_cast<std::uint64_t>(sample) * 0x9e3779b97f4a7c15U);
+  return spread(id, sample);
 }
 
 std::size_t BatchEngine::bytes_for(const model::BlockSpec& spec, const BatchOptions& options,
@@ -108,18 +112,12 @@ Result<void> BatchEngine::check(const SequenceRequest& request) const {
   return {};
 }
 
-namespace {
-
-// Keys and values of another adapter are others'; the golden ratio's bits part neighbouring ids.
-std::uint64_t adapter_scope(const SequenceRequest& request) {
-  return request.prefix_scope ^ request.adapter->id() * 0x9e3779b97f4a7c15U;
-}
-
-}  // namespace
-
 Result<void> BatchEngine::submit(SequenceRequest request, SequenceListener& listener) {
   PARING_TRY_VOID(check(request));
-  if (request.adapter != nullptr) request.prefix_scope = adapter_scope(request);
+  // With another adapter keys and values are others.
+  if (request.adapter != nullptr) {
+    request.prefix_scope = spread(request.prefix_scope, request.adapter->id());
+  }
   const auto shared = std::make_shared<const SequenceRequest>(std::move(request));
   Live* leader = nullptr;
   for (std::size_t k = 0; k < shared->samples; ++k) {
