@@ -58,7 +58,7 @@ bool AttentionStep::shares_span(const Tile& a, const Tile& b, std::size_t kv_cla
   constexpr std::size_t kSpanPages = kernels::kSpanTokens / kernels::kPageTokens;
   const KvSequence& first = *segments_[tokens_[a.token].segment].sequence;
   const KvSequence& second = *segments_[tokens_[b.token].segment].sequence;
-  if (&first.pool() != &second.pool()) return false;
+  if (&first == &second || &first.pool() != &second.pool()) return false;
   for (std::size_t i = 0; i < kSpanPages; ++i) {
     const std::size_t page = span * kSpanPages + i;
     const std::size_t id = first.page_id(kv_class, page);
@@ -68,7 +68,7 @@ bool AttentionStep::shares_span(const Tile& a, const Tile& b, std::size_t kv_cla
 }
 
 // Of layers without windows: those with windows see few spans, and soon none that is shared.
-std::vector<AttentionStep::Sharing> AttentionStep::find_sharings() const {
+std::vector<AttentionStep::Sharing> AttentionStep::find_sharings() {
   std::size_t open_layer = 0;
   while (open_layer < spec_.layers && spec_.scope(open_layer).window != 0) ++open_layer;
   if (tiles_.size() < 2 || open_layer == spec_.layers) return {};
@@ -79,6 +79,7 @@ std::vector<AttentionStep::Sharing> AttentionStep::find_sharings() const {
     std::vector<Sharing> groups;
     for (std::size_t i = 0; i < tiles_.size(); ++i) {
       const Tile& tile = tiles_[i];
+      if (tile.shared_spans < span) continue;  // what is shared are prefixes
       if (tokens_[tile.token].position + 1 < (span + 1) * kernels::kSpanTokens) continue;
       const auto group = std::find_if(groups.begin(), groups.end(), [&](const Sharing& each) {
         return shares_span(tiles_[each.tiles[0]], tile, kv_class, span);
@@ -89,13 +90,13 @@ std::vector<AttentionStep::Sharing> AttentionStep::find_sharings() const {
         groups.push_back({span, {i}});
       }
     }
-    bool is_shared = false;
+    const std::size_t before = sharings.size();
     for (Sharing& group : groups) {
       if (group.tiles.size() < 2) continue;
-      is_shared = true;
+      for (const std::size_t i : group.tiles) tiles_[i].shared_spans = span + 1;
       sharings.push_back(std::move(group));
     }
-    if (!is_shared) break;  // what is shared are prefixes
+    if (sharings.size() == before) break;
   }
   return sharings;
 }
@@ -114,16 +115,11 @@ void AttentionStep::add_shared(const Sharing& sharing) {
 }
 
 void AttentionStep::divide(const std::vector<Sharing>& sharings) {
-  std::vector<std::size_t> shared_spans(tiles_.size());  // a tile's first spans are shared
-  for (const Sharing& sharing : sharings) {
-    add_shared(sharing);
-    for (const std::size_t i : sharing.tiles) shared_spans[i] = sharing.span + 1;
-  }
-  for (std::size_t i = 0; i < tiles_.size(); ++i) {
-    const Tile& tile = tiles_[i];
+  for (const Sharing& sharing : sharings) add_shared(sharing);
+  for (const Tile& tile : tiles_) {
     const std::size_t seen = tokens_[tile.token + tile.count - 1].position + 1;
     // The layer with the widest view decides; those with windows skip what they do not see.
-    for (std::size_t s = shared_spans[i]; s < kernels::spans_seen(seen, 0).end; ++s) {
+    for (std::size_t s = tile.shared_spans; s < kernels::spans_seen(seen, 0).end; ++s) {
       add_items(tile.token, tile.count, s, false);
     }
   }

@@ -45,6 +45,7 @@ class AttentionStep {
   struct Tile {
     std::size_t token;  // first
     std::size_t count;
+    std::size_t shared_spans = 0;  // so many of its first spans are in items of several segments
   };
   struct Item {
     std::size_t row;  // first in rows_
@@ -59,7 +60,7 @@ class AttentionStep {
     std::vector<std::size_t> tiles;
   };
   bool can_divide() const;
-  std::vector<Sharing> find_sharings() const;
+  std::vector<Sharing> find_sharings();
   bool shares_span(const Tile& a, const Tile& b, std::size_t kv_class, std::size_t span) const;
   void divide(const std::vector<Sharing>& sharings);
   void add_shared(const Sharing& sharing);
