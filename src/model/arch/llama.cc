@@ -6,6 +6,7 @@
 #include "model/arch/llama.h"
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
+#include "model/arch/tensor_rules.h"
 #include "model/hf_mapping.h"
 
 namespace paring::model {
@@ -23,11 +24,7 @@ namespace {
 
 constexpr const char* kClasses[] = {"LlamaForCausalLM", "MistralForCausalLM"};
 constexpr const char* kActivations[] = {"silu"};
-constexpr HfTensorRule kTensors[] = {
-    {"model.embed_tokens.weight", "token_embd.weight"},
-    {"model.norm.weight", "output_norm.weight"},
-    {"lm_head.weight", "output.weight"},
-    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
+constexpr HfTensorRule kAttentionRules[] = {
     {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight", HfChange::kPairQuery},
     {"model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias", HfChange::kPairQuery},
     {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight", HfChange::kPairKey},
@@ -36,11 +33,8 @@ constexpr HfTensorRule kTensors[] = {
     {"model.layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias"},
     {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
     {"model.layers.{}.self_attn.o_proj.bias", "blk.{}.attn_output.bias"},
-    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight"},
-    {"model.layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight"},
-    {"model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight"},
-    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
 };
+constexpr auto kTensors = join_rules(kFrameRules, kAttentionRules, kFfnNormRules, kDenseFfnRules);
 
 constexpr HfMapping kHf{.classes = kClasses,
                         .model_type = "llama",

@@ -3,6 +3,7 @@
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
 #include "model/arch/qwen.h"
+#include "model/arch/tensor_rules.h"
 #include "model/hf_mapping.h"
 
 namespace paring::model {
@@ -18,23 +19,8 @@ Result<BlockSpec> read_qwen2(const io::Metadata& metadata) {
 
 constexpr const char* kClasses[] = {"Qwen2ForCausalLM"};
 constexpr const char* kActivations[] = {"silu"};
-constexpr HfTensorRule kTensors[] = {
-    {"model.embed_tokens.weight", "token_embd.weight"},
-    {"model.norm.weight", "output_norm.weight"},
-    {"lm_head.weight", "output.weight"},
-    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
-    {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},
-    {"model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias"},
-    {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight"},
-    {"model.layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias"},
-    {"model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight"},
-    {"model.layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias"},
-    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
-    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight"},
-    {"model.layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight"},
-    {"model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight"},
-    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
-};
+constexpr auto kTensors =
+    join_rules(kFrameRules, kQwenAttentionRules, kFfnNormRules, kDenseFfnRules);
 
 constexpr HfMapping kHf{.classes = kClasses,
                         .model_type = "qwen2",

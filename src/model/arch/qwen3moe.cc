@@ -7,6 +7,7 @@
 #include "model/arch/arch.h"
 #include "model/arch/hyper_parameters.h"
 #include "model/arch/qwen.h"
+#include "model/arch/tensor_rules.h"
 #include "model/experts.h"
 #include "model/hf_mapping.h"
 
@@ -73,26 +74,14 @@ constexpr HfKeyRule kKeys[] = {
     {"num_experts_per_tok", "expert_used_count", HfValue::kCount, true},
     {"moe_intermediate_size", "expert_feed_forward_length", HfValue::kCount, true},
 };
-constexpr HfTensorRule kTensors[] = {
-    {"model.embed_tokens.weight", "token_embd.weight"},
-    {"model.norm.weight", "output_norm.weight"},
-    {"lm_head.weight", "output.weight"},
-    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
-    {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},
-    {"model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias"},
-    {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight"},
-    {"model.layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias"},
-    {"model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight"},
-    {"model.layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias"},
-    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
-    {"model.layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight"},
-    {"model.layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight"},
-    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight"},
+constexpr HfTensorRule kExpertRules[] = {
     {"model.layers.{}.mlp.gate.weight", "blk.{}.ffn_gate_inp.weight", HfChange::kWiden},
     {"model.layers.{}.mlp.experts.{}.gate_proj.weight", "blk.{}.ffn_gate_exps.weight"},
     {"model.layers.{}.mlp.experts.{}.up_proj.weight", "blk.{}.ffn_up_exps.weight"},
     {"model.layers.{}.mlp.experts.{}.down_proj.weight", "blk.{}.ffn_down_exps.weight"},
 };
+constexpr auto kTensors =
+    join_rules(kFrameRules, kQwenAttentionRules, kQwenHeadNormRules, kFfnNormRules, kExpertRules);
 
 constexpr HfMapping kHf{.classes = kClasses,
                         .model_type = "qwen3_moe",
