@@ -12,18 +12,16 @@
 #include "engine/model_drafter.h"
 #include "engine/ngram_drafter.h"
 #include "model/testing/random_model.h"
+#include "model/testing/run_model.h"
 
 namespace paring::engine {
 namespace {
 
+using model::testing::make_executor;
 using model::testing::random_model;
 using model::testing::RandomModel;
 using model::testing::rich_spec;
 using model::testing::tiny_spec;
-
-std::unique_ptr<Executor> make_executor() {
-  return Executor::create({.threads = 1, .pin = false}).value();
-}
 
 // Collects samples; ends them after `stop_after` tokens when that is not 0.
 class Collector : public SequenceListener {
@@ -87,7 +85,7 @@ void expect_no_page_lost(BatchEngine& engine) {
 
 TEST(BatchEngine, RefusesWhatCanNeverRun) {
   const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   EXPECT_FALSE(
       BatchEngine::create(*random.model, *executor, {.context_tokens = 64, .cache_tokens = 32}));
   EXPECT_FALSE(
@@ -111,7 +109,7 @@ TEST(BatchEngine, RefusesWhatCanNeverRun) {
 
 TEST(BatchEngine, SharesPrefixesAndSaysSo) {
   const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   auto engine =
       BatchEngine::create(*random.model, *executor, {.context_tokens = 256, .cache_tokens = 1024})
           .value();
@@ -155,7 +153,7 @@ std::shared_ptr<const model::Lora> random_adapter(const model::Model& model, std
 // One prompt, read by the model as it is and with two adapters: nobody takes another's keys.
 TEST(BatchEngine, AdaptersDoNotShareThePrefixesOfOthers) {
   const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   const BatchOptions options{.context_tokens = 256, .cache_tokens = 2048, .lora_rank = 3};
   const auto create = [&] {
     return BatchEngine::create(*random.model, *executor, options).value();
@@ -199,7 +197,7 @@ TEST(BatchEngine, AdaptersDoNotShareThePrefixesOfOthers) {
 
 TEST(BatchEngine, SamplesOfARequestComputeThePromptOnce) {
   const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   auto engine =
       BatchEngine::create(*random.model, *executor, {.context_tokens = 256, .cache_tokens = 1024})
           .value();
@@ -223,7 +221,7 @@ TEST(BatchEngine, SamplesOfARequestComputeThePromptOnce) {
 
 TEST(BatchEngine, GeneratorsDoNotWaitForALongPrompt) {
   const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   auto engine =
       BatchEngine::create(*random.model, *executor,
                           {.context_tokens = 2048, .cache_tokens = 4096, .mixed_prompt_tokens = 64})
@@ -246,7 +244,7 @@ TEST(BatchEngine, GeneratorsDoNotWaitForALongPrompt) {
 
 TEST(BatchEngine, UrgentRequestsGoFirst) {
   const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   auto engine = BatchEngine::create(*random.model, *executor,
                                     {.context_tokens = 64, .cache_tokens = 64, .sequences_max = 1})
                     .value();
@@ -331,7 +329,7 @@ SequenceRequest random_request(RandomStream& random, std::uint64_t id,
 
 TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
   const RandomModel model = random_model(GetParam().spec, DType::kQ8_0, 4);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   const BatchOptions options{.context_tokens = 192,
                              .cache_tokens = 32 * 24,
                              .step_tokens = 64,

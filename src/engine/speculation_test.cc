@@ -11,20 +11,18 @@
 #include "engine/batch_engine.h"
 #include "engine/ngram_drafter.h"
 #include "model/testing/random_model.h"
+#include "model/testing/run_model.h"
 
 namespace paring::engine {
 namespace {
 
+using model::testing::make_executor;
 using model::testing::random_model;
 using model::testing::RandomModel;
 using model::testing::rich_spec;
 using model::testing::tiny_spec;
 
 using Tokens = std::vector<std::int32_t>;
-
-std::unique_ptr<Executor> make_executor(std::size_t threads = 1) {
-  return Executor::create({.threads = threads, .pin = false}).value();
-}
 
 class Collector : public SequenceListener {
  public:
@@ -171,7 +169,7 @@ TEST(Guessing, RightGuessesSaveSteps) {
     Tokens rest(plain.begin() + static_cast<std::ptrdiff_t>(draft.tokens.size() - 3), plain.end());
     return rest;
   };
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   auto engine =
       BatchEngine::create(*random.model, *executor, {.context_tokens = 96, .cache_tokens = 96},
                           speculator_of(std::make_unique<SayingDrafter>(say), true, 5))
@@ -195,7 +193,7 @@ TEST(Guessing, NothingFollowsTheEnd) {
     return Tokens(plain.begin() + static_cast<std::ptrdiff_t>(draft.tokens.size() - 3),
                   plain.end());
   };
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   auto engine =
       BatchEngine::create(*random.model, *executor, {.context_tokens = 96, .cache_tokens = 96},
                           speculator_of(std::make_unique<SayingDrafter>(say), true, 8))
@@ -215,7 +213,7 @@ TEST(Guessing, TheDistributionIsThatOfPlainSampling) {
   model::BlockSpec spec = tiny_spec();
   spec.vocabulary = 11;
   const RandomModel random = random_model(spec, DType::kQ8_0, 9);
-  const auto executor = make_executor();
+  const auto executor = make_executor(1);
   const model::Model& model = *random.model;
   const BatchOptions options{.context_tokens = 32, .cache_tokens = 64};
   auto plain = BatchEngine::create(model, *executor, options).value();

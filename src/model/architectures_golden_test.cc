@@ -16,11 +16,13 @@
 
 #include "model/architecture.h"
 #include "model/forward.h"
+#include "model/testing/run_model.h"
 
 namespace paring::model {
 namespace {
 
 using Json = nlohmann::json;
+using testing::CollectSink;
 
 const std::string kFolder = PARING_SOURCE_DIR "/tests/data/architectures/";
 
@@ -38,15 +40,6 @@ std::vector<std::string> model_names() {
   return names;
 }
 
-class CollectSink : public LogitsSink {
- public:
-  void consume(Worker& worker, const LogitsChunk& chunk) override {
-    if (!worker.is_first()) return;
-    rows.insert(rows.end(), chunk.logits, chunk.logits + chunk.rows * chunk.vocabulary);
-  }
-  std::vector<float> rows;
-};
-
 struct Settings {
   Numerics numerics = Numerics::kExact;
   kernels::KvType kv = kernels::KvType::kF32;
@@ -54,7 +47,7 @@ struct Settings {
   std::size_t threads = 2;
 };
 
-class ArchitectureGolden : public testing::TestWithParam<std::string> {
+class ArchitectureGolden : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     auto file = io::ModelFile::open_gguf(kFolder + GetParam() + ".gguf");
@@ -135,7 +128,7 @@ TEST_P(ArchitectureGolden, ChunksAndThreadsGiveTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiny, ArchitectureGolden, testing::ValuesIn(model_names()),
+INSTANTIATE_TEST_SUITE_P(Tiny, ArchitectureGolden, ::testing::ValuesIn(model_names()),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            for (char& c : name) {
