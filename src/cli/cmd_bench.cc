@@ -85,6 +85,7 @@ Json to_json(const Report& report) {
   json["depth"] = report.flags.options.depth_tokens;
   if (report.batch) {
     json["batch"] = {{"sequences", report.batch->sequences},
+                     {"shared_tokens", report.flags.options.shared_tokens},
                      {"prefill", phase_json(report.batch->prefill)},
                      {"decode", phase_json(report.batch->decode)},
                      {"gap_median_seconds", report.batch->gap_median_seconds},
@@ -128,6 +129,11 @@ std::vector<std::pair<std::string, std::string>> busy_notes(const Report& report
   return notes;
 }
 
+std::string shared_text(const measure::BenchOptions& options) {
+  if (options.shared_tokens == 0) return "";
+  return fmt::format(", {} tokens of their prompts shared", options.shared_tokens);
+}
+
 std::string to_text(const Report& report) {
   Table table({{"phase"},
                {"tokens", Align::kRight},
@@ -151,10 +157,11 @@ std::string to_text(const Report& report) {
   if (report.batch) {
     add("prefill, together", report.batch->prefill, 0);
     add("decode, together", report.batch->decode, 0);
-    facts.add("together",
-              fmt::format("{} sequences; {:.2f} ms between tokens, {:.2f} ms at worst",
-                          report.batch->sequences, report.batch->gap_median_seconds * 1e3,
-                          report.batch->gap_worst_seconds * 1e3));
+    facts.add(
+        "together",
+        fmt::format("{} sequences{}; {:.2f} ms between tokens, {:.2f} ms at worst",
+                    report.batch->sequences, shared_text(report.flags.options),
+                    report.batch->gap_median_seconds * 1e3, report.batch->gap_worst_seconds * 1e3));
   }
   facts.add(
       "memory",

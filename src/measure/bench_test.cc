@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "measure/bench.h"
+#include "measure/bench_batch.h"
 
 #include <gtest/gtest.h>
 
@@ -77,6 +78,25 @@ TEST_F(Bench, RefusesWhatCannotBeMeasured) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, ErrorCode::kInvalidArgument);
   }
+}
+
+// What is shared was computed before the clock runs, and is read once for all.
+TEST_F(Bench, SequencesCanShareAPrefix) {
+  const auto result = [&](std::size_t shared) {
+    return bench_batch(
+        view_, *executor_, kProbes,
+        {.prefill_tokens = 100, .decode_tokens = 6, .shared_tokens = shared, .repetitions = 2}, 4);
+  };
+  const BatchResult apart = result(0).value();
+  const BatchResult together = result(96).value();
+  EXPECT_EQ(apart.prefill.tokens, 400U);
+  EXPECT_EQ(together.prefill.tokens, 16U);
+  EXPECT_EQ(together.decode.tokens, 4U);
+  EXPECT_GT(together.decode.tokens_per_second, 0);
+  EXPECT_LT(together.decode.bytes_per_token, apart.decode.bytes_per_token);
+  const auto whole = result(100);
+  ASSERT_FALSE(whole);
+  EXPECT_EQ(whole.error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST(Memory, AddsWeightsWholePagesAndBuffers) {

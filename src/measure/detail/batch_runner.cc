@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/process.h"
@@ -15,6 +16,9 @@
 namespace paring::measure::detail {
 
 namespace {
+
+// Stream of random numbers; those of sequences are smaller, or larger.
+constexpr std::uint64_t kPrefixStream = kBenchSequencesMax;
 
 class Ignore : public engine::SequenceListener {
  public:
@@ -64,12 +68,9 @@ Result<BatchRunner> BatchRunner::create(const model::ModelView& view, Executor& 
                                           .sequences_max = sequences,
                                           .waiting_max = sequences,
                                           .has_prefix_cache = prefixes != 0}));
-  if (options.shared_tokens > 0) PARING_TRY_VOID(runner.warm_up(options.shared_tokens));
+  if (options.shared_tokens > 0) PARING_TRY_VOID(runner.run_alone(runner.prefix()));
   return runner;
 }
-
-// Stream of random numbers; those of sequences are smaller, or larger.
-constexpr std::uint64_t kPrefixStream = kBenchSequencesMax;
 
 std::vector<std::int32_t> BatchRunner::prefix() const {
   return random_prompt(options_.shared_tokens, view_->spec().vocabulary, kPrefixStream);
@@ -112,29 +113,30 @@ Result<BatchRound> BatchRunner::run() {
   return round;
 }
 
-Result<void> BatchRunner::warm_up(std::size_t tokens) {
+Result<void> BatchRunner::run_alone(std::vector<std::int32_t> prompt) {
   Ignore listener;
-  const std::size_t vocabulary = view_->spec().vocabulary;
-  const std::size_t count = std::min(tokens, options_.prefill_tokens);
-  PARING_TRY_VOID(engine_->submit(
-      {.prompt = options_.shared_tokens > 0 ? prefix() : random_prompt(count, vocabulary),
-       .max_tokens = 2},
-      listener));
+  PARING_TRY_VOID(engine_->submit({.prompt = std::move(prompt), .max_tokens = 2}, listener));
   while (engine_->step()) {
   }
   if (listener.error) return std::move(*listener.error);
   return {};
 }
 
+Result<void> BatchRunner::warm_up(std::size_t tokens) {
+  return run_alone(
+      random_prompt(std::min(tokens, options_.prefill_tokens), view_->spec().vocabulary));
+}
+
 PhaseSpeed BatchRunner::prefill_speed(const cost::Probes& probes, double seconds) const {
   const auto prompt = static_cast<double>(options_.prefill_tokens);
   const double first = static_cast<double>(options_.shared_tokens) + 1;
-  const std::size_t tokens = sequences_ * (options_.prefill_tokens - options_.shared_tokens);
+  const std::size_t own = options_.prefill_tokens - options_.shared_tokens;
+  const std::size_t tokens = sequences_ * own;
   const cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
                                           {options_.numerics,
                                            options_.kv_type,
                                            {first, prompt},
-                                           1 / prompt,
+                                           1 / static_cast<double>(own),
                                            static_cast<double>(std::min(tokens, step_tokens_))});
   return phase_speed(tokens, seconds, cost::prefill_limit(work, tokens, step_tokens_, probes),
                      work.weight_bytes / static_cast<double>(step_tokens_), work);

@@ -29,7 +29,7 @@ class BatchRunner {
   // All sequences from their first token to their last: of a prompt's step comes the first token,
   // so there are options.decode_tokens - 1 steps of single tokens.
   Result<BatchRound> run();
-  // One sequence of at most `tokens` prompt tokens, or of what all share, not timed.
+  // One sequence of at most `tokens` prompt tokens, not timed.
   Result<void> warm_up(std::size_t tokens);
 
   // What the machine's limits are for each phase of so many seconds; of `decode`, the seconds of
@@ -41,6 +41,7 @@ class BatchRunner {
   BatchRunner(const model::ModelView& view, const BenchOptions& options, std::size_t sequences)
       : view_(&view), options_(options), sequences_(sequences) {}
 
+  Result<void> run_alone(std::vector<std::int32_t> prompt);
   std::vector<std::int32_t> prefix() const;
   std::vector<std::int32_t> prompt(std::size_t sequence) const;
 

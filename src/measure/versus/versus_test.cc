@@ -122,9 +122,21 @@ TEST_P(OwnSideTest, TimesTheCase) {
   }
 }
 
+// Of the last one the prompts take several steps, so that sequences begin and end one after the
+// other.
 INSTANTIATE_TEST_SUITE_P(Cases, OwnSideTest,
                          ::testing::Values("prefill:40", "decode:6", "decode:3@40",
-                                           "together:3x20+5"));
+                                           "together:3x20+5", "together:9x130+20"));
+
+TEST(OwnSide, SequencesThatAreHardlyEverTogetherAreRefused) {
+  const auto random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = Executor::create({.threads = 1, .pin = false}).value();
+  const model::ModelView view(*random.model);
+  const SpeedCase c = parse_case("together:16x200+4").value();
+  const auto side = OwnSide::create(view, *executor, {}, c, case_tokens(c, view.spec().vocabulary));
+  ASSERT_FALSE(side);
+  EXPECT_EQ(side.error().code, ErrorCode::kInvalidArgument);
+}
 
 TEST(CaseTokens, AreTheSameForBothSidesAndDifferBetweenSequences) {
   const SpeedCase c = parse_case("together:2x50+10").value();
