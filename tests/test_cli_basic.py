@@ -197,9 +197,11 @@ def test_sampling_out_of_bounds(paring, tiny):
 
 
 def test_a_reader_that_goes_away(paring, tiny):
-    process = subprocess.Popen([paring.path, "inspect", str(tiny), "--tensors"], stdout=subprocess.PIPE,
+    reader, writer = os.pipe()
+    os.close(reader)  # before the program starts: a pipe takes the whole table from a quick one
+    process = subprocess.Popen([paring.path, "inspect", str(tiny), "--tensors"], stdout=writer,
                                stderr=subprocess.PIPE, env=CLEAN)
-    process.stdout.close()
+    os.close(writer)
     error = process.stderr.read()
     assert process.wait() == 141 and error == b""
 
