@@ -11,13 +11,22 @@ namespace paring::api {
 
 enum class RequestKind : std::uint8_t { kGenerate, kScore, kEmbed, kClassify, kRerank };
 
+// Added to a token's logit. -100 and 100 forbid and force it in practice.
+struct TokenBias {
+  std::int32_t token = 0;
+  float bias = 0;
+};
+
 // How the next token is picked; bounds are checked by the engine.
 struct Sampling {
   double temperature = 0.0;         // 0: always the most likely token
   std::size_t top_k = 40;           // 0: no limit
   double top_p = 1.0;               // smallest set of tokens with this much probability
   double min_p = 0.0;               // least probability, relative to the most likely token's
-  double repetition_penalty = 1.0;  // 1: none
+  double repetition_penalty = 1.0;  // 1: none; of prompt and answer
+  double frequency_penalty = 0.0;   // 0: none; for each time a token is in the answer so far
+  double presence_penalty = 0.0;    // 0: none; once for each token in the answer so far
+  std::vector<TokenBias> logit_bias = {};
   std::uint64_t seed = 0;
 };
 
@@ -28,6 +37,18 @@ struct Request {
   std::size_t max_tokens = 256;
   Sampling sampling;
   std::vector<std::string> stop;  // text that ends the answer; not part of it
+};
+
+struct TokenLogprob {
+  std::int32_t token = 0;
+  float logprob = 0;
+};
+
+// What the model thought of a token: natural logarithms of probabilities before any penalty, bias,
+// temperature or constraint.
+struct TokenLogprobs {
+  TokenLogprob token;
+  std::vector<TokenLogprob> top;  // the likeliest, best first
 };
 
 enum class FinishReason : std::uint8_t { kEndOfText, kStopString, kMaxTokens, kContextFull };

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <utility>
 
 #include "base/check.h"
@@ -14,8 +16,9 @@ namespace paring::engine {
 
 namespace {
 
-// Waiting sequences that are looked at in one step.
-constexpr std::size_t kAdmitScanMax = 64;
+// What a prompt gains on shorter ones with each step that it was part of, so that it does not
+// starve, as a part of the largest number of prompt tokens beside those who generate.
+constexpr std::size_t kAgingDivisor = 4;
 
 model::ForwardShape shape_of(const BatchOptions& options) {
   return {.tokens_max = options.step_tokens,
@@ -48,9 +51,15 @@ std::size_t BatchEngine::bytes_for(const model::BlockSpec& spec, const BatchOpti
 }
 
 BatchEngine::BatchEngine(const model::Model& model, const BatchOptions& options)
-    : model_(model), view_(model), options_(options) {}
+    : model_(model),
+      view_(model),
+      options_(options),
+      prompt_budget_(options.mixed_prompt_tokens, options.mixed_step_ratio) {}
 
 BatchEngine::~BatchEngine() = default;
+
+void SequenceListener::on_logprobs(std::size_t, const api::TokenLogprobs&) {}
+void SequenceListener::on_scores(std::size_t, std::span<const api::TokenLogprobs>) {}
 
 Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& model,
                                                          Executor& executor,
@@ -64,11 +73,13 @@ Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& mod
                                         options.cache_tokens, options.context_tokens),
                             "raise cache_tokens or lower context_tokens");
   }
-  if (options.step_tokens < options.sequences_max || options.mixed_prompt_tokens == 0) {
+  if (options.step_tokens < options.sequences_max || options.mixed_prompt_tokens == 0 ||
+      !(options.mixed_step_ratio > 1)) {
     return invalid_argument(
         fmt::format("step_tokens is {}, and each of {} sequences takes one", options.step_tokens,
                     options.sequences_max),
-        "raise step_tokens or lower sequences_max; mixed_prompt_tokens is at least 1");
+        "raise step_tokens or lower sequences_max; mixed_prompt_tokens is at least 1, "
+        "mixed_step_ratio more than 1");
   }
   std::unique_ptr<BatchEngine> engine(new BatchEngine(model, options));
   PARING_TRY(engine->forward_, model::Forward::create(model.spec(), shape_of(options), executor));
@@ -83,8 +94,15 @@ Result<std::unique_ptr<BatchEngine>> BatchEngine::create(const model::Model& mod
 Result<void> BatchEngine::check(const SequenceRequest& request) const {
   PARING_TRY_VOID(check_sampling(request.sampling));
   if (request.prompt.empty()) return invalid_argument("the prompt is empty");
-  if (request.max_tokens == 0 || request.samples == 0) {
+  if (request.samples == 0 || (request.max_tokens == 0 && !request.scored_from)) {
     return invalid_argument("max_tokens and the number of samples must be at least 1");
+  }
+  for (const api::TokenBias& entry : request.sampling.logit_bias) {
+    if (entry.token >= 0 && static_cast<std::size_t>(entry.token) < model_.spec().vocabulary) {
+      continue;
+    }
+    return invalid_argument(fmt::format("logit_bias names token {}, the vocabulary has {}",
+                                        entry.token, model_.spec().vocabulary));
   }
   if (request.prompt.size() >= options_.context_tokens) {
     return invalid_argument(fmt::format("the prompt has {} tokens, the context has room for {}",
@@ -109,6 +127,11 @@ Result<void> BatchEngine::check(const SequenceRequest& request) const {
                                  options_.waiting_max),
                      "try again later");
   }
+  if (waiting_tokens_ + request.prompt.size() * request.samples > options_.waiting_tokens_max) {
+    return exhausted(fmt::format("prompts of {} tokens wait already, the limit is {}",
+                                 waiting_tokens_, options_.waiting_tokens_max),
+                     "try again later");
+  }
   return {};
 }
 
@@ -125,6 +148,8 @@ Result<void> BatchEngine::submit(SequenceRequest request, SequenceListener& list
     live->arrival = arrivals_++;
     live->result.usage.prompt_tokens = shared->prompt.size();
     live->submitted = system_clock().monotonic_seconds();
+    if (shared->constraint) live->constraint = shared->constraint(k);
+    shares_.arrive(shared->tenant, shared->weight);
     if (leader == nullptr) {
       leader = live.get();
     } else {
@@ -139,7 +164,17 @@ Result<void> BatchEngine::submit(SequenceRequest request, SequenceListener& list
 void BatchEngine::enqueue(std::unique_ptr<Live> live) {
   const auto place = std::find_if(waiting_.begin(), waiting_.end(),
                                   [&](const auto& other) { return live->is_before(*other); });
+  waiting_tokens_ += live->request->prompt.size();
   waiting_.insert(place, std::move(live));
+}
+
+std::unique_ptr<BatchEngine::Live> BatchEngine::take_waiting(const Live* live) {
+  const auto it = std::find_if(waiting_.begin(), waiting_.end(),
+                               [&](const auto& other) { return other.get() == live; });
+  std::unique_ptr<Live> taken = std::move(*it);
+  waiting_.erase(it);
+  waiting_tokens_ -= taken->request->prompt.size();
+  return taken;
 }
 
 void BatchEngine::keep_prefix(const Live& live) {
@@ -170,31 +205,42 @@ void BatchEngine::sweep() {
     for (auto& live : list) {
       if (live->is_ended) ended.push_back(std::move(live));
     }
-    std::erase(list, nullptr);
+    return std::erase(list, nullptr);
   };
   take(running_);
+  const std::size_t ran = ended.size();
   take(waiting_);
+  for (std::size_t i = ran; i < ended.size(); ++i) {
+    waiting_tokens_ -= ended[i]->request->prompt.size();
+  }
   for (const auto& live : ended) {
     for (Live* follower : live->followers) follower->leader = nullptr;
     if (live->leader != nullptr) std::erase(live->leader->followers, live.get());
   }
-  for (const auto& live : ended) live->listener.on_end(live->sample, live->result);
+  for (const auto& live : ended) {
+    shares_.leave(live->request->tenant);
+    live->constraint.reset();
+    live->listener.on_end(live->sample, live->result);
+  }
 }
 
+// Those who are not wanted any more, and those whose time is over.
 void BatchEngine::drop_cancelled() {
-  for (const auto& live : running_) {
-    if (live->is_cancelled()) end(*live, SequenceEnd::kCancelled);
-  }
-  for (const auto& live : waiting_) {
-    if (live->is_cancelled()) end(*live, SequenceEnd::kCancelled);
-  }
+  const double now = system_clock().monotonic_seconds();
+  const auto drop = [&](Live& live) {
+    const double deadline = live.request->deadline;
+    if (live.is_cancelled()) end(live, SequenceEnd::kCancelled);
+    if (deadline > 0 && now >= deadline) end(live, SequenceEnd::kDeadline);
+  };
+  for (const auto& live : running_) drop(*live);
+  for (const auto& live : waiting_) drop(*live);
   sweep();
 }
 
 // Whether a running sequence is about to compute more of this prompt than is cached: it is cheaper
 // to wait for that than to compute it twice.
 bool BatchEngine::waits_for_prefix(const Live& live) const {
-  if (prefixes_ == nullptr) return false;
+  if (prefixes_ == nullptr || live.request->scored_from) return false;
   const std::size_t cached = prefixes_->match(live.request->prefix_scope, live.tokens);
   for (const auto& other : running_) {
     if (other->left() < 2 || other->request->prefix_scope != live.request->prefix_scope) continue;
@@ -218,30 +264,89 @@ bool BatchEngine::has_room(const Live& live) const {
   return true;
 }
 
+// Those who wait and could join, in the order of their turns: urgency, then what their tenants
+// were given, counting those in front of them here, then arrival.
+std::vector<BatchEngine::Live*> BatchEngine::turns() const {
+  struct Tenant {
+    double served;
+    std::deque<Live*> waiting;
+  };
+  std::map<int, std::map<std::uint64_t, Tenant>, std::greater<>> by_urgency;
+  for (const auto& live : waiting_) {
+    if (live->leader != nullptr) continue;
+    const std::uint64_t tenant = live->request->tenant;
+    by_urgency[live->request->priority]
+        .try_emplace(tenant, Tenant{shares_.served(tenant), {}})
+        .first->second.waiting.push_back(live.get());
+  }
+  std::vector<Live*> result;
+  const auto is_later = [](const Tenant* a, const Tenant* b) {
+    if (a->served != b->served) return a->served > b->served;
+    return a->waiting.front()->arrival > b->waiting.front()->arrival;
+  };
+  for (auto& [urgency, tenants] : by_urgency) {
+    std::vector<Tenant*> heap;
+    for (auto& [id, tenant] : tenants) heap.push_back(&tenant);
+    std::make_heap(heap.begin(), heap.end(), is_later);
+    while (!heap.empty()) {
+      std::pop_heap(heap.begin(), heap.end(), is_later);
+      Tenant& next = *heap.back();
+      Live* live = next.waiting.front();
+      next.waiting.pop_front();
+      next.served += static_cast<double>(live->left()) / std::max(live->request->weight, 1e-6);
+      result.push_back(live);
+      if (next.waiting.empty()) {
+        heap.pop_back();
+      } else {
+        std::push_heap(heap.begin(), heap.end(), is_later);
+      }
+    }
+  }
+  return result;
+}
+
+// Sets the last of the running back to wait, when `live` is more urgent than that.
+bool BatchEngine::set_back_for(const Live& live) {
+  if (running_.empty() || running_.back()->request->priority >= live.request->priority)
+    return false;
+  std::unique_ptr<Live> last = std::move(running_.back());
+  running_.pop_back();
+  preempt(*last);
+  last->is_preempted = false;
+  enqueue(std::move(last));
+  return true;
+}
+
+// Gives `live` what is cached of it and sees to room for all that is known of it, so that it is not
+// set back before it begins. False: there is none.
+bool BatchEngine::let_in(Live& live) {
+  while (running_.size() >= options_.sequences_max) {
+    if (!set_back_for(live)) return false;
+  }
+  if (prefixes_ != nullptr) {
+    const std::size_t cached =
+        prefixes_->adopt(live.request->prefix_scope, live.adoptable(), live.sequence);
+    if (live.generated() == 0) live.result.usage.cached_tokens = cached;
+  }
+  while (!has_room(live) && !running_.empty()) {
+    if (prefixes_ != nullptr && prefixes_->evict_one()) continue;
+    if (set_back_for(live)) continue;
+    live.sequence.truncate(0);
+    return false;
+  }
+  while (!has_room(live) && prefixes_ != nullptr && prefixes_->evict_one()) {
+  }
+  return true;
+}
+
 // Lets waiting sequences join while there is room. Nobody overtakes the first that does not fit.
 void BatchEngine::admit() {
-  for (std::size_t i = 0;
-       i < std::min(waiting_.size(), kAdmitScanMax) && running_.size() < options_.sequences_max;) {
-    Live& live = *waiting_[i];
-    if (live.leader != nullptr || waits_for_prefix(live)) {
-      ++i;
-      continue;
-    }
-    if (prefixes_ != nullptr) {
-      const std::size_t cached =
-          prefixes_->adopt(live.request->prefix_scope, live.tokens, live.sequence);
-      if (live.generated() == 0) live.result.usage.cached_tokens = cached;
-    }
-    // Room for all that is known of it, so that it is not set back before it begins.
-    while (!has_room(live) && prefixes_ != nullptr && prefixes_->evict_one()) {
-    }
-    if (!has_room(live) && !running_.empty()) {
-      live.sequence.truncate(0);
-      return;
-    }
-    if (live.admitted == 0) live.admitted = system_clock().monotonic_seconds();
-    std::unique_ptr<Live> joined = std::move(waiting_[i]);
-    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+  if (waiting_.empty()) return;
+  for (Live* live : turns()) {
+    if (waits_for_prefix(*live)) continue;
+    if (!let_in(*live)) return;
+    if (live->admitted == 0) live->admitted = system_clock().monotonic_seconds();
+    std::unique_ptr<Live> joined = take_waiting(live);
     const auto place = std::find_if(running_.begin(), running_.end(),
                                     [&](const auto& other) { return joined->is_before(*other); });
     running_.insert(place, std::move(joined));
@@ -279,22 +384,40 @@ bool BatchEngine::make_room(Live& live, std::size_t tokens) {
   }
 }
 
-// Gives each running sequence its part of the step: first those that generate, then prompts, in
-// order of urgency.
-std::vector<BatchEngine::Live*> BatchEngine::plan() {
-  std::vector<Live*> order;
-  for (const bool wants_prompt : {false, true}) {
-    for (const auto& live : running_) {
-      live->part = 0;
-      if ((live->left() > 1) == wants_prompt) order.push_back(live.get());
-    }
+// Who is computed first: those that generate, then prompts by urgency, those of which little is
+// left first. A long one gains on them with each step, so that it does not starve.
+std::vector<BatchEngine::Live*> BatchEngine::order() const {
+  std::vector<Live*> generating;
+  std::vector<Live*> prompts;
+  for (const auto& live : running_) {
+    live->part = 0;
+    (live->left() > 1 ? prompts : generating).push_back(live.get());
   }
+  const std::size_t gain = std::max<std::size_t>(1, options_.mixed_prompt_tokens / kAgingDivisor);
+  const auto left = [gain](const Live& live) {
+    return static_cast<std::ptrdiff_t>(live.left()) -
+           static_cast<std::ptrdiff_t>(live.prompt_steps * gain);
+  };
+  std::stable_sort(prompts.begin(), prompts.end(), [&](const Live* a, const Live* b) {
+    const int mine = a->request->priority;
+    const int theirs = b->request->priority;
+    return mine != theirs ? mine > theirs : left(*a) < left(*b);
+  });
+  generating.insert(generating.end(), prompts.begin(), prompts.end());
+  return generating;
+}
+
+// Gives each running sequence its part of the step.
+std::vector<BatchEngine::Live*> BatchEngine::plan() {
   std::size_t budget = options_.step_tokens;
   std::size_t prompt_budget = budget;
-  for (Live* live : order) {
+  std::size_t generating = 0;
+  for (Live* live : order()) {
     if (live->is_preempted || live->is_ended) continue;
+    const bool is_prompt = live->left() > 1;
     std::size_t tokens = std::min(live->left(), budget);
-    if (live->left() > 1) tokens = std::min(tokens, prompt_budget);
+    if (is_prompt) tokens = std::min(tokens, prompt_budget);
+    if (is_prompt) ++live->prompt_steps;
     if (tokens == 0) continue;
     if (!make_room(*live, tokens)) {
       preempt(*live);
@@ -302,10 +425,10 @@ std::vector<BatchEngine::Live*> BatchEngine::plan() {
     }
     live->part = tokens;
     budget -= tokens;
-    if (live->left() == 0 && tokens == 1) {
-      prompt_budget = std::min(budget, options_.mixed_prompt_tokens);
+    if (is_prompt) {
+      prompt_budget -= tokens;
     } else {
-      prompt_budget -= std::min(prompt_budget, tokens);
+      prompt_budget = std::min(budget, prompt_budget_.tokens(++generating));
     }
   }
   std::vector<Live*> parts;

@@ -17,7 +17,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,9 +27,12 @@
 #include "api/step.h"
 #include "base/executor.h"
 #include "base/result.h"
+#include "engine/fair_share.h"
 #include "engine/prefix_cache.h"
+#include "engine/prompt_budget.h"
 #include "engine/sampler.h"
 #include "engine/speculator.h"
+#include "engine/token_constraint.h"
 #include "model/forward.h"
 #include "model/lora.h"
 
@@ -37,10 +42,19 @@ namespace paring::engine {
 struct SequenceRequest {
   std::uint64_t id = 0;  // random stream; sample k > 0 has the stream stream_of(id, k)
   std::vector<std::int32_t> prompt = {};
-  std::size_t max_tokens = 256;
-  std::size_t samples = 1;  // answers to one prompt, which is computed once
+  std::size_t max_tokens = 256;  // 0: the prompt is scored only
+  std::size_t samples = 1;       // answers to one prompt, which is computed once
   api::Sampling sampling = {};
-  int priority = 0;  // higher goes first; among equals, who came first
+  int priority = 0;          // higher goes first, and sets back lower ones when there is no room
+  std::uint64_t tenant = 0;  // among equally urgent ones, tenants take turns
+  double weight = 1;         // a tenant's share, relative to others
+  double deadline = 0;       // on the monotonic clock, in seconds; 0: none
+  // With each token, its log-probability and those of this many likeliest ones.
+  std::optional<std::size_t> logprobs = std::nullopt;
+  // The log-probabilities of prompt tokens from this one on, but never of the first.
+  std::optional<std::size_t> scored_from = std::nullopt;
+  // What limits the tokens of a sample; empty: nothing.
+  std::function<std::unique_ptr<TokenConstraint>(std::size_t sample)> constraint = nullptr;
   // Prefixes are shared within a scope only, and only with the same adapter.
   std::uint64_t prefix_scope = 0;
   std::shared_ptr<const model::Lora> adapter = nullptr;  // null: the model as it is
@@ -55,6 +69,7 @@ enum class SequenceEnd : std::uint8_t {
   kMaxTokens,
   kContextFull,
   kCancelled,
+  kDeadline,
   kFailed,  // see the error
 };
 
@@ -72,6 +87,10 @@ class SequenceListener {
   // Each token of a sample as it is picked, the one that ends the text included. False: this was
   // the last.
   virtual bool on_token(std::size_t sample, std::int32_t token) = 0;
+  // In front of on_token(), when the request wants them.
+  virtual void on_logprobs(std::size_t sample, const api::TokenLogprobs& logprobs);
+  // Of the prompt's tokens `first`, `first` + 1, ...; in order, once, when the request wants them.
+  virtual void on_scores(std::size_t first, std::span<const api::TokenLogprobs> scores);
   // Once for each sample, after its last token. May submit, must not step.
   virtual void on_end(std::size_t sample, const SequenceResult& result) = 0;
 };
@@ -82,13 +101,18 @@ struct BatchOptions {
   std::size_t context_tokens = 2048;  // of one sequence, prompt and answer
   std::size_t cache_tokens = 8192;    // of all sequences and cached prefixes together
   std::size_t step_tokens = 512;      // computed in one step at most
-  // Prompt tokens in a step that also generates: bounds how long those who generate wait.
+  // Prompt tokens in a step that also generates: bounds how long those who generate wait. Fewer
+  // when that many would take longer than mixed_step_ratio times a step without any.
   std::size_t mixed_prompt_tokens = 128;
-  std::size_t sequences_max = 64;  // computed together
-  std::size_t waiting_max = 1024;  // samples that wait for their turn
+  double mixed_step_ratio = 2.0;
+  std::size_t sequences_max = 64;            // computed together
+  std::size_t waiting_max = 1024;            // samples that wait for their turn
+  std::size_t waiting_tokens_max = 1 << 20;  // of their prompts together
   std::size_t lora_rank = 0;  // largest of the adapters that requests bring; 0: they bring none
   bool has_prefix_cache = true;
 };
+
+struct TokenPick;
 
 class BatchEngine {
  public:
@@ -112,6 +136,7 @@ class BatchEngine {
   const api::StepRecord& last_step() const noexcept { return last_step_; }
   std::size_t running() const noexcept { return running_.size(); }
   std::size_t waiting() const noexcept { return waiting_.size(); }
+  std::size_t waiting_tokens() const noexcept { return waiting_tokens_; }
   const model::KvPool& pool() const noexcept { return *pool_; }
   // Forgets all cached prefixes.
   void clear_prefixes();
@@ -125,11 +150,16 @@ class BatchEngine {
   Result<void> check(const SequenceRequest& request) const;
   void drop_cancelled();
   void admit();
+  std::vector<Live*> turns() const;
+  bool let_in(Live& live);
+  bool set_back_for(const Live& live);
+  std::unique_ptr<Live> take_waiting(const Live* live);
   bool waits_for_prefix(const Live& live) const;
   bool has_room(const Live& live) const;
   bool make_room(Live& live, std::size_t tokens);
   Live* least_urgent_but(const Live& live) const;
   void preempt(Live& live);
+  std::vector<Live*> order() const;
   std::vector<Live*> plan();
   void speculate(const std::vector<Live*>& parts);
   void grow_for_guesses(Live& live, std::vector<std::int32_t> guesses);
@@ -138,8 +168,9 @@ class BatchEngine {
   void settle(Live& live);
   void account(Live& live, std::size_t guesses, std::size_t right,
                std::span<const std::int32_t> picked);
-  void take_token(Live& live, std::int32_t token);
+  void tell_scores(Live& live);
   void split_samples(Live& leader);
+  void take_token(Live& live, const TokenPick& pick);
   void end(Live& live, SequenceEnd how, Error error = {});
   void sweep();
   void enqueue(std::unique_ptr<Live> live);
@@ -154,6 +185,9 @@ class BatchEngine {
   std::unique_ptr<Speculator> speculator_;     // null: no guesses
   std::deque<std::unique_ptr<Live>> waiting_;  // by priority, then arrival
   LiveList running_;                           // the same order
+  std::size_t waiting_tokens_ = 0;             // of waiting prompts
+  FairShare shares_;
+  PromptBudget prompt_budget_;
   std::uint64_t arrivals_ = 0;
   api::StepRecord last_step_;
 };

@@ -32,11 +32,22 @@ class Collector : public SequenceListener {
     tokens[sample].push_back(token);
     return stop_after_ == 0 || tokens[sample].size() < stop_after_;
   }
+  void on_logprobs(std::size_t sample, const api::TokenLogprobs& told) override {
+    EXPECT_EQ(logprobs[sample].size(), tokens[sample].size()) << "in front of its token";
+    logprobs[sample].push_back(told);
+  }
+  void on_scores(std::size_t first, std::span<const api::TokenLogprobs> told) override {
+    for (const api::TokenLogprobs& score : told) {
+      EXPECT_TRUE(scores.emplace(first++, score).second) << "told twice";
+    }
+  }
   void on_end(std::size_t sample, const SequenceResult& result) override {
     EXPECT_FALSE(results.contains(sample)) << "ended twice";
     results.emplace(sample, result);
   }
   std::map<std::size_t, std::vector<std::int32_t>> tokens;
+  std::map<std::size_t, std::vector<api::TokenLogprobs>> logprobs;
+  std::map<std::size_t, api::TokenLogprobs> scores;
   std::map<std::size_t, SequenceResult> results;
 
  private:
@@ -304,6 +315,227 @@ std::unique_ptr<Speculator> guessing(const model::Model& model, Executor& execut
                                       SpeculatorOptions{.tokens_max = 3, .is_forced = true});
 }
 
+TEST(BatchEngine, UrgentRequestsSetBackOthers) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor(1);
+  auto engine = BatchEngine::create(*random.model, *executor,
+                                    {.context_tokens = 64, .cache_tokens = 64, .sequences_max = 1})
+                    .value();
+  Alone alone(*random.model, *executor);
+  std::vector<Collector> collectors(2);
+  const SequenceRequest batch{.id = 1, .prompt = {1, 2, 3}, .max_tokens = 9, .priority = -1};
+  ASSERT_TRUE(engine->submit(batch, collectors[0]));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(engine->step());
+  ASSERT_TRUE(engine->submit({.id = 2, .prompt = {4}, .max_tokens = 3}, collectors[1]));
+  while (collectors[1].results.empty()) ASSERT_TRUE(engine->step());
+  EXPECT_TRUE(collectors[0].results.empty());
+  while (engine->step()) {
+  }
+  EXPECT_EQ(collectors[0].tokens[0], alone.tokens(batch, 0));
+  EXPECT_EQ(collectors[0].results.at(0).preemptions, 1U);
+  expect_no_page_lost(*engine);
+}
+
+// One tenant floods the queue; another's few requests get their turns all the same.
+TEST(BatchEngine, TenantsTakeTurns) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor(1);
+  auto engine = BatchEngine::create(*random.model, *executor,
+                                    {.context_tokens = 64, .cache_tokens = 256, .sequences_max = 2})
+                    .value();
+  std::vector<Collector> flood(40);
+  std::vector<Collector> few(4);
+  for (std::size_t i = 0; i < flood.size(); ++i) {
+    ASSERT_TRUE(
+        engine->submit({.id = i, .prompt = {1, 2}, .max_tokens = 4, .tenant = 1}, flood[i]));
+  }
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(engine->step());
+  for (std::size_t i = 0; i < few.size(); ++i) {
+    ASSERT_TRUE(engine->submit({.id = i, .prompt = {1, 2}, .max_tokens = 4, .tenant = 2}, few[i]));
+  }
+  while (few.back().results.empty()) ASSERT_TRUE(engine->step());
+  const auto ended = std::count_if(flood.begin(), flood.end(),
+                                   [](const Collector& one) { return !one.results.empty(); });
+  EXPECT_LE(ended, 8) << "about as many as of the other, and those that ran before";
+  EXPECT_GE(ended, 3) << "half of the room stays theirs";
+}
+
+TEST(BatchEngine, ShortPromptsDoNotWaitForALongOne) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor(1);
+  auto engine = BatchEngine::create(*random.model, *executor,
+                                    {.context_tokens = 2048,
+                                     .cache_tokens = 4096,
+                                     .step_tokens = 64,
+                                     .mixed_prompt_tokens = 64,
+                                     .sequences_max = 32})
+                    .value();
+  RandomStream stream({6, 0, 0});
+  Collector long_one;
+  ASSERT_TRUE(engine->submit({.id = 1, .prompt = random_tokens(stream, 1900, 83), .max_tokens = 1},
+                             long_one));
+  ASSERT_TRUE(engine->step());
+  Collector quick;
+  ASSERT_TRUE(
+      engine->submit({.id = 2, .prompt = random_tokens(stream, 60, 83), .max_tokens = 1}, quick));
+  ASSERT_TRUE(engine->step());
+  EXPECT_EQ(quick.results.size(), 1U);
+  // However many short ones come, the long one goes on.
+  std::vector<std::unique_ptr<Collector>> more;
+  for (std::uint64_t id = 3; long_one.results.empty() && id < 400; ++id) {
+    more.push_back(std::make_unique<Collector>());
+    ASSERT_TRUE(engine->submit({.id = id, .prompt = random_tokens(stream, 64, 83), .max_tokens = 1},
+                               *more.back()));
+    ASSERT_TRUE(engine->step());
+  }
+  EXPECT_FALSE(long_one.results.empty());
+}
+
+TEST(BatchEngine, ADeadlineEndsWhatWaitsAndWhatRuns) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor(1);
+  auto engine = BatchEngine::create(*random.model, *executor,
+                                    {.context_tokens = 64, .cache_tokens = 64, .sequences_max = 1})
+                    .value();
+  Collector runs;
+  Collector waits;
+  ASSERT_TRUE(engine->submit({.id = 1, .prompt = {1}, .max_tokens = 60}, runs));
+  ASSERT_TRUE(engine->submit({.id = 2, .prompt = {1}, .deadline = 1e-9}, waits));
+  ASSERT_TRUE(engine->step());
+  EXPECT_EQ(waits.results.at(0).end, SequenceEnd::kDeadline);
+  EXPECT_TRUE(runs.results.empty());
+  while (engine->step()) {
+  }
+  expect_no_page_lost(*engine);
+}
+
+TEST(BatchEngine, WaitingPromptsAreBounded) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor(1);
+  auto engine =
+      BatchEngine::create(
+          *random.model, *executor,
+          {.context_tokens = 64, .cache_tokens = 64, .sequences_max = 1, .waiting_tokens_max = 10})
+          .value();
+  Collector collector;
+  const SequenceRequest request{.id = 1, .prompt = {1, 2, 3, 4}, .max_tokens = 1};
+  ASSERT_TRUE(engine->submit(request, collector));
+  Collector second;
+  ASSERT_TRUE(engine->submit(request, second));
+  EXPECT_EQ(engine->waiting_tokens(), 8U);
+  Collector third;
+  EXPECT_EQ(engine->submit(request, third).error().code, ErrorCode::kExhausted);
+  while (engine->step()) {
+  }
+  EXPECT_EQ(engine->waiting_tokens(), 0U);
+  ASSERT_TRUE(engine->submit(request, third));
+}
+
+// The logits behind each position, from runs of one token each.
+TEST(BatchEngine, TellsLogprobsOfAnswersAndScoresOfPrompts) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor(1);
+  auto engine =
+      BatchEngine::create(*random.model, *executor,
+                          {.context_tokens = 256, .cache_tokens = 1024, .step_tokens = 64})
+          .value();
+  RandomStream stream({5, 0, 0});
+  SequenceRequest request{.id = 1, .prompt = random_tokens(stream, 150, 83), .max_tokens = 5};
+  request.logprobs = 4;
+  request.sampling.logit_bias = {{7, 3.0F}};
+  Collector answer;
+  ASSERT_TRUE(engine->submit(request, answer));
+  while (engine->step()) {
+  }
+  ASSERT_EQ(answer.logprobs[0].size(), 5U);
+  for (const api::TokenLogprobs& told : answer.logprobs[0]) {
+    ASSERT_EQ(told.top.size(), 4U);
+    EXPECT_GE(told.top[0].logprob, told.top[1].logprob);
+    EXPECT_LE(told.token.logprob, told.top[0].logprob);
+    EXPECT_LT(told.top[0].logprob, 0);
+  }
+  // The answer, read as a prompt, has the same log-probabilities, cached prefixes or not.
+  SequenceRequest scored{.id = 2, .prompt = request.prompt, .max_tokens = 0, .logprobs = 4};
+  scored.prompt.insert(scored.prompt.end(), answer.tokens[0].begin(), answer.tokens[0].end());
+  scored.scored_from = 0;
+  Collector all;
+  ASSERT_TRUE(engine->submit(scored, all));
+  scored.scored_from = 150;
+  Collector end;
+  ASSERT_TRUE(engine->submit(scored, end));
+  while (engine->step()) {
+  }
+  EXPECT_EQ(all.scores.size(), 154U);
+  EXPECT_EQ(all.scores.begin()->first, 1U);
+  EXPECT_EQ(end.scores.size(), 5U);
+  EXPECT_EQ(all.results.at(0).usage.cached_tokens, 0U);
+  EXPECT_EQ(end.results.at(0).usage.cached_tokens, 128U);
+  EXPECT_EQ(all.results.at(0).usage.generated_tokens, 0U);
+  for (std::size_t i = 0; i < 5; ++i) {
+    const api::TokenLogprobs& told = answer.logprobs[0][i];
+    EXPECT_EQ(all.scores.at(150 + i).token.token, told.token.token);
+    EXPECT_EQ(all.scores.at(150 + i).token.logprob, told.token.logprob);
+    EXPECT_EQ(end.scores.at(150 + i).token.logprob, told.token.logprob);
+    EXPECT_EQ(end.scores.at(150 + i).top[3].token, told.top[3].token);
+  }
+  expect_no_page_lost(*engine);
+}
+
+// Lets a sequence say multiples of a number only, and the number itself at last.
+class Multiples : public TokenConstraint {
+ public:
+  Multiples(std::uint32_t of, std::size_t fails_at = 1000) : of_(of), fails_at_(fails_at) {}
+  Result<TokenSet> allowed() override {
+    bits_.assign(3, 0);
+    if (said_ == fails_at_) return TokenSet(bits_);
+    for (std::uint32_t t = 0; t < 83; t += of_) bits_[t / 32] |= 1U << (t % 32);
+    return TokenSet(bits_);
+  }
+  Result<void> accept(std::int32_t token) override {
+    EXPECT_EQ(static_cast<std::uint32_t>(token) % of_, 0U);
+    ++said_;
+    return {};
+  }
+
+ private:
+  std::uint32_t of_;
+  std::size_t fails_at_;
+  std::size_t said_ = 0;
+  std::vector<std::uint32_t> bits_;
+};
+
+TEST(BatchEngine, ConstraintsHoldForEachSampleAndFailClosed) {
+  const RandomModel random = random_model(tiny_spec(), DType::kQ8_0, 1);
+  const auto executor = make_executor(2);
+  auto engine =
+      BatchEngine::create(*random.model, *executor, {.context_tokens = 256, .cache_tokens = 1024},
+                          guessing(*random.model, *executor))
+          .value();
+  SequenceRequest request{.id = 1, .prompt = {1, 2, 3}, .max_tokens = 40, .samples = 3};
+  request.sampling.temperature = 2;
+  request.constraint = [](std::size_t sample) {
+    return std::make_unique<Multiples>(static_cast<std::uint32_t>(sample) + 5,
+                                       sample == 2 ? 7 : 1000);
+  };
+  Collector collector;
+  ASSERT_TRUE(engine->submit(request, collector));
+  Collector free;
+  const SequenceRequest other{.id = 2, .prompt = {1, 2, 3}, .max_tokens = 40};
+  ASSERT_TRUE(engine->submit(other, free));
+  while (engine->step()) {
+  }
+  for (std::size_t sample = 0; sample < 2; ++sample) {
+    ASSERT_EQ(collector.tokens[sample].size(), 40U);
+    for (const std::int32_t token : collector.tokens[sample]) {
+      EXPECT_EQ(token % static_cast<int>(sample + 5), 0);
+    }
+  }
+  EXPECT_EQ(collector.tokens[2].size(), 7U);
+  EXPECT_EQ(collector.results.at(2).end, SequenceEnd::kFailed);
+  EXPECT_EQ(free.tokens[0], Alone(*random.model, *executor).tokens(other, 0));
+  expect_no_page_lost(*engine);
+}
+
 // ./test long sets it.
 bool is_long() { return std::getenv("PARING_LONG_TESTS") != nullptr; }
 
@@ -324,6 +556,9 @@ SequenceRequest random_request(RandomStream& random, std::uint64_t id,
   request.sampling.repetition_penalty = random.below(4) == 0 ? 1.2 : 1.0;
   request.priority = static_cast<int>(random.below(3));
   request.prefix_scope = random.below(2);
+  request.tenant = random.below(3);
+  if (random.below(5) == 0) request.scored_from = random.below(60);
+  if (random.below(5) == 0) request.logprobs = random.below(4);
   return request;
 }
 
@@ -334,6 +569,7 @@ TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
                              .cache_tokens = 32 * 24,
                              .step_tokens = 64,
                              .mixed_prompt_tokens = 24,
+                             .mixed_step_ratio = 1e9,  // what a step holds must not depend on time
                              .sequences_max = 8,
                              .waiting_max = 40};
   auto engine =
@@ -414,7 +650,7 @@ TEST_P(BatchSimulation, EverySequenceIsAsIfAlone) {
   EXPECT_GT(cached, 0U);
   if (!GetParam().guesses) return;
   std::printf("  %zu of %zu guesses were right\n", total.accepted_tokens, total.drafted_tokens);
-  EXPECT_GT(total.accepted_tokens, arrivals / 10);
+  EXPECT_GT(total.accepted_tokens, arrivals / 20);
   EXPECT_GT(total.drafted_tokens, total.accepted_tokens);
 }
 

@@ -12,13 +12,55 @@
 
 namespace paring::engine {
 
+namespace {
+
+Error no_token_left() {
+  return {ErrorCode::kInternal, "the constraint leaves no token that could come next",
+          "report this as a bug"};
+}
+
+bool is_any(TokenSet set, std::size_t vocabulary) {
+  for (std::size_t word = 0; word < set.size(); ++word) {
+    const std::size_t first = word * 32;
+    if (first >= vocabulary) break;
+    const std::size_t count = vocabulary - first;
+    const std::uint32_t valid = count >= 32 ? ~0U : (1U << count) - 1;
+    if ((set[word] & valid) != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+TokenPick BatchEngine::Live::pick(std::span<const float> logits, std::size_t known) const {
+  TokenPick picked;
+  const std::span<const std::int32_t> history = std::span(tokens).first(known);
+  if (constraint == nullptr) {
+    picked.token = sampler.sample(logits, history, known);
+  } else {
+    Result<TokenSet> allowed = constraint->allowed();
+    if (!allowed) {
+      picked.error = std::move(allowed.error());
+      return picked;
+    }
+    if (!is_any(*allowed, logits.size())) {
+      picked.error = no_token_left();
+      return picked;
+    }
+    picked.token = sampler.sample(logits, history, known, &*allowed);
+  }
+  if (request->logprobs) picked.logprobs = logprobs_of(logits, picked.token, *request->logprobs);
+  return picked;
+}
+
 // Picks each row's next token as soon as its logits are there, rows side by side on the workers.
 class BatchEngine::SampleSink : public model::LogitsSink {
  public:
   struct Row {
     Live* live;
-    std::size_t index;  // in live->picks
-    std::size_t known;  // tokens in front of the one that is picked
+    std::size_t index;  // in live->picks, or in live->scores
+    std::size_t known;  // tokens in front of the one that is picked or scored
+    bool is_score = false;
   };
   explicit SampleSink(std::vector<Row> rows) : rows_(std::move(rows)) {}
   void consume(Worker& worker, const model::LogitsChunk& chunk) override {
@@ -26,12 +68,18 @@ class BatchEngine::SampleSink : public model::LogitsSink {
     for (std::size_t r = mine.begin; r < mine.end; ++r) {
       const Row& row = rows_[chunk.first + r];
       const std::span<const float> logits(chunk.logits + r * chunk.vocabulary, chunk.vocabulary);
-      Live::Pick& pick = row.live->picks[row.index];
+      Live& live = *row.live;
+      if (row.is_score) {
+        live.scores[row.index] =
+            logprobs_of(logits, live.tokens[row.known], live.request->logprobs.value_or(0));
+        continue;
+      }
+      TokenPick& pick = live.picks[row.index];
       pick.is_finite = are_finite(logits);
-      if (!pick.is_finite) continue;
-      pick.token = row.live->pick(logits, row.known);
-      for (Live* follower : row.live->followers) {
-        follower->picks.assign(1, {follower->pick(logits, row.known), true});
+      if (!pick.is_finite || live.request->max_tokens == 0) continue;
+      pick = live.pick(logits, row.known);
+      for (Live* follower : live.followers) {
+        follower->picks.assign(1, follower->pick(logits, row.known));
       }
     }
   }
@@ -50,12 +98,14 @@ void BatchEngine::speculate(const std::vector<Live*>& parts) {
     // The last token comes from a step's own logits, and is never computed itself.
     const std::size_t left = live->request->max_tokens - live->generated();
     const std::size_t room = options_.context_tokens - live->tokens.size();
-    speculations.push_back({.sequence = live->arrival,
-                            .prefix_scope = live->request->prefix_scope,
-                            .tokens = live->tokens,
-                            .sampler = &live->sampler,
-                            .guesses_max = std::min(left, room) - 1,
-                            .tokens_left = left});
+    speculations.push_back(
+        {.sequence = live->arrival,
+         .prefix_scope = live->request->prefix_scope,
+         .tokens = live->tokens,
+         .sampler = &live->sampler,
+         // What a constraint allows is known for the next token only.
+         .guesses_max = live->constraint == nullptr ? std::min(left, room) - 1 : 0,
+         .tokens_left = left});
   }
   speculator_->propose(speculations, options_.step_tokens - parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -87,11 +137,18 @@ void BatchEngine::compute(const std::vector<Live*>& parts) {
     const std::size_t known = live->tokens.size();
     live->tokens.insert(live->tokens.end(), live->guesses.begin(), live->guesses.end());
     const std::size_t done = live->sequence.length();
+    const std::size_t begin = done - live->part;
     live->picks.assign(done == live->tokens.size() ? 1 + live->guesses.size() : 0, {});
-    segments.push_back(
-        {&live->sequence,
-         std::span<const std::int32_t>(live->tokens).subspan(done - live->part, live->part),
-         live->picks.size(), live->request->adapter.get()});
+    // The logits behind token i score token i + 1.
+    const std::size_t scores_end = std::min(done, live->request->prompt.size() - 1) + 1;
+    const std::size_t scores_begin = std::max(live->next_score, begin + 1);
+    live->scores.assign(scores_end > scores_begin ? scores_end - scores_begin : 0, {});
+    segments.push_back({&live->sequence,
+                        std::span<const std::int32_t>(live->tokens).subspan(begin, live->part),
+                        live->scores.size() + live->picks.size(), live->request->adapter.get()});
+    for (std::size_t i = 0; i < live->scores.size(); ++i) {
+      rows.push_back({live, i, scores_begin + i, true});
+    }
     for (std::size_t i = 0; i < live->picks.size(); ++i) rows.push_back({live, i, known + i});
   }
   SampleSink sink(std::move(rows));
@@ -105,8 +162,16 @@ void BatchEngine::compute(const std::vector<Live*>& parts) {
   for (Live* live : parts) live->tokens.resize(live->tokens.size() - live->guesses.size());
   record(parts);
   for (Live* live : parts) {
+    if (!live->scores.empty()) tell_scores(*live);
     if (!live->picks.empty()) settle(*live);
   }
+}
+
+void BatchEngine::tell_scores(Live& live) {
+  const std::vector<api::TokenLogprobs> scores = std::exchange(live.scores, {});
+  const std::size_t first = live.next_score;
+  live.next_score += scores.size();
+  live.listener.on_scores(first, scores);
 }
 
 void BatchEngine::record(const std::vector<Live*>& parts) {
@@ -115,6 +180,13 @@ void BatchEngine::record(const std::vector<Live*>& parts) {
     (decodes ? last_step_.decode_tokens : last_step_.prefill_tokens) +=
         live->part - live->guesses.size();
     last_step_.draft_tokens += live->guesses.size();
+  }
+  for (const Live* live : parts) {
+    const double tokens = static_cast<double>(live->part - live->guesses.size());
+    shares_.charge(live->request->tenant, tokens);
+  }
+  if (last_step_.draft_tokens == 0) {
+    prompt_budget_.observe(last_step_.decode_tokens, last_step_.prefill_tokens, last_step_.seconds);
   }
   if (speculator_ != nullptr && last_step_.prefill_tokens == 0) {
     speculator_->observe(parts.size(), parts.size() + last_step_.draft_tokens, last_step_.seconds);
@@ -131,22 +203,26 @@ void BatchEngine::record(const std::vector<Live*>& parts) {
 // in its place. What was computed of wrong guesses is cut off.
 void BatchEngine::settle(Live& live) {
   const std::vector<std::int32_t> guesses = std::exchange(live.guesses, {});
-  const std::vector<Live::Pick> picks = std::exchange(live.picks, {});
-  std::vector<std::int32_t> picked;
+  const std::vector<TokenPick> picks = std::exchange(live.picks, {});
   std::size_t right = 0;
   while (right < guesses.size() && picks[right].is_finite && picks[right].token == guesses[right]) {
-    picked.push_back(guesses[right++]);
+    ++right;
   }
-  const bool is_finite = picks[right].is_finite;
-  if (is_finite) picked.push_back(picks[right].token);
+  const TokenPick& last = picks[right];
+  const bool is_picked = last.is_finite && !last.error && live.request->max_tokens > 0;
+  std::vector<std::int32_t> picked(guesses.begin(),
+                                   guesses.begin() + static_cast<std::ptrdiff_t>(right));
+  if (is_picked) picked.push_back(last.token);
   live.sequence.truncate(live.tokens.size() + right);
   account(live, guesses.size(), right, picked);
-  if (is_finite) split_samples(live);
-  for (const std::int32_t token : picked) {
-    take_token(live, token);
+  if (last.is_finite) split_samples(live);
+  for (std::size_t i = 0; i < picked.size(); ++i) {
+    take_token(live, picks[i]);
     if (live.is_ended) return;
   }
-  if (is_finite) return;
+  if (is_picked) return;
+  if (last.error) return end(live, SequenceEnd::kFailed, *last.error);
+  if (last.is_finite) return end(live, SequenceEnd::kMaxTokens);  // wanted no token at all
   const auto failed = [] {
     return corrupt("the model's output holds values that are not finite numbers",
                    "its weights are damaged or out of range; get the file again");
@@ -183,26 +259,38 @@ void BatchEngine::split_samples(Live& leader) {
     follower->admitted = leader.admitted;
     follower->result.usage.cached_tokens = leader.sequence.length();
     if (running_.size() < options_.sequences_max) {
-      const auto waits = std::find_if(waiting_.begin(), waiting_.end(),
-                                      [&](const auto& other) { return other.get() == follower; });
       follower->sequence.fork(leader.sequence);
-      running_.push_back(std::move(*waits));
-      waiting_.erase(waits);
+      running_.push_back(take_waiting(follower));
     }
-    take_token(*follower, std::exchange(follower->picks, {}).front().token);
+    if (follower->request->max_tokens == 0) {
+      end(*follower, SequenceEnd::kMaxTokens);
+      continue;
+    }
+    const TokenPick pick = std::exchange(follower->picks, {}).front();
+    if (pick.error) {
+      end(*follower, SequenceEnd::kFailed, *pick.error);
+    } else {
+      take_token(*follower, pick);
+    }
   }
   std::sort(running_.begin(), running_.end(),
             [](const auto& a, const auto& b) { return a->is_before(*b); });
 }
 
-void BatchEngine::take_token(Live& live, std::int32_t token) {
+void BatchEngine::take_token(Live& live, const TokenPick& pick) {
   if (live.first_token == 0) {
     live.first_token = system_clock().monotonic_seconds();
     keep_prefix(live);
   }
-  live.tokens.push_back(token);
+  live.tokens.push_back(pick.token);
   metrics().generation_tokens.add();
-  if (!live.listener.on_token(live.sample, token)) return end(live, SequenceEnd::kStopped);
+  if (live.constraint != nullptr) {
+    if (Result<void> accepted = live.constraint->accept(pick.token); !accepted) {
+      return end(live, SequenceEnd::kFailed, std::move(accepted.error()));
+    }
+  }
+  if (pick.logprobs) live.listener.on_logprobs(live.sample, *pick.logprobs);
+  if (!live.listener.on_token(live.sample, pick.token)) return end(live, SequenceEnd::kStopped);
   if (live.generated() == live.request->max_tokens) return end(live, SequenceEnd::kMaxTokens);
   if (live.tokens.size() >= options_.context_tokens) end(live, SequenceEnd::kContextFull);
 }

@@ -70,6 +70,60 @@ TEST(Sampler, ThePenaltyLowersWhatWasSaid) {
   EXPECT_EQ(Sampler(sampling, 0).sample(kLogits, said, 0), 2);
 }
 
+TEST(Sampler, FrequencyAndPresenceCountTheAnswerAlone) {
+  api::Sampling sampling;
+  sampling.frequency_penalty = 0.6;
+  const std::int32_t said[] = {1, 3, 3};
+  EXPECT_EQ(Sampler(sampling, 0, 3).sample(kLogits, said, 0), 1) << "all of it is the prompt";
+  EXPECT_EQ(Sampler(sampling, 0, 1).sample(kLogits, said, 0), 1);
+  EXPECT_EQ(Sampler(sampling, 0, 0).sample(kLogits, said, 0), 1) << "1.4 against 0.8";
+  sampling.frequency_penalty = 0;
+  sampling.presence_penalty = 1.5;
+  EXPECT_EQ(Sampler(sampling, 0, 0).sample(kLogits, said, 0), 2);
+}
+
+TEST(Sampler, BiasForbidsAndForces) {
+  api::Sampling sampling;
+  sampling.logit_bias = {{1, -100.0F}};
+  EXPECT_EQ(Sampler(sampling, 0).sample(kLogits, {}, 0), 3);
+  sampling.logit_bias = {{4, 100.0F}};
+  sampling.temperature = 1;
+  sampling.top_k = 0;
+  EXPECT_EQ(draw(sampling, 100).size(), 1U);
+  sampling.logit_bias.resize(kLogitBiasMax + 1);
+  EXPECT_FALSE(check_sampling(sampling));
+}
+
+TEST(Sampler, OnlyAllowedTokensAreDrawn) {
+  const std::uint32_t words[] = {0b10101};
+  const TokenSet allowed(words);
+  api::Sampling sampling;
+  EXPECT_EQ(Sampler(sampling, 0).sample(kLogits, {}, 0, &allowed), 2);
+  sampling.temperature = 50;
+  sampling.top_k = 0;
+  std::map<std::int32_t, int> counts;
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    ++counts[Sampler(sampling, 1).sample(kLogits, {}, i, &allowed)];
+  }
+  EXPECT_EQ(counts.size(), 3U);
+  EXPECT_FALSE(counts.contains(1));
+  EXPECT_FALSE(counts.contains(3));
+}
+
+TEST(Sampler, LogprobsAreTheSoftmaxes) {
+  double total = 0;
+  for (const float logit : kLogits) total += std::exp(logit);
+  const api::TokenLogprobs told = logprobs_of(kLogits, 4, 3);
+  EXPECT_EQ(told.token.token, 4);
+  EXPECT_NEAR(told.token.logprob, -1 - std::log(total), 1e-5);
+  ASSERT_EQ(told.top.size(), 3U);
+  EXPECT_EQ(told.top[0].token, 1);
+  EXPECT_EQ(told.top[1].token, 3);
+  EXPECT_EQ(told.top[2].token, 2);
+  EXPECT_NEAR(told.top[2].logprob, 1 - std::log(total), 1e-5);
+  EXPECT_EQ(logprobs_of(kLogits, 0, 20).top.size(), kLogits.size());
+}
+
 TEST(Sampler, RefusesSettingsOutOfBoundsByName) {
   api::Sampling sampling;
   sampling.top_p = 1.5;
