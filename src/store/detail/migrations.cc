@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/detail/migrations.h"
+
+#include <fmt/format.h>
+
+namespace paring::store::detail {
+
+namespace {
+
+// Times are whole seconds since 1970-01-01 UTC (_s). STRICT tables refuse values of other types.
+constexpr Migration kMigrations[] = {
+    {1, R"sql(
+PRAGMA application_id = 1349676647;
+
+CREATE TABLE keys(
+  id TEXT PRIMARY KEY NOT NULL,
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  lookup TEXT NOT NULL UNIQUE,           -- first letters of the key; the rest is only in the hash
+  hash BLOB NOT NULL CHECK(length(hash) = 32),
+  scopes TEXT NOT NULL,
+  created_s INTEGER NOT NULL,
+  expires_s INTEGER,
+  revoked_s INTEGER,
+  last_used_s INTEGER,
+  requests_per_minute INTEGER CHECK(requests_per_minute > 0),
+  tokens_per_minute INTEGER CHECK(tokens_per_minute > 0),
+  concurrent_requests INTEGER CHECK(concurrent_requests > 0),
+  weight INTEGER NOT NULL CHECK(weight > 0)
+) STRICT;
+
+CREATE TABLE budgets(
+  key_id TEXT NOT NULL REFERENCES keys(id),
+  period TEXT NOT NULL CHECK(period IN ('day', 'month', 'total')),
+  tokens INTEGER NOT NULL CHECK(tokens >= 0),
+  PRIMARY KEY(key_id, period)
+) STRICT, WITHOUT ROWID;
+
+-- What a key has used and set aside in a period that began at start_s.
+CREATE TABLE spend(
+  key_id TEXT NOT NULL REFERENCES keys(id),
+  period TEXT NOT NULL CHECK(period IN ('day', 'month', 'total')),
+  start_s INTEGER NOT NULL,
+  reserved INTEGER NOT NULL CHECK(reserved >= 0),
+  settled INTEGER NOT NULL CHECK(settled >= 0),
+  PRIMARY KEY(key_id, period, start_s)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reservations(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  key_id TEXT NOT NULL REFERENCES keys(id),
+  request_id TEXT NOT NULL,
+  tokens INTEGER NOT NULL CHECK(tokens >= 0),
+  charge_if_lost INTEGER NOT NULL CHECK(charge_if_lost BETWEEN 0 AND tokens),
+  day_s INTEGER NOT NULL,
+  month_s INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE ledger(
+  id INTEGER PRIMARY KEY,
+  reservation_id INTEGER NOT NULL UNIQUE,
+  key_id TEXT NOT NULL REFERENCES keys(id),
+  request_id TEXT NOT NULL,
+  at_s INTEGER NOT NULL,
+  day_s INTEGER NOT NULL,
+  month_s INTEGER NOT NULL,
+  tokens INTEGER NOT NULL CHECK(tokens >= 0),
+  is_recovered INTEGER NOT NULL CHECK(is_recovered IN (0, 1))
+) STRICT;
+CREATE TRIGGER ledger_keeps_rows BEFORE DELETE ON ledger
+  BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_keeps_values BEFORE UPDATE ON ledger
+  BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TABLE audit(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at_s INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL,
+  object TEXT NOT NULL,
+  result TEXT NOT NULL,
+  detail TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER audit_keeps_rows BEFORE DELETE ON audit
+  BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_keeps_values BEFORE UPDATE ON audit
+  BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+
+PRAGMA user_version = 1;
+)sql"},
+};
+
+Result<void> apply(Connection& connection, std::int64_t from, std::int64_t to) {
+  for (const Migration& migration : migrations()) {
+    if (migration.version <= from || migration.version > to) continue;
+    PARING_TRY_VOID(connection.script(migration.script));
+    PARING_TRY(const std::int64_t now, connection.integer("PRAGMA user_version"));
+    PARING_CHECK(now == migration.version, "a migration that does not end with its version");
+  }
+  return {};
+}
+
+Result<std::int64_t> version_of(Connection& connection) {
+  PARING_TRY(const std::int64_t version, connection.integer("PRAGMA user_version"));
+  PARING_TRY(const std::int64_t application, connection.integer("PRAGMA application_id"));
+  PARING_TRY(const std::int64_t tables, connection.integer("SELECT count(*) FROM sqlite_schema"));
+  const bool is_empty = version == 0 && application == 0 && tables == 0;
+  if (!is_empty && (application != kApplicationId || version < 1)) {
+    return corrupt(fmt::format("'{}' is a database of another program", connection.path()),
+                   "choose another folder with --data-dir");
+  }
+  if (version > latest_version()) {
+    return unsupported(
+        fmt::format("the database '{}' has version {}, this program knows up to version {}",
+                    connection.path(), version, latest_version()),
+        "a newer paring has written it; use that one");
+  }
+  return version;
+}
+
+}  // namespace
+
+std::span<const Migration> migrations() noexcept { return kMigrations; }
+
+Result<void> migrate(Connection& connection, std::int64_t version) {
+  PARING_TRY(std::int64_t present, version_of(connection));
+  if (present >= version) return {};
+  // IMMEDIATE: of two processes that open an old database one migrates, the other waits and finds
+  // it done.
+  PARING_TRY_VOID(connection.script("BEGIN IMMEDIATE"));
+  const auto within = [&]() -> Result<void> {
+    PARING_TRY(present, version_of(connection));
+    PARING_TRY_VOID(apply(connection, present, version));
+    return connection.script("COMMIT");
+  };
+  const Result<void> done = within();
+  if (!done) (void)connection.script("ROLLBACK");
+  return done;
+}
+
+}  // namespace paring::store::detail
