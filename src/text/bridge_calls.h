@@ -32,5 +32,11 @@ using PipelineHandle =
     std::unique_ptr<paring_bridge_pipeline, BridgeFree<paring_bridge_pipeline_free>>;
 using TemplateHandle =
     std::unique_ptr<paring_bridge_template, BridgeFree<paring_bridge_template_free>>;
+using GrammarFactoryHandle =
+    std::unique_ptr<paring_bridge_grammar_factory, BridgeFree<paring_bridge_grammar_factory_free>>;
+using GrammarHandle =
+    std::unique_ptr<paring_bridge_grammar, BridgeFree<paring_bridge_grammar_free>>;
+using MatcherHandle =
+    std::unique_ptr<paring_bridge_matcher, BridgeFree<paring_bridge_matcher_free>>;
 
 }  // namespace paring::text

@@ -10,11 +10,8 @@
  *   arrays and handles that come out belong to the bridge: they go back through their free
  * function, once. On failure `*out` is null or empty and needs no free.
  * - Size and depth limits of what goes in are checked by the caller before the call.
- * - Handles are opaque. BPE and template handles are immutable: any number of threads may use one
- * at the same time, and free it when none does.
- *
- * What comes next fits the same form: a compiled grammar (immutable, shared) and a matcher made
- * from it (mutable, belongs to one sequence), each with create, calls, free.
+ * - Handles are opaque. All but matchers are immutable: any number of threads may use one at the
+ * same time, and free it when none does. A matcher is used by one thread at a time, any thread.
  */
 #ifndef PARING_TEXT_BRIDGE_BRIDGE_H_
 #define PARING_TEXT_BRIDGE_BRIDGE_H_
@@ -140,6 +137,107 @@ struct paring_bridge_status paring_bridge_template_render(
 
 /* Null is allowed. */
 void paring_bridge_template_free(struct paring_bridge_template* chat_template);
+
+/* ---- Grammars: which tokens may come next ---- */
+
+struct paring_bridge_grammar_factory; /* one a vocabulary */
+struct paring_bridge_grammar;         /* compiled */
+struct paring_bridge_matcher;         /* the place of one sequence in a grammar */
+
+enum paring_bridge_token_kind {
+  PARING_BRIDGE_TOKEN_UNUSED = 0,
+  PARING_BRIDGE_TOKEN_TEXT = 1,
+  PARING_BRIDGE_TOKEN_SPECIAL = 2, /* no text: only a grammar that names it by id allows it */
+};
+
+/* Writes at most `capacity` ids and returns how many, or more than `capacity` when it cannot. Does
+ * not throw; any thread may call it at any time before `release`. */
+typedef size_t (*paring_bridge_tokenize)(const void* context, struct paring_bridge_slice text,
+                                         uint32_t* ids, size_t capacity);
+
+struct paring_bridge_vocabulary {
+  const struct paring_bridge_slice* tokens; /* bytes that they stand for; index = id */
+  const uint8_t* kinds;                     /* paring_bridge_token_kind, one a token */
+  size_t token_count;
+  const uint32_t* ends; /* tokens that end a generation, special ones */
+  size_t end_count;
+  paring_bridge_tokenize tokenize;      /* how the model itself would cut a text */
+  void (*release)(const void* context); /* called once, when nothing needs `context` any more */
+  const void* context;
+};
+
+struct paring_bridge_grammar_limits {
+  size_t schema_bytes;
+  size_t schema_depth;
+  size_t schema_refs;
+  size_t regex_bytes; /* of one pattern in a schema */
+  size_t properties;  /* of one object */
+  size_t enum_values; /* of one enum */
+  uint64_t repeat;    /* minItems, maxItems, minProperties, maxProperties, minLength */
+  size_t grammar_symbols;
+  uint64_t compile_fuel; /* regular expression nodes */
+  uint64_t mask_fuel;    /* of one mask: lexer */
+  size_t mask_items;     /* of one mask: parser */
+  size_t lexer_states;   /* of one sequence, one to two kB each */
+  uint64_t compile_time_ms;
+};
+
+/* One grammar of a set. The first begins; grammars in Lark name others as @name. */
+struct paring_bridge_grammar_part {
+  struct paring_bridge_slice name;
+  struct paring_bridge_slice source; /* a JSON schema, or llguidance's variant of Lark */
+  /* Of a schema: a regular expression of the white space between JSON's tokens; empty: any. */
+  struct paring_bridge_slice whitespace;
+  bool is_schema;
+};
+
+struct paring_bridge_status paring_bridge_grammar_factory_create(
+    const struct paring_bridge_vocabulary* vocabulary,
+    const struct paring_bridge_grammar_limits* limits, struct paring_bridge_grammar_factory** out);
+
+/* PARING_BRIDGE_INVALID_ARGUMENT for what cannot be compiled or is beyond a limit, naming keyword
+ * and place of a schema; PARING_BRIDGE_EXHAUSTED while too many compilations run. */
+struct paring_bridge_status paring_bridge_grammar_compile(
+    const struct paring_bridge_grammar_factory* factory,
+    const struct paring_bridge_grammar_part* parts, size_t part_count,
+    struct paring_bridge_grammar** out);
+
+struct paring_bridge_status paring_bridge_matcher_create(
+    const struct paring_bridge_grammar* grammar, struct paring_bridge_matcher** out);
+
+struct paring_bridge_status paring_bridge_matcher_fork(const struct paring_bridge_matcher* matcher,
+                                                       struct paring_bridge_matcher** out);
+
+/* Bit id % 32 of word id / 32: the token may come next. `word_count` is what all tokens need.
+ * PARING_BRIDGE_EXHAUSTED, from now on and for every call, when a limit was reached. */
+struct paring_bridge_status paring_bridge_matcher_mask(struct paring_bridge_matcher* matcher,
+                                                       uint32_t* bits, size_t word_count);
+
+/* PARING_BRIDGE_INVALID_ARGUMENT, and nothing changes, when the token may not come next. */
+struct paring_bridge_status paring_bridge_matcher_accept(struct paring_bridge_matcher* matcher,
+                                                         uint32_t token);
+
+/* How many of the tokens, one after the other, may come next. Nothing changes. */
+struct paring_bridge_status paring_bridge_matcher_validate(struct paring_bridge_matcher* matcher,
+                                                           const uint32_t* tokens,
+                                                           size_t token_count, size_t* out);
+
+/* Takes back the last tokens. */
+struct paring_bridge_status paring_bridge_matcher_rollback(struct paring_bridge_matcher* matcher,
+                                                           size_t token_count);
+
+/* The tokens that must come next, as far as there is no choice. */
+struct paring_bridge_status paring_bridge_matcher_forced(struct paring_bridge_matcher* matcher,
+                                                         struct paring_bridge_ids* out);
+
+/* Whether nothing but an end token may follow, and whether one may. */
+struct paring_bridge_status paring_bridge_matcher_state(struct paring_bridge_matcher* matcher,
+                                                        bool* is_done, bool* may_end);
+
+/* Null is allowed, in any order. */
+void paring_bridge_grammar_factory_free(struct paring_bridge_grammar_factory* factory);
+void paring_bridge_grammar_free(struct paring_bridge_grammar* grammar);
+void paring_bridge_matcher_free(struct paring_bridge_matcher* matcher);
 
 #ifdef __cplusplus
 }

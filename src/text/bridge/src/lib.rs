@@ -5,12 +5,19 @@
 mod allowance;
 mod bounded;
 mod bpe;
+mod grammar;
+mod grammar_calls;
 mod guards;
+mod matcher;
 mod pipeline;
 mod python_json;
 mod python_text;
+mod schema;
+mod schema_refs;
+mod schema_values;
 mod status;
 mod template;
+mod vocabulary;
 
 use std::time::Duration;
 

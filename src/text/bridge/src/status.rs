@@ -101,6 +101,11 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// For a call to the other side, which uses it during the call only.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { data: bytes.as_ptr(), size: bytes.len() }
+    }
+
     /// # Safety
     /// `data` points to `size` readable bytes, or `size` is 0.
     pub unsafe fn bytes<'a>(self) -> &'a [u8] {

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Grammars compiled for one vocabulary. A compiled grammar is immutable; sequences copy it.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
+use llguidance::toktrie::{InferenceCapabilities, TokEnv};
+use llguidance::{ParserFactory, TokenParser};
+
+use crate::matcher::SequenceMatcher;
+use crate::schema::{self, Schema, SchemaLimits};
+use crate::status::{Code, Failure};
+
+/// Recursions over what a stranger sent are bounded by the limits; their depth times a frame fits.
+const COMPILE_STACK_BYTES: usize = 64 << 20;
+/// Compilations that ran out of time and have not ended yet. Beyond it nothing is compiled.
+const STRAYS_MAX: usize = 4;
+
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub schema: SchemaLimits,
+    pub grammar_symbols: usize,
+    pub compile_fuel: u64,
+    pub mask_fuel: u64,
+    pub mask_items: usize,
+    pub lexer_states: usize,
+    pub compile_time: Duration,
+}
+
+/// One grammar of a set; others refer to it as `@name`.
+pub enum Part {
+    Schema { name: String, json: String, whitespace: Option<String> },
+    Lark { name: String, source: String },
+}
+
+struct Shared {
+    parsers: ParserFactory,
+    limits: Limits,
+    ends: Vec<u32>,
+    strays: AtomicUsize,
+}
+
+pub struct Factory(Arc<Shared>);
+
+pub struct Grammar {
+    prototype: TokenParser,
+    ends: Arc<[u32]>,
+}
+
+impl Factory {
+    pub fn new(env: &TokEnv, ends: &[u32], limits: Limits) -> Result<Self, Failure> {
+        let capabilities = InferenceCapabilities {
+            ff_tokens: env.tokenize_is_canonical(),
+            ..InferenceCapabilities::default()
+        };
+        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+        let mut parsers = ParserFactory::new(env, capabilities, &slices)
+            .map_err(|error| Failure::new(Code::Internal, readable(&error)))?;
+        parsers.quiet();
+        *parsers.limits_mut() = ParserLimits {
+            initial_lexer_fuel: limits.compile_fuel,
+            step_lexer_fuel: limits.mask_fuel,
+            step_max_items: limits.mask_items,
+            max_lexer_states: limits.lexer_states,
+            max_grammar_size: limits.grammar_symbols,
+            verbose_errors: false,
+            ..ParserLimits::default()
+        };
+        let strays = AtomicUsize::new(0);
+        Ok(Self(Arc::new(Shared { parsers, limits, ends: ends.to_vec(), strays })))
+    }
+
+    /// On a thread of its own: its stack is known, and the caller can leave when time is up.
+    pub fn compile(&self, parts: Vec<Part>) -> Result<Grammar, Failure> {
+        let shared = Arc::clone(&self.0);
+        if shared.strays.fetch_add(1, Ordering::AcqRel) >= STRAYS_MAX {
+            shared.strays.fetch_sub(1, Ordering::AcqRel);
+            let message = format!("{STRAYS_MAX} grammars are being compiled");
+            return Err(Failure::new(Code::Exhausted, message));
+        }
+        let time = shared.limits.compile_time;
+        let (sender, receiver) = mpsc::channel();
+        let body = move || {
+            let outcome = shared.compile(parts);
+            shared.strays.fetch_sub(1, Ordering::AcqRel);
+            // The caller may have left.
+            let _ = sender.send(outcome);
+        };
+        let thread = std::thread::Builder::new()
+            .name("grammar".to_string())
+            .stack_size(COMPILE_STACK_BYTES)
+            .spawn(body);
+        if let Err(error) = thread {
+            self.0.strays.fetch_sub(1, Ordering::AcqRel);
+            let message = format!("no thread could be started to compile a grammar: {error}");
+            return Err(Failure::new(Code::Exhausted, message));
+        }
+        receiver.recv_timeout(time).unwrap_or_else(|_| {
+            let message = format!(
+                "the grammar was not compiled within {} ms, the limit of one request",
+                time.as_millis()
+            );
+            Err(Failure::new(Code::InvalidArgument, message))
+        })
+    }
+}
+
+impl Shared {
+    fn compile(&self, parts: Vec<Part>) -> Result<Grammar, Failure> {
+        let mut grammars = Vec::with_capacity(parts.len());
+        let mut schemas = Vec::new();
+        for part in parts {
+            match part {
+                Part::Schema { name, json, whitespace } => {
+                    let schema = Schema::parse(&json, &self.limits.schema)?;
+                    let mut grammar =
+                        GrammarWithLexer::from_json_schema(schema.compiled(whitespace.as_deref()));
+                    grammar.name = Some(name);
+                    grammars.push(grammar);
+                    schemas.push(schema);
+                }
+                Part::Lark { name, source } => {
+                    let mut grammar = GrammarWithLexer::from_lark(source);
+                    grammar.name = Some(name);
+                    grammars.push(grammar);
+                }
+            }
+        }
+        let prototype = self.parser(grammars).map_err(|message| {
+            let at = schemas.iter().find_map(|schema| self.diagnose(schema));
+            Failure::new(Code::InvalidArgument, at.unwrap_or(message))
+        })?;
+        Ok(Grammar { prototype, ends: self.ends.clone().into() })
+    }
+
+    fn parser(&self, grammars: Vec<GrammarWithLexer>) -> Result<TokenParser, String> {
+        let grammar = TopLevelGrammar { grammars, max_tokens: None };
+        let mut parser = self.parsers.create_parser(grammar).map_err(|error| readable(&error))?;
+        parser.start_without_prompt();
+        Ok(parser)
+    }
+
+    /// Where in the schema the trouble lies: the innermost part that does not compile by itself.
+    fn diagnose(&self, schema: &Schema) -> Option<String> {
+        schema::innermost_failure(schema, |part| {
+            self.parser(vec![GrammarWithLexer::from_json_schema(part)]).err()
+        })
+    }
+}
+
+/// What llguidance says, without the dumps and addresses that it may add.
+pub fn readable(error: &impl Display) -> String {
+    let text = format!("{error:#}");
+    if text.contains("panic") {
+        return "the grammar cannot be compiled".to_string();
+    }
+    let text = text.split("\n<").next().unwrap_or("");
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(400).collect()
+}
+
+impl Grammar {
+    pub fn start(&self) -> SequenceMatcher {
+        SequenceMatcher::new(self.prototype.deep_clone(), Arc::clone(&self.ends))
+    }
+}
