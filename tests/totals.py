@@ -93,13 +93,14 @@ def all_suites(folder, only=None):
 
 
 def levels_exercised(folder):
-    """kernels_test says which levels its comparisons run; ctest keeps what it printed."""
-    found = set()
+    """kernels_test says which levels its comparisons run, and which by emulation; ctest keeps what it printed."""
+    found = {}
     for report in folder.glob("*-ctest.xml"):
         for _, case in cases(report):
             if case.find("failure") is None:
-                found |= set(re.findall(r"kernels: level (\w+) is exercised", case.findtext("system-out", "")))
-    return [level for level in LEVELS if level in found]
+                found |= re.findall(r"kernels: level (\w+) is exercised( by emulation)?",
+                                    case.findtext("system-out", ""))
+    return {level: found[level] for level in LEVELS if level in found}
 
 
 def print_levels(folder):
@@ -108,7 +109,8 @@ def print_levels(folder):
     model = (re.findall(r"^model name\s*: (.*)$", text, re.M) or ["unknown"])[0]
     ran = levels_exercised(folder)
     lacks = {level for level, flag in LEVELS.items() if flag and flag not in flags}
-    exercised = [f"{level} (under qemu)" if level in lacks else level for level in ran]
+    how = {level: " (tiles emulated)" if note else " (under qemu)" for level, note in ran.items()}
+    exercised = [level + how[level] if level in lacks else level for level in ran]
     missing = [level for level in LEVELS if level in lacks and level not in ran]
     print(f"CPU: {model}")
     print(f"instruction sets exercised: {' '.join(exercised) or 'none'}; "

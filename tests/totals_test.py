@@ -80,6 +80,13 @@ def test_levels_are_those_that_the_kernel_tests_printed(results):
     assert re.search(r"exercised: avx2( \(under qemu\))?;", run(results)[2])
 
 
+def test_a_level_whose_tiles_were_emulated_says_so(results):
+    printed = "kernels: level amx is exercised by emulation\nkernels: level reference is exercised\n"
+    row = f'<testcase name="kernels_test"><system-out>{printed}</system-out></testcase>'
+    (results / "ci-ctest.xml").write_text(suite(row))
+    assert re.search(r"exercised: reference amx( \(tiles emulated\))?;", run(results)[2])
+
+
 @pytest.mark.parametrize("outcome, ran", [("", True), ("<failure/>", False)])
 def test_a_level_of_another_architecture_ran_under_qemu(results, outcome, ran):
     printed = "kernels: level neon is exercised\nkernels: level reference is exercised\n"

@@ -47,7 +47,10 @@ Json to_json(const Info& info) {
   json["cpu_flags"] = m.isa_flags;
   json["isa"] = kernels::kernels().isa;
   for (const kernels::IsaLevel& level : kernels::isa_levels()) {
-    json["isa_levels"].push_back({{"name", level.name}, {"supported", level.supported()}});
+    const char* missing = level.missing();
+    json["isa_levels"].push_back({{"name", level.name},
+                                  {"supported", missing == nullptr},
+                                  {"missing", missing == nullptr ? Json() : Json(missing)}});
   }
   for (const kernels::OpName& op : kernels::op_names()) {
     json["operations"][op.name] = kernels::origin_of(op, kernels::kernels());
@@ -106,7 +109,9 @@ std::string to_text(const Info& info) {
   facts.gap();
   facts.add("kernels", kernels::kernels().isa);
   for (const kernels::IsaLevel& level : kernels::isa_levels()) {
-    facts.add(fmt::format("  {}", level.name), level.supported() ? "runs here" : "not on this CPU");
+    const char* missing = level.missing();
+    facts.add(fmt::format("  {}", level.name),
+              missing == nullptr ? "runs here" : fmt::format("does not run here: {}", missing));
   }
   Table table({{"operation"}, {"implementation"}});
   for (const kernels::OpName& op : kernels::op_names()) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/check.h"
 #include "base/process.h"
 #include "cost/machine.h"
 #include "cost/probe_tables.h"
@@ -24,15 +25,34 @@ constexpr std::size_t kRunsMin = 5;
 constexpr std::size_t kRunsMax = 200;
 constexpr std::size_t kBusyRounds = 3;
 
-constexpr const ProbeTable* kTables[] = {
+// `base` with what `own` has in its place.
+[[maybe_unused]] ProbeTable extended(const ProbeTable& base, const ProbeTable& own) {
+  ProbeTable table = base;
+  table.isa = own.isa;
+  if (own.multiply_int8 != nullptr) {
+    table.multiply_int8 = own.multiply_int8;
+    table.multiply_int8_operations = own.multiply_int8_operations;
+  }
+  return table;
+}
+
+}  // namespace
+
+std::span<const ProbeTable> probe_tables() noexcept {
+  static const ProbeTable all[] = {
 #if defined(__x86_64__)
-    &kAvx512Probes,
-    &kAvx2Probes,
+      extended(kAvx512Probes, kAmxProbes),
+      kAvx512Probes,
+      kAvx2Probes,
 #elif defined(__aarch64__)
-    &kNeonProbes,
+      kNeonProbes,
 #endif
-    &kReferenceProbes,
-};
+      kReferenceProbes,
+  };
+  return all;
+}
+
+namespace {
 
 Result<const ProbeTable*> find_table(const std::string& wanted) {
   const std::string isa = wanted.empty() ? kernels::kernels().isa : wanted;
@@ -40,10 +60,11 @@ Result<const ProbeTable*> find_table(const std::string& wanted) {
     return unsupported(fmt::format("this CPU cannot run the instruction-set level '{}'", isa),
                        "`paring info` lists the levels that it can run");
   }
-  for (const ProbeTable* table : kTables) {
-    if (isa == table->isa) return table;
-  }
-  return &kReferenceProbes;  // a level of the kernels without probes of its own
+  const auto tables = probe_tables();
+  const auto found = std::find_if(tables.begin(), tables.end(),
+                                  [&](const ProbeTable& table) { return isa == table.isa; });
+  PARING_CHECK(found != tables.end(), "every level of the kernels has probes");
+  return &*found;
 }
 
 std::size_t default_buffer_bytes() {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/aligned.h"
@@ -13,19 +14,28 @@
 #include "base/random.h"
 #include "cost/probe_tables.h"
 #include "kernels/ops.h"
+#include "kernels/test_amx.h"
 
 namespace paring::cost {
 namespace {
 
 std::vector<const ProbeTable*> tables_of_this_cpu() {
-  std::vector<const ProbeTable*> tables = {&kReferenceProbes};
-#if defined(__x86_64__)
-  for (const ProbeTable* table : {&kAvx2Probes, &kAvx512Probes}) {
-    if (kernels::find_kernels(table->isa) != nullptr) tables.push_back(table);
+  std::vector<const ProbeTable*> tables;
+  for (const ProbeTable& table : probe_tables()) {
+    if (kernels::find_kernels(table.isa) != nullptr) tables.push_back(&table);
   }
-#elif defined(__aarch64__)
-  if (kernels::find_kernels("neon") != nullptr) tables.push_back(&kNeonProbes);
-#endif
+  return tables;
+}
+
+// With AMX by emulation.
+std::vector<const ProbeTable*> tables_to_test() {
+  std::vector<const ProbeTable*> tables = tables_of_this_cpu();
+  for (const ProbeTable& table : probe_tables()) {
+    if (std::string_view(table.isa) == "amx" && kernels::find_kernels("amx") == nullptr &&
+        kernels::amx_or_emulated() != nullptr) {
+      tables.push_back(&table);
+    }
+  }
   return tables;
 }
 
@@ -42,16 +52,26 @@ TEST(ProbeTables, ReadSeesEveryWord) {
   }
 }
 
+// Of one instruction: sums that it adds to, and in int8 the products that go to each.
+struct Widths {
+  double f32_sums;
+  double int8_sums;
+  int int8_products;
+};
+
 // Chain i starts at i. f32: acc = acc / 2 + 1, which goes to 2, with NEON, whose instruction adds
-// to its target, acc = acc + 1; int8: a lane adds 3 * -5 for each of its products, two with AVX2
-// and four with VNNI or NEON. The value is a lane of the sum of all chains.
+// to its target, acc = acc + 1; int8: a sum adds 3 * -5 for each of its products. The value is a
+// lane of the sum of all chains.
 TEST(ProbeTables, ArithmeticIsReallyDone) {
-  for (const ProbeTable* table : tables_of_this_cpu()) {
+  for (const ProbeTable* table : tables_to_test()) {
     const std::string isa = table->isa;
-    const std::map<std::string, int> all_lanes = {
-        {"avx512", 16}, {"avx2", 8}, {"neon", 4}, {"reference", 1}};
-    const double lanes = all_lanes.at(isa);
-    const double chains = table->multiply_f32_operations / 2 / lanes;
+    const std::map<std::string, Widths> all = {{"amx", {16, 256, 64}},
+                                               {"avx512", {16, 16, 4}},
+                                               {"avx2", {8, 16, 2}},
+                                               {"neon", {4, 4, 4}},
+                                               {"reference", {1, 1, 1}}};
+    const Widths& widths = all.at(isa);
+    const double chains = table->multiply_f32_operations / 2 / widths.f32_sums;
     const double starts = chains * (chains - 1) / 2;
     if (isa == "neon") {
       EXPECT_EQ(table->multiply_f32(100), 100 * chains + starts);
@@ -60,10 +80,10 @@ TEST(ProbeTables, ArithmeticIsReallyDone) {
       EXPECT_NEAR(table->multiply_f32(1), chains + starts / 2, 1e-4) << isa;
     }
     if (isa == "reference") continue;
-    const int products = isa == "avx2" ? 2 : 4;
-    const int sum_chains = static_cast<int>(table->multiply_int8_operations / 2 / (lanes * 4));
+    const int sum_chains = static_cast<int>(table->multiply_int8_operations / 2 /
+                                            (widths.int8_sums * widths.int8_products));
     EXPECT_EQ(table->multiply_int8(10),
-              -15 * products * 10 * sum_chains + sum_chains * (sum_chains - 1) / 2)
+              -15 * widths.int8_products * 10 * sum_chains + sum_chains * (sum_chains - 1) / 2)
         << isa;
   }
 }
@@ -79,19 +99,18 @@ TEST(ProbeTables, VectorsBeatScalarsAndShortIntegersBeatFloats) {
     work(kRounds);
     return operations * static_cast<double>(kRounds) / (cpu_seconds() - start);
   };
-  double scalar = 0;
+  const double scalar =
+      rate(kReferenceProbes.multiply_f32, kReferenceProbes.multiply_f32_operations);
   for (const ProbeTable* table : tables_of_this_cpu()) {
     const double f32 = rate(table->multiply_f32, table->multiply_f32_operations);
     const double int8 = rate(table->multiply_int8, table->multiply_int8_operations);
-    if (table == &kReferenceProbes) {
-      scalar = f32;
-      continue;
-    }
+    if (std::string_view(table->isa) == "reference") continue;
     EXPECT_GT(f32, 2 * scalar) << table->isa;
     // A register holds four times as many 8-bit values; AVX2 needs a second instruction to add. A
     // ratio beyond that means that the compiler left products out.
     EXPECT_GT(int8, 1.2 * f32) << table->isa;
-    EXPECT_LT(int8, 6 * f32) << table->isa;
+    // AMX: 1,024 multiply-adds a cycle beside 32.
+    EXPECT_LT(int8, (std::string_view(table->isa) == "amx" ? 48 : 6) * f32) << table->isa;
   }
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "kernels/test_amx.h"
 #include "kernels/test_levels.h"
 
 namespace paring::kernels {
@@ -197,7 +198,7 @@ std::string hex(std::uint64_t value) {
 
 TEST(Bits, MatmulIsTheSameOnEveryArchitecture) {
   for (const TypeBits& want : kMatmulBits) {
-    for (const KernelTable* table : fast_levels()) {
+    for (const KernelTable* table : levels_to_test()) {
       EXPECT_EQ(hex(bits_of_matmul(*table, want.type)), hex(want.bits))
           << table->isa << " " << dtype_name(want.type);
     }
@@ -214,14 +215,14 @@ TEST(Bits, EveryTypeHasAHash) {
 }
 
 TEST(Bits, RowsAreTheSameOnEveryArchitecture) {
-  for (const KernelTable* table : fast_levels()) {
+  for (const KernelTable* table : levels_to_test()) {
     EXPECT_EQ(hex(bits_of_rows(*table)), hex(kRowBits)) << table->isa;
   }
 }
 
 TEST(Bits, AttentionIsTheSameOnEveryArchitecture) {
   for (const CacheBits& want : kAttentionBits) {
-    for (const KernelTable* table : fast_levels()) {
+    for (const KernelTable* table : levels_to_test()) {
       EXPECT_EQ(hex(bits_of_attention(*table, want.type)), hex(want.bits))
           << table->isa << " cache type " << kv_type_name(want.type);
     }

@@ -6,10 +6,14 @@
 #include <string_view>
 
 #include "kernels/ops.h"
+#include "kernels/self_check.h"
 #include "kernels/tables.h"
 
 #if defined(__x86_64__)
+#include <asm/prctl.h>
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -18,7 +22,7 @@
 namespace paring::kernels {
 namespace {
 
-bool always() noexcept { return true; }
+const char* nothing() noexcept { return nullptr; }
 
 #if defined(__x86_64__)
 // Bits of CPUID leaf 1 ECX and 0x80000001 ECX that __builtin_cpu_supports does not name in every
@@ -49,23 +53,93 @@ bool has_avx512() noexcept {
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+
+// XCR0: which registers the system saves. REQUIRES: OSXSAVE, which has_avx2() implies.
+std::uint64_t saved_registers() noexcept {
+  std::uint32_t low = 0;
+  std::uint32_t high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return std::uint64_t{high} << 32 | low;
+}
+
+// Linux gives a process the tile registers when it asks for them (since 5.16), for all of its
+// threads and for good. Refused where a thread's signal stack is too small for them.
+bool get_tile_registers() noexcept {
+  constexpr unsigned long kTileData = 18;
+  return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, kTileData) == 0;
+}
+
+// `base` with what `own` has in its place.
+KernelTable extended(const KernelTable& base, const KernelTable& own) noexcept {
+  KernelTable table = base;
+  table.isa = own.isa;
+  if (own.matmul_q != nullptr) table.matmul_q = own.matmul_q;
+  return table;
+}
+
+const KernelTable* amx_table() noexcept {
+  static const KernelTable table = extended(kAvx512Kernels, kAmxKernels);
+  return &table;
+}
+
+const char* missing_for_amx() noexcept {
+  constexpr unsigned kAmxBf16 = 1U << 22;
+  constexpr unsigned kAmxTile = 1U << 24;
+  constexpr unsigned kAmxInt8 = 1U << 25;
+  constexpr unsigned kAmx = kAmxBf16 | kAmxTile | kAmxInt8;
+  constexpr std::uint64_t kTileState = 3U << 17;  // TILECFG, TILEDATA
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (!has_avx512() || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 ||
+      (edx & kAmx) != kAmx) {
+    return "the CPU has no AMX-INT8 and AMX-BF16 beside AVX-512 with VNNI";
+  }
+  if ((saved_registers() & kTileState) != kTileState || !get_tile_registers()) {
+    return "the CPU has AMX, but the system does not give this process its tile registers";
+  }
+  if (!gives_same_products(*amx_table(), kAvx512Kernels)) {
+    return "the CPU has AMX, but its products are not the bits that AVX-512 gives";
+  }
+  return nullptr;
+}
+
+const char* without_amx() noexcept {
+  static const char* const missing = missing_for_amx();
+  return missing;
+}
+const char* without_avx512() noexcept {
+  return has_avx512() ? nullptr : "the CPU has no AVX-512 F, BW, CD, DQ, VL with VNNI";
+}
+const char* without_avx2() noexcept {
+  return has_avx2() ? nullptr : "the CPU has no AVX2 with FMA and F16C";
+}
 #elif defined(__aarch64__)
 // The dot product is an extension of ARMv8.2, so a CPU that has it runs -march=armv8.2-a.
-bool has_neon() noexcept { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+const char* without_neon() noexcept {
+  const bool has = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  return has ? nullptr : "the CPU has no dot product instructions (asimddp)";
+}
 #endif
 
-constexpr IsaLevel kLevels[] = {
+// A function's, not the file's: it may be asked for before the file's would be made.
+std::span<const IsaLevel> levels() noexcept {
+  static const IsaLevel all[] = {
 #if defined(__x86_64__)
-    {"avx512", has_avx512, &kAvx512Kernels},
-    {"avx2", has_avx2, &kAvx2Kernels},
+      {"amx", without_amx, amx_table()},
+      {"avx512", without_avx512, &kAvx512Kernels},
+      {"avx2", without_avx2, &kAvx2Kernels},
 #elif defined(__aarch64__)
-    {"neon", has_neon, &kNeonKernels},
+      {"neon", without_neon, &kNeonKernels},
 #endif
-    {"reference", always, &kReferenceKernels},
-};
+      {"reference", nothing, &kReferenceKernels},
+  };
+  return all;
+}
 
 const IsaLevel* find_level(const std::string& name) {
-  for (const IsaLevel& level : kLevels) {
+  for (const IsaLevel& level : levels()) {
     if (name == level.name) return &level;
   }
   return nullptr;
@@ -75,7 +149,7 @@ const IsaLevel* find_level(const std::string& name) {
 const KernelTable* default_table() noexcept {
   const char* forced = std::getenv("PARING_ISA");
   if (forced != nullptr && *forced != '\0') return find_kernels(forced);
-  for (const IsaLevel& level : kLevels) {
+  for (const IsaLevel& level : levels()) {
     if (level.supported()) return level.table;
   }
   return &kReferenceKernels;
@@ -85,7 +159,7 @@ std::atomic<const KernelTable*> active_table{nullptr};
 
 std::string level_names(bool only_supported) {
   std::string names;
-  for (const IsaLevel& level : kLevels) {
+  for (const IsaLevel& level : levels()) {
     if (only_supported && !level.supported()) continue;
     names += (names.empty() ? "" : ", ") + std::string(level.name);
   }
@@ -101,7 +175,7 @@ constexpr std::size_t group_plane_bytes(std::size_t tokens, std::size_t cols) {
 
 }  // namespace
 
-std::span<const IsaLevel> isa_levels() noexcept { return kLevels; }
+std::span<const IsaLevel> isa_levels() noexcept { return levels(); }
 
 const KernelTable& kernels() noexcept {
   const KernelTable* table = active_table.load(std::memory_order_acquire);
@@ -116,7 +190,7 @@ const KernelTable& kernels() noexcept {
 }
 
 const KernelTable* find_kernels(const char* isa) noexcept {
-  for (const IsaLevel& level : kLevels) {
+  for (const IsaLevel& level : levels()) {
     if (std::string_view(isa) == level.name) return level.supported() ? level.table : nullptr;
   }
   return nullptr;
@@ -138,8 +212,9 @@ Result<void> select_isa(const char* name) {
                      "known levels: " + level_names(false));
   }
   if (!level->supported()) {
-    return unsupported("this CPU cannot run the instruction-set level \"" + wanted + "\"",
-                       "levels that it can run: " + level_names(true));
+    return unsupported(
+        "this machine cannot run the instruction-set level \"" + wanted + "\": " + level->missing(),
+        "levels that it can run: " + level_names(true));
   }
   active_table.store(level->table, std::memory_order_release);
   return {};

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "kernels/test_amx.h"
 #include "kernels/test_levels.h"
+#include "kernels/test_matmul.h"
 #include "quant/format.h"
 #include "quant/super_block.h"
 
@@ -20,32 +22,6 @@ namespace {
 constexpr DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 // Bound for a sum of n rounded f32 terms, relative to the sum of their magnitudes.
 constexpr double kEpsilon = 1.1920929e-7;
-
-std::vector<std::byte> random_rows(DType type, std::size_t rows, std::size_t cols, unsigned seed) {
-  if (dtype_info(type).block_values > 1) return random_block_rows(type, rows, cols, seed);
-  std::vector<std::byte> bytes(rows * *dtype_row_bytes(type, cols));
-  const std::vector<float> values = random_floats(rows * cols, seed, 0.05F);
-  quant::find_format(type)->encode(values.data(), nullptr, bytes.data(), values.size());
-  return bytes;
-}
-
-PackedMatrix random_matrix(DType type, std::size_t rows, std::size_t cols, unsigned seed) {
-  return pack(type, random_rows(type, rows, cols, seed).data(), rows, cols).value();
-}
-
-// Activations in the form that matmul_q takes, with their memory.
-struct Quantized {
-  AlignedBuffer memory;
-  QuantizedRows rows;
-};
-
-Quantized quantize(const KernelTable& table, const std::vector<float>& x, std::size_t tokens,
-                   std::size_t cols) {
-  Quantized quantized{AlignedBuffer::create(QuantizedRows::bytes(tokens, cols)).value(), {}};
-  quantized.rows = QuantizedRows::place(quantized.memory.data(), tokens, cols);
-  table.quantize_rows(x.data(), tokens, cols, cols, quantized.rows);
-  return quantized;
-}
 
 // sum_k |w[n][k] x[t][k]|, the size that rounding errors are measured by.
 double magnitude(const std::vector<float>& row, const float* x) {
@@ -87,8 +63,11 @@ TEST(Kernels, PrintsTheLevelsThatRan) {
   ASSERT_GE(isa_levels().size(), 1U);
   for (const IsaLevel& level : isa_levels()) {
     const bool runs = level.supported();
+    const bool is_emulated = !runs && level.table == amx_or_emulated();
     std::fprintf(stderr, "kernels: level %s %s\n", level.name,
-                 runs ? "is exercised" : "cannot run on this CPU and is NOT exercised");
+                 runs          ? "is exercised"
+                 : is_emulated ? "is exercised by emulation"
+                               : "cannot run on this CPU and is NOT exercised");
     EXPECT_STREQ(level.table->isa, level.name);
     EXPECT_EQ(find_kernels(level.name), runs ? level.table : nullptr);
   }
@@ -143,21 +122,6 @@ TEST(Kernels, QuantizeRowsEqualsTheReference) {
   EXPECT_EQ(truth.rows.codes[128], 127);
 }
 
-std::vector<float> run_matmul_q(const KernelTable& table, const PackedMatrix& w,
-                                const std::vector<float>& x, std::size_t tokens) {
-  const Quantized quantized = quantize(table, x, tokens, w.cols);
-  std::vector<float> y(tokens * w.rows, NAN);
-  table.matmul_q(w, quantized.rows, tokens, y.data(), w.rows, {0, w.panels()});
-  return y;
-}
-
-std::vector<float> run_matmul_f(const KernelTable& table, const PackedMatrix& w,
-                                const std::vector<float>& x, std::size_t tokens) {
-  std::vector<float> y(tokens * w.rows, NAN);
-  table.matmul_f(w, x.data(), w.cols, tokens, y.data(), w.rows, {0, w.panels()});
-  return y;
-}
-
 TEST(Kernels, MatmulQuantizedAgreesWithTheReferenceAndAcrossLevels) {
   for (DType type : kBlockTypes) {
     for (const Shape& shape : shapes_of(type)) {
@@ -167,7 +131,7 @@ TEST(Kernels, MatmulQuantizedAgreesWithTheReferenceAndAcrossLevels) {
       const std::vector<float> x = random_floats(shape.tokens * shape.cols, 4);
       const std::vector<float> truth = run_matmul_q(reference_kernels(), w, x, shape.tokens);
       std::vector<float> first;
-      for (const KernelTable* table : fast_levels()) {
+      for (const KernelTable* table : levels_to_test()) {
         SCOPED_TRACE(table->isa);
         const std::vector<float> y = run_matmul_q(*table, w, x, shape.tokens);
         expect_close(w, x, shape.tokens, y, truth, static_cast<double>(shape.cols) / 16);
@@ -194,7 +158,7 @@ TEST(Kernels, MatmulQuantizedHoldsTheLargestCodes) {
         for (std::size_t tokens : {2, 7}) {
           const std::vector<float> x(cols * tokens, sign);
           const std::vector<float> truth = run_matmul_q(reference_kernels(), w, x, tokens);
-          for (const KernelTable* table : fast_levels()) {
+          for (const KernelTable* table : levels_to_test()) {
             SCOPED_TRACE(table->isa);
             expect_close(w, x, tokens, run_matmul_q(*table, w, x, tokens), truth, 4);
           }
@@ -253,7 +217,7 @@ TEST(Kernels, MatmulFollowsTheContractedSummationOrder) {
   const std::vector<float> x = random_floats(576, 8);
   const PackedMatrix plain = random_matrix(DType::kF16, 16, 576, 9);
   const PackedMatrix mins = random_matrix(DType::kQ5_1, 16, 576, 9);
-  for (const KernelTable* table : fast_levels()) {
+  for (const KernelTable* table : levels_to_test()) {
     SCOPED_TRACE(table->isa);
     const std::vector<float> y_plain = run_matmul_f(*table, plain, x, 1);
     const std::vector<float> y_mins = run_matmul_q(*table, mins, x, 1);
@@ -334,7 +298,7 @@ TEST(Kernels, SuperBlocksFollowTheContractedSummationOrder) {
     const PackedMatrix w = pack(type, bytes.data(), kRows, kCols).value();
     for (std::size_t tokens : {1, 9}) {
       const std::vector<float> x = random_floats(tokens * kCols, 17);
-      for (const KernelTable* table : fast_levels()) {
+      for (const KernelTable* table : levels_to_test()) {
         const std::vector<float> y = run_matmul_q(*table, w, x, tokens);
         const Quantized quantized = quantize(*table, x, tokens, kCols);
         for (std::size_t i = 0; i < tokens * kRows; ++i) {
@@ -404,7 +368,7 @@ TEST(Kernels, MatmulIsBatchInvariant) {
 TEST(Kernels, MatmulLeavesOtherOutputsAlone) {
   const PackedMatrix w = random_matrix(DType::kQ4_0, 37, 64, 13);
   const std::vector<float> x = random_floats(14 * 64, 14);
-  for (const KernelTable* table : fast_levels()) {
+  for (const KernelTable* table : levels_to_test()) {
     const Quantized quantized = quantize(*table, x, 14, 64);
     for (int kind : {0, 1}) {
       std::vector<float> y(14 * 50, 7.0F);

@@ -140,65 +140,69 @@ struct AttentionJoinArgs {
 };
 
 struct KernelTable {
-  const char* isa;
+  const char* isa = nullptr;
 
   // Groups of 32: scale = max|x|/127, code = round(x/scale) to nearest even; all-zero group: scale
   // 0.
   void (*quantize_rows)(const float* x, std::size_t tokens, std::size_t cols, std::size_t stride,
-                        const QuantizedRows& out) noexcept;
+                        const QuantizedRows& out) noexcept = nullptr;
 
   // y[t*stride + n] = sum_k W[n][k] x[t][k] for the rows n of panels [begin, end) that exist.
   // Block types, int8 activations.
   void (*matmul_q)(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens, float* y,
-                   std::size_t stride, PanelRange panels) noexcept;
+                   std::size_t stride, PanelRange panels) noexcept = nullptr;
   // Any type, decoded to f32 exactly; f32 activations x [tokens][x_stride].
   void (*matmul_f)(const PackedMatrix& w, const float* x, std::size_t x_stride, std::size_t tokens,
-                   float* y, std::size_t stride, PanelRange panels) noexcept;
+                   float* y, std::size_t stride, PanelRange panels) noexcept = nullptr;
 
   // y[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i], one row of `width`.
   void (*rms_norm)(const float* x, const float* weight, float* y, std::size_t width,
-                   float epsilon) noexcept;
+                   float epsilon) noexcept = nullptr;
   // y[i] = (x[i] - m) / sqrt(mean((x - m)^2) + epsilon) * weight[i] + bias[i] with m = mean(x)
   // (arXiv:1607.06450), one row of `width`; y may be x.
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float* y,
-                     std::size_t width, float epsilon) noexcept;
+                     std::size_t width, float epsilon) noexcept = nullptr;
   // x[i] += y[i].
-  void (*add)(float* x, const float* y, std::size_t count) noexcept;
+  void (*add)(float* x, const float* y, std::size_t count) noexcept = nullptr;
   // y[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)).
-  void (*silu_mul)(const float* gate, const float* up, float* y, std::size_t count) noexcept;
+  void (*silu_mul)(const float* gate, const float* up, float* y,
+                   std::size_t count) noexcept = nullptr;
   // y[i] = gelu(gate[i]) * up[i] with gelu's tanh approximation (arXiv:1606.08415, sec. 2):
   // gelu(v) = v / 2 (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3))).
-  void (*gelu_mul)(const float* gate, const float* up, float* y, std::size_t count) noexcept;
+  void (*gelu_mul)(const float* gate, const float* up, float* y,
+                   std::size_t count) noexcept = nullptr;
   // x[i] = x[i] / 2 (1 + erf(x[i] / sqrt(2))) (arXiv:1606.08415), to within 3e-7 |x[i]|.
-  void (*gelu_erf)(float* x, std::size_t count) noexcept;
+  void (*gelu_erf)(float* x, std::size_t count) noexcept = nullptr;
   // The same with the tanh approximation, as gelu_mul.
-  void (*gelu_tanh)(float* x, std::size_t count) noexcept;
+  void (*gelu_tanh)(float* x, std::size_t count) noexcept = nullptr;
   // x[i] = cap * tanh(x[i] / cap), to within 2e-7 * cap. REQUIRES: cap > 0.
-  void (*soft_cap)(float* x, std::size_t count, float cap) noexcept;
+  void (*soft_cap)(float* x, std::size_t count, float cap) noexcept = nullptr;
 
-  void (*kv_write)(const KvWriteArgs& args) noexcept;
+  void (*kv_write)(const KvWriteArgs& args) noexcept = nullptr;
   // Online softmax (arXiv:2205.14135, algorithm 1) within a span, whose results are joined in the
   // order of the spans; a row's result does not depend on the other rows. kF32 and kF16 compute in
   // f32. kQ8 multiplies integers: queries are rounded to 16 bits of the largest of each group of
   // 16, probabilities (and their products with the values' scales) to 15 bits of the largest of 64
   // positions, a hundredth of the rounding of keys and values.
-  void (*attention)(const AttentionArgs& args) noexcept;
-  void (*attention_join)(const AttentionJoinArgs& args) noexcept;
+  void (*attention)(const AttentionArgs& args) noexcept = nullptr;
+  void (*attention_join)(const AttentionJoinArgs& args) noexcept = nullptr;
 
   // log(sum_i exp(x[i])) with the maximum taken out and the sum in double.
-  double (*log_sum_exp)(const float* x, std::size_t count) noexcept;
+  double (*log_sum_exp)(const float* x, std::size_t count) noexcept = nullptr;
   // sum_i exp(p[i] - p_lse) * ((p[i] - p_lse) - (q[i] - q_lse)) in double.
   double (*kl_divergence)(const float* p, double p_lse, const float* q, double q_lse,
-                          std::size_t count) noexcept;
+                          std::size_t count) noexcept = nullptr;
 };
 
 std::size_t attention_scratch_bytes(std::size_t queries, std::size_t head_width) noexcept;
 
-// An instruction-set level: name, whether this CPU runs it, its table.
+// An instruction-set level.
 struct IsaLevel {
   const char* name;
-  bool (*supported)() noexcept;
+  // What this machine lacks for it ("the CPU has no AVX2 or no FMA"); null: nothing.
+  const char* (*missing)() noexcept;
   const KernelTable* table;
+  bool supported() const noexcept { return missing() == nullptr; }
 };
 // From fastest to "reference".
 std::span<const IsaLevel> isa_levels() noexcept;

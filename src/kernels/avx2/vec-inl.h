@@ -383,6 +383,7 @@ inline constexpr std::size_t kStoredTokens = 6;
 // vpmaddubsw adds pairs of products in int16; it takes the magnitude of a signed weight and gives
 // its sign to the activation.
 inline constexpr int kSignedOffset = 0;
+inline constexpr bool kTakesZeroOff = false;
 inline constexpr bool kHasNarrowProducts = true;
 
 }  // namespace

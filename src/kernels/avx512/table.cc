@@ -15,6 +15,8 @@
 #include "kernels/attention_f-inl.h"
 #include "kernels/attention_q-inl.h"
 #include "kernels/attention-inl.h"
+#include "kernels/avx512/matmul_q_shape-inl.h"
+#include "kernels/matmul_q_unpacked-inl.h"
 #include "kernels/matmul_q-inl.h"
 #include "kernels/avx512/matmul_q_tile-inl.h"
 // clang-format on

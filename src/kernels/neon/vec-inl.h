@@ -407,6 +407,7 @@ inline constexpr std::size_t kStoredTokens = 5;
 // sdot multiplies signed bytes, in int32: signed values as they are, and unsigned codes too, since
 // none has more than 6 bits.
 inline constexpr int kSignedOffset = 0;
+inline constexpr bool kTakesZeroOff = false;
 inline constexpr bool kHasNarrowProducts = false;
 
 }  // namespace
