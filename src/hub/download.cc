@@ -80,7 +80,7 @@ Result<void> write_all(int descriptor, std::span<const std::byte> bytes, const s
 }
 
 // Where the body of a 206 begins: "bytes 100-199/200".
-bool begins_at(const net::HttpResponse& response, std::uint64_t first) {
+bool begins_at(const net::HttpClientResponse& response, std::uint64_t first) {
   const auto found = response.headers.find("content-range");
   if (found == response.headers.end() || !found->second.starts_with("bytes ")) return false;
   std::uint64_t begin = 0;
@@ -173,7 +173,8 @@ class Incomplete {
 
 bool is_passing(int status) noexcept { return status == 408 || status == 429 || status >= 500; }
 
-Error status_error(const net::HttpResponse& response, const std::string& what, bool has_token) {
+Error status_error(const net::HttpClientResponse& response, const std::string& what,
+                   bool has_token) {
   const int status = response.status;
   const std::string message = fmt::format("{}: the hub answers {}", what, status);
   if (status == 401 || status == 403) {
@@ -187,7 +188,7 @@ Error status_error(const net::HttpResponse& response, const std::string& what, b
   return not_found(message, "is HF_ENDPOINT the address of a hub?");
 }
 
-Result<void> download_blob(net::HttpClient& client, const net::HttpRequest& request,
+Result<void> download_blob(net::HttpClient& client, const net::HttpClientRequest& request,
                            const HubCache& cache, const HubFile& file, ProgressSink& progress,
                            DownloadState& state) {
   Incomplete target(cache, file);
@@ -195,27 +196,27 @@ Result<void> download_blob(net::HttpClient& client, const net::HttpRequest& requ
   PARING_TRY_VOID(target.check_room());
   bool has_earlier_bytes = target.bytes() != 0;
   if (target.bytes() < file.bytes || file.bytes == 0) {
-    net::HttpRequest ranged = request;
+    net::HttpClientRequest ranged = request;
     ranged.first_byte = target.bytes();
     progress.begin(file.path, file.bytes, ProgressUnit::kBytes);
     progress.advance(target.bytes());
-    const net::BodySink sink{.on_headers = [&](const net::HttpResponse& response) -> Result<void> {
-                               if (ranged.first_byte == 0 || response.status / 100 != 2) return {};
-                               if (response.status == 206 && begins_at(response, ranged.first_byte))
-                                 return {};
-                               // A server without ranges sends everything.
-                               progress.begin(file.path, file.bytes, ProgressUnit::kBytes);
-                               has_earlier_bytes = false;
-                               return target.restart();
-                             },
-                             .on_bytes = [&](std::span<const std::byte> piece) -> Result<void> {
-                               PARING_TRY_VOID(target.append(piece));
-                               state.downloaded += piece.size();
-                               state.furthest = std::max(state.furthest, target.bytes());
-                               progress.advance(piece.size());
-                               return {};
-                             }};
-    PARING_TRY(const net::HttpResponse response, client.get(ranged, sink));
+    const net::BodySink sink{
+        .on_headers = [&](const net::HttpClientResponse& response) -> Result<void> {
+          if (ranged.first_byte == 0 || response.status / 100 != 2) return {};
+          if (response.status == 206 && begins_at(response, ranged.first_byte)) return {};
+          // A server without ranges sends everything.
+          progress.begin(file.path, file.bytes, ProgressUnit::kBytes);
+          has_earlier_bytes = false;
+          return target.restart();
+        },
+        .on_bytes = [&](std::span<const std::byte> piece) -> Result<void> {
+          PARING_TRY_VOID(target.append(piece));
+          state.downloaded += piece.size();
+          state.furthest = std::max(state.furthest, target.bytes());
+          progress.advance(piece.size());
+          return {};
+        }};
+    PARING_TRY(const net::HttpClientResponse response, client.get(ranged, sink));
     progress.end();
     if (response.status / 100 != 2) {
       return status_error(response, fmt::format("'{}'", io::printable(file.path)),

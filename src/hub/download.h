@@ -22,12 +22,13 @@ struct DownloadState {
 // Appends to the blob's .incomplete file what it still lacks, checks the whole and gives it its
 // name. `request`: address and token of the file. Unavailable when trying again may help; what has
 // arrived is kept then, but for a file that proves damaged. REQUIRES: cache.prepare(file).
-Result<void> download_blob(net::HttpClient& client, const net::HttpRequest& request,
+Result<void> download_blob(net::HttpClient& client, const net::HttpClientRequest& request,
                            const HubCache& cache, const HubFile& file, ProgressSink& progress,
                            DownloadState& state);
 
 // An answer that is no success, as an error: what it means and what to do.
-Error status_error(const net::HttpResponse& response, const std::string& what, bool has_token);
+Error status_error(const net::HttpClientResponse& response, const std::string& what,
+                   bool has_token);
 // Whether the same request may succeed later (408, 429, 5xx).
 bool is_passing(int status) noexcept;
 

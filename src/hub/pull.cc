@@ -46,8 +46,9 @@ class BlobLock {
   int descriptor_;
 };
 
-Result<void> fetch(net::HttpClient& client, const net::HttpRequest& request, const HubCache& cache,
-                   const HubFile& file, ProgressSink& progress, std::uint64_t* downloaded) {
+Result<void> fetch(net::HttpClient& client, const net::HttpClientRequest& request,
+                   const HubCache& cache, const HubFile& file, ProgressSink& progress,
+                   std::uint64_t* downloaded) {
   DownloadState state;
   if (cache.has_blob(file)) return {};
   PARING_TRY_VOID(cache.prepare(file));
@@ -79,18 +80,18 @@ std::string file_url(const HubName& name, const HubSettings& settings, const std
 
 Result<HubListing> list_files(net::HttpClient& client, const HubName& name,
                               const HubSettings& settings) {
-  const net::HttpRequest request{
+  const net::HttpClientRequest request{
       .url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", settings.endpoint,
                          name.repository(), net::encode_path(name.revision)),
       .token = settings.token,
       .seconds_max = kSmallAnswerSeconds};
   std::string body;
-  const auto attempt = [&]() -> Result<net::HttpResponse> {
-    PARING_TRY(net::HttpResponse response, client.get_text(request, kListingBytesMax, &body));
+  const auto attempt = [&]() -> Result<net::HttpClientResponse> {
+    PARING_TRY(net::HttpClientResponse response, client.get_text(request, kListingBytesMax, &body));
     if (response.status == 200) return response;
     return status_error(response, name.text(), !settings.token.empty());
   };
-  PARING_TRY(const net::HttpResponse response,
+  PARING_TRY(const net::HttpClientResponse response,
              with_retries(kListingAttemptsMax, attempt, [] { return std::uint64_t{0}; }));
   return parse_hub_listing(body, io::printable(response.url));
 }
@@ -110,8 +111,8 @@ Result<PulledModel> pull(const HubName& name, const HubSettings& settings, Progr
   PulledModel model;
   model.commit = listing.commit;
   for (const HubFile& file : selection.files) {
-    const net::HttpRequest request{.url = file_url(name, settings, listing.commit, file.path),
-                                   .token = settings.token};
+    const net::HttpClientRequest request{.url = file_url(name, settings, listing.commit, file.path),
+                                         .token = settings.token};
     PARING_TRY_VOID(fetch(client, request, cache, file, progress, &model.downloaded_bytes));
     PARING_TRY_VOID(cache.link(listing.commit, file));
     model.bytes += file.bytes;

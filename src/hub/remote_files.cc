@@ -25,7 +25,7 @@ struct ContentRange {
   std::uint64_t total = 0;
 };
 
-std::optional<ContentRange> content_range(const net::HttpResponse& response) {
+std::optional<ContentRange> content_range(const net::HttpClientResponse& response) {
   const auto found = response.headers.find("content-range");
   constexpr std::string_view kUnit = "bytes ";
   if (found == response.headers.end() || !found->second.starts_with(kUnit)) return std::nullopt;
@@ -51,7 +51,7 @@ Error changed(const std::string& name, const std::string& what) {
 }
 
 // Whether a success is what was asked for, before a byte of it is taken.
-Result<void> check_answer(const net::HttpResponse& response, const std::string& name,
+Result<void> check_answer(const net::HttpClientResponse& response, const std::string& name,
                           std::uint64_t offset, std::uint64_t file_bytes) {
   if (response.status / 100 != 2) return {};  // told by the caller
   if (response.status == 206) {
@@ -103,15 +103,15 @@ std::string RemoteFiles::name(const std::string& file) const {
 Result<std::vector<std::byte>> RemoteFiles::read_once(const std::string& file, std::uint64_t offset,
                                                       std::size_t bytes, std::uint64_t file_bytes) {
   const std::string shown = name(file);
-  const net::HttpRequest request{.url = file_url(name_, settings_, listing_.commit, file),
-                                 .token = settings_.token,
-                                 .first_byte = offset,
-                                 .end_byte = offset + bytes,
-                                 .seconds_max = kSmallAnswerSeconds};
+  const net::HttpClientRequest request{.url = file_url(name_, settings_, listing_.commit, file),
+                                       .token = settings_.token,
+                                       .first_byte = offset,
+                                       .end_byte = offset + bytes,
+                                       .seconds_max = kSmallAnswerSeconds};
   std::vector<std::byte> data;
   bool is_part = false;
   const net::BodySink sink{.on_headers =
-                               [&](const net::HttpResponse& response) {
+                               [&](const net::HttpClientResponse& response) {
                                  is_part = response.status == 206;
                                  return check_answer(response, shown, offset, file_bytes);
                                },

@@ -23,7 +23,7 @@ struct Transfer {
   const CurlLibrary* curl = nullptr;
   CURL* handle = nullptr;
   const BodySink* sink = nullptr;
-  HttpResponse response;
+  HttpClientResponse response;
   std::size_t header_bytes = 0;
   bool has_begun = false;      // on_headers was called
   std::optional<Error> error;  // of the sink, or of a limit
@@ -92,7 +92,7 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   return 0;
 }
 
-Error transfer_error(const CurlLibrary& curl, CURLcode code, const HttpRequest& request,
+Error transfer_error(const CurlLibrary& curl, CURLcode code, const HttpClientRequest& request,
                      const char* detail) {
   const std::string why = *detail != '\0' ? detail : curl.easy_strerror(code);
   switch (code) {
@@ -134,7 +134,7 @@ Result<HttpClient> HttpClient::create() {
   return HttpClient(std::move(state));
 }
 
-Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink& sink) {
+Result<HttpClientResponse> HttpClient::get(const HttpClientRequest& request, const BodySink& sink) {
   const CurlLibrary& curl = *state_->curl;
   CURL* handle = state_->handle;
   Transfer transfer;
@@ -183,8 +183,8 @@ Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink&
   return std::move(transfer.response);
 }
 
-Result<HttpResponse> HttpClient::get_text(const HttpRequest& request, std::size_t bytes_max,
-                                          std::string* body) {
+Result<HttpClientResponse> HttpClient::get_text(const HttpClientRequest& request,
+                                                std::size_t bytes_max, std::string* body) {
   body->clear();
   return get(request,
              {.on_headers = {}, .on_bytes = [&](std::span<const std::byte> piece) {

@@ -3,7 +3,7 @@
 // http. A client keeps its connections open between requests; it belongs to one thread.
 //
 //   PARING_TRY(net::HttpClient client, net::HttpClient::create());
-//   PARING_TRY(const net::HttpResponse response, client.get({.url = url}, sink));
+//   PARING_TRY(const net::HttpClientResponse response, client.get({.url = url}, sink));
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ inline constexpr long kConnectSeconds = 30;
 // A transfer that brings less than one byte a second for this long is given up.
 inline constexpr long kStallSeconds = 60;
 
-struct HttpRequest {
+struct HttpClientRequest {
   std::string url;
   // Sent as "Authorization: Bearer" to the URL's host alone: a redirect elsewhere does not get it.
   // REQUIRES: printable ASCII without spaces (see is_token).
@@ -34,7 +34,7 @@ struct HttpRequest {
   long seconds_max = 0;          // not 0: the whole transfer, redirects included, may take so long
 };
 
-struct HttpResponse {
+struct HttpClientResponse {
   int status = 0;                              // of the last response
   std::map<std::string, std::string> headers;  // of the last response; names in lower case
   std::string url;                             // where the last response came from
@@ -44,7 +44,7 @@ struct HttpResponse {
 // stops the transfer and is what get() returns. The body of a status other than 2xx is not passed
 // on.
 struct BodySink {
-  std::function<Result<void>(const HttpResponse&)> on_headers;
+  std::function<Result<void>(const HttpClientResponse&)> on_headers;
   std::function<Result<void>(std::span<const std::byte>)> on_bytes;
 };
 
@@ -64,10 +64,10 @@ class HttpClient {
   // Any status is a response, not an error. Unavailable: no connection, a connection that broke,
   // stalled or took too long (trying again may help). InvalidArgument: not an http or https URL.
   // Exhausted: headers beyond kHeaderBytesMax, more than kRedirectsMax redirects.
-  Result<HttpResponse> get(const HttpRequest& request, const BodySink& sink);
+  Result<HttpClientResponse> get(const HttpClientRequest& request, const BodySink& sink);
   // A whole small body of a 2xx response; Exhausted beyond `bytes_max`.
-  Result<HttpResponse> get_text(const HttpRequest& request, std::size_t bytes_max,
-                                std::string* body);
+  Result<HttpClientResponse> get_text(const HttpClientRequest& request, std::size_t bytes_max,
+                                      std::string* body);
 
  private:
   struct State;

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// The half of a connection that sends.
+#include <sys/socket.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <utility>
+
+#include "base/metrics.h"
+#include "net/detail/connection.h"
+#include "net/detail/server_core.h"
+
+namespace paring::net::detail {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// Pieces of output are joined up to this size.
+constexpr std::size_t kJoinedBytesMax = std::size_t{64} << 10;
+// How long a client may take to close after the last answer.
+constexpr double kLingerSeconds = 3;
+
+}  // namespace
+
+void Connection::service() {
+  std::string pending;
+  HttpResponse response;
+  Answer answer = Answer::kNone;
+  bool is_abandoned = false;
+  {
+    const std::lock_guard lock(flight_->mutex);
+    if (flight_->is_overrun) is_abandoned = true;
+    answer = flight_->answer;
+    pending = std::exchange(flight_->pending, {});
+    is_abandoned = is_abandoned || (flight_->is_abandoned && answer == Answer::kStreaming);
+    if (!is_head_sent_ && answer != Answer::kNone) response = std::move(flight_->response);
+    if (flight_->is_abandoned && answer == Answer::kNone) flight_->answer = Answer::kWhole;
+  }
+  if (is_abandoned || answer == Answer::kAborted) return cut();
+  if (is_answer_queued_) return;
+  if (answer == Answer::kNone) {
+    return send_whole(error_response(500, "internal_error", "the request was not answered"));
+  }
+  if (answer == Answer::kWhole) return send_whole(std::move(response));
+  if (!is_head_sent_) send_head(response, true);
+  if (flight_->head.method != "HEAD") {
+    if (framing_ == BodyFraming::kToEnd) {
+      send(std::move(pending));
+    } else {
+      std::string chunk;
+      if (!pending.empty()) append_chunk(pending, &chunk);
+      if (answer == Answer::kEnded) chunk += kLastChunk;
+      send(std::move(chunk));
+    }
+  }
+  is_answer_queued_ = answer == Answer::kEnded;
+  flush();
+}
+
+void Connection::send_head(const HttpResponse& response, bool is_stream) {
+  if (is_stream) {
+    framing_ = flight_->head.version >= 11 ? BodyFraming::kChunked : BodyFraming::kToEnd;
+    if (framing_ == BodyFraming::kToEnd) is_keep_alive_ = false;
+  }
+  if (core_.is_draining() || (is_read_closed_ && in_.empty())) is_keep_alive_ = false;
+  std::string head = response_head(response,
+                                   {.framing = framing_,
+                                    .request_version = flight_->head.version,
+                                    .is_keep_alive = is_keep_alive_},
+                                   core_.date());
+  head.erase(0, std::exchange(probed_bytes_, 0));
+  is_head_sent_ = true;
+  send(std::move(head));
+}
+
+void Connection::send_whole(HttpResponse response) {
+  send_head(response, false);
+  const bool has_body =
+      flight_->head.method != "HEAD" && response.status != 204 && response.status != 304;
+  if (has_body) send(std::move(response.body));
+  is_answer_queued_ = true;
+  flush();
+}
+
+void Connection::send(std::string bytes) {
+  if (bytes.empty()) return;
+  out_bytes_ += bytes.size();
+  if (!out_.empty() && !is_writing_ && out_.back().size() + bytes.size() <= kJoinedBytesMax) {
+    out_.back() += bytes;
+  } else {
+    out_.push_back(std::move(bytes));
+  }
+}
+
+void Connection::flush() {
+  if (is_writing_ || phase_ == Phase::kClosed) return;
+  while (!out_.empty()) {
+    const std::string_view rest = std::string_view(out_.front()).substr(out_offset_);
+    const ssize_t sent =
+        ::send(socket_.native_handle(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN) {
+      is_writing_ = true;
+      if (write_deadline_ == 0) write_deadline_ = core_.now() + core_.options().write_seconds;
+      socket_.async_wait(asio::socket_base::wait_write,
+                         [self = shared_from_this()](const boost::system::error_code& ec) {
+                           self->is_writing_ = false;
+                           if (!ec) self->flush();
+                         });
+      break;
+    }
+    if (sent < 0) return on_reset();
+    metrics().http_sent_bytes.add(static_cast<std::uint64_t>(sent));
+    write_deadline_ = 0;
+    out_offset_ += static_cast<std::size_t>(sent);
+    out_bytes_ -= static_cast<std::size_t>(sent);
+    if (out_offset_ < out_.front().size()) continue;
+    out_.pop_front();
+    out_offset_ = 0;
+  }
+  if (flight_) {
+    const std::lock_guard lock(flight_->mutex);
+    flight_->in_connection = out_bytes_;
+  }
+  if (out_.empty()) on_sent();
+}
+
+void Connection::on_sent() {
+  if (!is_answer_queued_) return;
+  if (phase_ == Phase::kRefusing) return begin_linger();
+  if (phase_ == Phase::kAnswering) next_request();
+}
+
+void Connection::next_request() {
+  if (!is_keep_alive_) return begin_linger();
+  detach_flight();
+  parser_.reset();
+  phase_ = Phase::kHead;
+  is_head_begun_ = is_answered_early_ = is_answer_queued_ = false;
+  deadline_ = core_.now() + core_.options().idle_seconds;
+  if (in_.empty() && !is_read_closed_) return wait_readable();
+  // Not here and now: a client that sends many small requests at once must not fill the stack.
+  asio::post(core_.io(), [self = shared_from_this()] { self->resume(); });
+}
+
+void Connection::begin_linger() {
+  detach_flight();
+  in_.clear();
+  if (is_read_closed_) return close();
+  phase_ = Phase::kLinger;
+  deadline_ = core_.now() + kLingerSeconds;
+  ::shutdown(socket_.native_handle(), SHUT_WR);
+  wait_readable();
+}
+
+void Connection::detach_flight() {
+  if (!flight_) return;
+  flight_->connection = nullptr;
+  flight_.reset();
+  core_.active_requests.fetch_sub(1);
+}
+
+void Connection::close() {
+  if (phase_ == Phase::kClosed) return;
+  phase_ = Phase::kClosed;
+  detach_flight();
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  core_.remove(*this);
+}
+
+}  // namespace paring::net::detail

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/detail/flight.h"
+
+#include <utility>
+
+#include "net/http_server.h"
+
+namespace paring::net {
+
+namespace detail {
+
+ReadyQueue::ReadyQueue(std::function<void()> wake) : wake_(std::move(wake)) {}
+
+template <typename List, typename Item>
+bool ReadyQueue::add_to(List Work::* list, Item item) {
+  const std::lock_guard lock(mutex_);
+  if (is_closed_) return false;
+  const bool was_empty = work_.tasks.empty() && work_.flights.empty();
+  (work_.*list).push_back(std::move(item));
+  // Under the lock, so that close() waits for it: what it wakes is gone afterwards.
+  if (was_empty) wake_();
+  return true;
+}
+
+bool ReadyQueue::add(std::shared_ptr<Flight> flight) {
+  return add_to(&Work::flights, std::move(flight));
+}
+
+bool ReadyQueue::add(std::function<void()> task) { return add_to(&Work::tasks, std::move(task)); }
+
+void ReadyQueue::close() {
+  Work dropped;  // destroyed without the lock: what it holds may call add()
+  const std::lock_guard lock(mutex_);
+  is_closed_ = true;
+  dropped = std::exchange(work_, {});
+}
+
+ReadyQueue::Work ReadyQueue::take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(work_, {});
+}
+
+bool BodyMemory::take(std::size_t bytes) noexcept {
+  std::size_t used = used_.load();
+  do {
+    if (bytes > bytes_max_ || used > bytes_max_ - bytes) return false;
+  } while (!used_.compare_exchange_weak(used, used + bytes));
+  return true;
+}
+
+Flight::~Flight() { release_reserved(); }
+
+void Flight::release_reserved() noexcept {
+  if (memory) memory->give(std::exchange(reserved, 0));
+}
+
+bool Flight::mark_gone() {
+  std::function<void()> callback;
+  bool was_open = false;
+  {
+    const std::lock_guard lock(mutex);
+    if (is_gone) return false;
+    is_gone = true;
+    was_open = answer == Answer::kNone || answer == Answer::kStreaming;
+    callback = std::exchange(on_gone, nullptr);
+    pending.clear();
+  }
+  if (was_open && callback) callback();
+  return was_open;
+}
+
+namespace {
+
+// Puts the flight into the queue unless it is there. REQUIRES: flight->mutex is held.
+void schedule(const std::shared_ptr<Flight>& flight) {
+  if (std::exchange(flight->is_queued, true)) return;
+  flight->queue->add(flight);
+}
+
+}  // namespace
+
+}  // namespace detail
+
+using detail::Answer;
+
+Exchange::Exchange(std::shared_ptr<detail::Flight> flight) : flight_(std::move(flight)) {}
+
+Exchange::~Exchange() {
+  std::function<void()> callback;  // destroyed without the lock
+  const std::lock_guard lock(flight_->mutex);
+  callback = std::exchange(flight_->on_gone, nullptr);
+  const bool is_open = flight_->answer == Answer::kNone || flight_->answer == Answer::kStreaming;
+  if (!is_open || flight_->is_gone) return;
+  flight_->is_abandoned = true;
+  detail::schedule(flight_);
+}
+
+const HttpHead& Exchange::head() const noexcept { return flight_->head; }
+
+std::string& Exchange::body() noexcept { return flight_->body; }
+
+void Exchange::release_body() noexcept {
+  std::string().swap(flight_->body);
+  const std::lock_guard lock(flight_->mutex);
+  flight_->release_reserved();
+}
+
+bool Exchange::respond(HttpResponse response) {
+  std::function<void()> callback;
+  const std::lock_guard lock(flight_->mutex);
+  if (flight_->is_gone || flight_->answer != Answer::kNone) return false;
+  flight_->answer = Answer::kWhole;
+  flight_->response = std::move(response);
+  callback = std::exchange(flight_->on_gone, nullptr);
+  detail::schedule(flight_);
+  return true;
+}
+
+bool Exchange::begin_stream(int status, std::string content_type, std::vector<HttpHeader> headers) {
+  const std::lock_guard lock(flight_->mutex);
+  if (flight_->is_gone || flight_->answer != Answer::kNone) return false;
+  flight_->answer = Answer::kStreaming;
+  flight_->response = {
+      .status = status, .content_type = std::move(content_type), .headers = std::move(headers)};
+  detail::schedule(flight_);
+  return true;
+}
+
+bool Exchange::write(std::string bytes) {
+  const std::lock_guard lock(flight_->mutex);
+  if (flight_->is_gone || flight_->is_overrun || flight_->answer != Answer::kStreaming) {
+    return false;
+  }
+  if (bytes.empty()) return true;
+  const std::size_t unsent = flight_->pending.size() + flight_->in_connection;
+  if (bytes.size() > flight_->stream_buffer_bytes ||
+      unsent > flight_->stream_buffer_bytes - bytes.size()) {
+    flight_->is_overrun = true;
+    detail::schedule(flight_);
+    return false;
+  }
+  if (flight_->pending.empty()) {
+    flight_->pending = std::move(bytes);
+  } else {
+    flight_->pending += bytes;
+  }
+  detail::schedule(flight_);
+  return true;
+}
+
+void Exchange::end_stream() {
+  std::function<void()> callback;
+  const std::lock_guard lock(flight_->mutex);
+  if (flight_->is_gone || flight_->answer != Answer::kStreaming) return;
+  flight_->answer = Answer::kEnded;
+  callback = std::exchange(flight_->on_gone, nullptr);
+  detail::schedule(flight_);
+}
+
+void Exchange::cut() {
+  std::function<void()> callback;
+  const std::lock_guard lock(flight_->mutex);
+  if (flight_->is_gone) return;
+  flight_->answer = Answer::kAborted;
+  callback = std::exchange(flight_->on_gone, nullptr);
+  detail::schedule(flight_);
+}
+
+void Exchange::on_gone(std::function<void()> callback) {
+  std::function<void()> replaced;
+  {
+    const std::lock_guard lock(flight_->mutex);
+    if (!flight_->is_gone) {
+      const bool is_open =
+          flight_->answer == Answer::kNone || flight_->answer == Answer::kStreaming;
+      if (is_open) replaced = std::exchange(flight_->on_gone, std::move(callback));
+      return;
+    }
+    // Gone before it was answered: what was set before has been called, this one has not.
+  }
+  if (callback) callback();
+}
+
+bool Exchange::is_gone() const noexcept {
+  const std::lock_guard lock(flight_->mutex);
+  return flight_->is_gone;
+}
+
+}  // namespace paring::net

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request on its way to its answer: what an Exchange (any thread) and a connection (the I/O
+// thread) share, and the queue through which the one wakes the other.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/http_message.h"
+
+namespace paring::net::detail {
+
+class Connection;
+struct Flight;
+
+// What waits for the I/O thread. Outlives the server when an Exchange does.
+class ReadyQueue {
+ public:
+  // `wake` makes the I/O thread call take() soon; called when the queue stops being empty.
+  explicit ReadyQueue(std::function<void()> wake);
+
+  // False after close(). Thread-safe.
+  bool add(std::shared_ptr<Flight> flight);
+  bool add(std::function<void()> task);
+  void close();
+
+  struct Work {
+    std::vector<std::function<void()>> tasks;
+    std::vector<std::shared_ptr<Flight>> flights;
+  };
+  // Everything that waits. Of the I/O thread.
+  Work take();
+
+ private:
+  template <typename List, typename Item>
+  bool add_to(List Work::* list, Item item);
+
+  std::mutex mutex_;
+  std::function<void()> wake_;
+  Work work_;
+  bool is_closed_ = false;
+};
+
+// Memory of bodies, over all requests of a server.
+class BodyMemory {
+ public:
+  explicit BodyMemory(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+  // False when that would be too much: then nothing is taken. Thread-safe, like give().
+  bool take(std::size_t bytes) noexcept;
+  void give(std::size_t bytes) noexcept { used_.fetch_sub(bytes); }
+  std::size_t used() const noexcept { return used_.load(); }
+
+ private:
+  const std::size_t bytes_max_;
+  std::atomic<std::size_t> used_{0};
+};
+
+// How the answer stands, as told by the application.
+enum class Answer {
+  kNone,
+  kWhole,      // respond()
+  kStreaming,  // begin_stream()
+  kEnded,      // end_stream()
+  kAborted,
+};
+
+struct Flight {
+  ~Flight();
+
+  // Constant once the application has it.
+  HttpHead head;
+  std::string body;
+  std::shared_ptr<ReadyQueue> queue;
+  std::shared_ptr<BodyMemory> memory;
+  std::size_t stream_buffer_bytes = 0;
+
+  // Of the I/O thread: null when the connection is gone.
+  Connection* connection = nullptr;
+
+  // Under `mutex` from here on.
+  mutable std::mutex mutex;
+  Answer answer = Answer::kNone;
+  bool is_gone = false;           // the client is; nothing more will be sent
+  bool is_overrun = false;        // more than stream_buffer_bytes were unsent: to be cut
+  bool is_abandoned = false;      // the Exchange was dropped unanswered
+  bool is_queued = false;         // in `queue`
+  HttpResponse response;          // the whole one, or the head of the stream
+  std::string pending;            // bytes of the stream that the I/O thread has not fetched
+  std::size_t in_connection = 0;  // bytes that it has fetched and not sent
+  std::size_t reserved = 0;       // of `memory`
+  std::function<void()> on_gone;
+
+  // Marks the client as gone and calls on_gone, outside the lock, if the answer was not complete.
+  // True if it was called for that reason.
+  bool mark_gone();
+  // Nothing will be answered any more and nobody is told: the server's own answer took the place.
+  void release_reserved() noexcept;
+};
+
+}  // namespace paring::net::detail

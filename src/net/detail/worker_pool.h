@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A few threads that run requests' handlers, with a bounded queue in front.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace paring::net::detail {
+
+class WorkerPool {
+ public:
+  WorkerPool(std::size_t threads, std::size_t queued_max);
+  ~WorkerPool();
+
+  // False when the queue is full or the pool was stopped. Thread-safe. A task must not throw.
+  bool submit(std::function<void()> task);
+  // Drops what waits, lets what runs end, joins.
+  void stop();
+
+ private:
+  void run(std::size_t index);
+
+  const std::size_t queued_max_;
+  std::mutex mutex_;
+  std::condition_variable is_there_work_;
+  std::deque<std::function<void()>> tasks_;
+  bool is_stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace paring::net::detail
