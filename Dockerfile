@@ -27,6 +27,7 @@ RUN apt-get update \
        libcurl4 \
        libfmt9 \
        libspdlog1.10 \
+       libsqlite3-0 \
        libssl3 \
        libyaml-cpp0.7 \
     && rm -rf /var/lib/apt/lists/* \

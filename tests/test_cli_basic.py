@@ -11,7 +11,7 @@ import time
 import pytest
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("PARING_")}
-COMMANDS = ["inspect", "info", "run", "bench", "eval", "quantize", "optimize"]
+COMMANDS = ["inspect", "info", "run", "bench", "eval", "quantize", "optimize", "keys"]
 
 
 def test_help_names_every_command(paring):

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <memory>
 
+#include "base/redact.h"
 #include "base/text.h"
 
 namespace paring {
@@ -64,7 +65,7 @@ bool is_logged(LogLevel level) noexcept {
 void log(LogLevel level, std::string_view text) {
   if (!is_logged(level)) return;
   const LevelRow& row = kLevels[static_cast<std::size_t>(level)];
-  logger().log(row.library_level, escape_control(text));
+  logger().log(row.library_level, escape_control(redact(text)));
 }
 
 }  // namespace paring

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Log lines to stderr: time (UTC), level, text. Standard output belongs to results. Callers format
-// the text themselves; control characters in it are escaped. Thread-safe.
+// the text themselves; control characters in it are escaped, secrets taken out (base/redact.h).
+// Thread-safe.
 #pragma once
 
 #include <string_view>

@@ -24,13 +24,14 @@ extern const Command kQuantize;
 extern const Command kImatrix;
 extern const Command kExport;
 extern const Command kOptimize;
+extern const Command kKeys;
 extern const Command kCompletion;
 extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull,     &kInspect,  &kInfo,    &kRun,      &kBench,  &kEval,       &kEmbed, &kRerank,
-    &kClassify, &kQuantize, &kImatrix, &kOptimize, &kExport, &kCompletion, &kDocs,
+    &kPull,     &kInspect,  &kInfo,    &kRun,      &kBench,  &kEval, &kEmbed,      &kRerank,
+    &kClassify, &kQuantize, &kImatrix, &kOptimize, &kExport, &kKeys, &kCompletion, &kDocs,
 };
 }  // namespace
 

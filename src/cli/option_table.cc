@@ -29,6 +29,9 @@ void set_kind(OptionRow& row) {
   } else if (name == "SHELL") {
     row.kind = ValueKind::kWord;
     row.words = {"bash", "zsh", "fish"};
+  } else if (name == "ACTION") {
+    row.kind = ValueKind::kWord;
+    row.words = {"create", "list", "show", "revoke"};
   } else if (value == "TYPE" || value == "A,B") {
     row.kind = ValueKind::kWord;
     row.words = type_names();

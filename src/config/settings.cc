@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <numeric>
 
@@ -17,7 +18,9 @@ namespace {
 
 constexpr std::string_view kPrefix = "PARING_";
 // Names the configuration file itself, so it is no setting.
-constexpr std::string_view kFileVariable = "PARING_CONFIG";
+// Variables of ours that are no settings: the file with settings, and a secret, which no listing of
+// settings may show (serve/access/key_file.h).
+constexpr std::array<std::string_view, 2> kOtherVariables = {"PARING_CONFIG", "PARING_API_KEY"};
 
 constexpr SettingRow kRows[] = {
 #define PARING_SETTING_NUMBER(key, value, smallest, largest, restart, help) \
@@ -240,7 +243,8 @@ Result<void> Settings::load_environment(const char* const* variables) {
     if (row != std::end(kRows)) {
       PARING_TRY_VOID(changed.set(row->key, variable.substr(equals + 1),
                                   {SettingOrigin::Rank::kEnvironment, std::string(name)}));
-    } else if (name != kFileVariable) {
+    } else if (std::find(kOtherVariables.begin(), kOtherVariables.end(), name) ==
+               kOtherVariables.end()) {
       log_warning(fmt::format("the environment variable {} is no setting and is ignored", name));
     }
   }

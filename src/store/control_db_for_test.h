@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "store/control_db.h"
+#include "store/detail/connections.h"
 #include "store/keys.h"
 
 namespace paring::store {
@@ -70,6 +71,15 @@ inline int wait_for_test(pid_t child) {
   int status = 0;
   if (::waitpid(child, &status, 0) != child) return -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Calls `work` while the write lock of the database is held.
+inline void hold_for_test(const ControlDb& control, const std::function<void()>& work) {
+  (void)control.connections().write(detail::Durability::kProcess,
+                                    [&](detail::Connection&) -> Result<void> {
+                                      work();
+                                      return {};
+                                    });
 }
 
 inline void sleep_us_for_test(std::int64_t microseconds) {

@@ -28,11 +28,11 @@ struct Budget {
 
 // Limits that are absent do not limit.
 struct KeyLimits {
-  std::optional<std::int64_t> requests_per_minute;
-  std::optional<std::int64_t> tokens_per_minute;
-  std::optional<std::int64_t> concurrent_requests;
-  std::int64_t weight = 100;    // share of the machine beside other keys
-  std::vector<Budget> budgets;  // at most one a period
+  std::optional<std::int64_t> requests_per_minute = std::nullopt;
+  std::optional<std::int64_t> tokens_per_minute = std::nullopt;
+  std::optional<std::int64_t> concurrent_requests = std::nullopt;
+  std::int64_t weight = 100;         // share of the machine beside other keys
+  std::vector<Budget> budgets = {};  // at most one a period
 };
 
 struct KeyRow {

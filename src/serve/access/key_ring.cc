@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/access/key_ring.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "serve/access/api_key.h"
+#include "serve/access/refusal.h"
+#include "store/keys.h"
+
+namespace paring::serve {
+
+namespace {
+
+// A use is written down at most so often a key: no write a request.
+constexpr double kNoteSeconds = 60;
+
+ApiError invalid_key() {
+  return refuse(Refusal::kInvalidKey, "The API key is not valid. Check that it is complete.");
+}
+
+ApiError store_failed(const Error& error) {
+  log_error("keys cannot be checked: " + error.text());
+  constexpr double kRetrySeconds = 1;
+  return refuse(Refusal::kStoreFailed, "The server cannot check keys at the moment.",
+                kRetrySeconds);
+}
+
+std::string_view trimmed(std::string_view text) noexcept {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
+ApiResult<std::string> presented_key(std::optional<std::string_view> authorization,
+                                     std::optional<std::string_view> api_key) {
+  std::string bearer;
+  if (authorization) {
+    constexpr std::string_view kScheme = "bearer ";
+    const std::string_view value = trimmed(*authorization);
+    if (ascii_lower(value.substr(0, kScheme.size())) != kScheme) {
+      return refuse(Refusal::kInvalidKey, "The Authorization header must be 'Bearer KEY'.");
+    }
+    bearer = trimmed(value.substr(kScheme.size()));
+  }
+  if (!api_key) return bearer;
+  std::string plain(trimmed(*api_key));
+  if (authorization && plain != bearer) {
+    return refuse(Refusal::kInvalidKey,
+                  "The Authorization and x-api-key headers hold different keys.");
+  }
+  return plain;
+}
+
+KeyRing::KeyRing(const store::ControlDb* control, std::vector<FileKey> file_keys,
+                 WithoutKey without_key, const Clock& clock)
+    : control_(control), without_key_(without_key), clock_(clock) {
+  for (FileKey& key : file_keys) file_keys_.emplace(key.hash, std::move(key.principal));
+}
+
+ApiResult<Principal> KeyRing::authenticate(std::string_view key) {
+  if (key.empty()) {
+    if (without_key_ == WithoutKey::kAnonymous) return anonymous_principal();
+    return refuse(Refusal::kMissingKey,
+                  "The request has no API key. Send it as 'Authorization: Bearer KEY'.");
+  }
+  // The hash of what was shown tells nothing about the keys that it is compared with.
+  const auto found = file_keys_.find(api_key_hash(key));
+  if (found != file_keys_.end()) return found->second;
+  return from_database(key);
+}
+
+ApiResult<Principal> KeyRing::from_database(std::string_view key) {
+  const std::string_view lookup = api_key_lookup(key);
+  if (lookup.empty() || control_ == nullptr) return invalid_key();
+  const Result<std::optional<store::KeyRow>> row = store::Keys(*control_).find_by_lookup(lookup);
+  if (!row) return store_failed(row.error());
+  // An unknown key is compared as a known one is.
+  const Sha256Digest expected = *row ? (*row)->hash : Sha256Digest{};
+  const bool is_right = is_equal(api_key_hash(key), expected);
+  if (!*row || !is_right) return invalid_key();
+  const store::KeyRow& known = **row;
+  if (known.revoked_s) return refuse(Refusal::kRevokedKey, "The API key was revoked.");
+  const double wall = clock_.wall_seconds();
+  if (known.expires_s && wall >= static_cast<double>(*known.expires_s)) {
+    return refuse(Refusal::kExpiredKey,
+                  fmt::format("The API key expired at {}.",
+                              format_utc(static_cast<double>(*known.expires_s))));
+  }
+  const Result<ScopeSet> scopes = parse_scopes(known.scopes);
+  if (!scopes) return store_failed(scopes.error());
+  note_use(known.id, clock_.monotonic_seconds());
+  return Principal{
+      PrincipalKind::kDatabase, known.id, known.tenant, known.name, *scopes, known.limits};
+}
+
+void KeyRing::note_use(const std::string& key_id, double now) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto [noted, is_new] = noted_at_.try_emplace(key_id, now);
+    if (!is_new && now - noted->second < kNoteSeconds) return;
+    noted->second = now;
+  }
+  const auto wall_s = static_cast<std::int64_t>(clock_.wall_seconds());
+  const Result<void> done = store::Keys(*control_).set_last_used(key_id, wall_s);
+  // Not worth refusing a request for.
+  if (!done) log_warning("the time of a key's use was not kept: " + done.error().text());
+}
+
+std::optional<ApiError> check_scope(const Principal& principal, Scope scope) {
+  if (principal.scopes.has(scope)) return std::nullopt;
+  return refuse(Refusal::kMissingScope,
+                fmt::format("The API key '{}' lacks the scope '{}'; it has '{}'.", principal.name,
+                            scope_name(scope), principal.scopes.text()));
+}
+
+}  // namespace paring::serve

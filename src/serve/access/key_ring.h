@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what a request shows to a Principal. Each look-up reads the database, so that a revocation
+// holds from the next request on, whoever made it. Thread-safe.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "serve/access/key_file.h"
+#include "serve/access/principal.h"
+#include "serve/api_error.h"
+#include "store/control_db.h"
+
+namespace paring::serve {
+
+// The key of a request's headers: "Authorization: Bearer KEY" or "x-api-key: KEY"; "" when there is
+// none. Another scheme, or two keys that differ, is refused: who is meant must be beyond doubt.
+ApiResult<std::string> presented_key(std::optional<std::string_view> authorization,
+                                     std::optional<std::string_view> api_key);
+
+class KeyRing {
+ public:
+  enum class WithoutKey : std::uint8_t {
+    kRefuse,
+    kAnonymous,  // for a server that listens to its own machine only
+  };
+  // `control` may be null: then the keys of files are all there are. It must outlive this.
+  KeyRing(const store::ControlDb* control, std::vector<FileKey> file_keys, WithoutKey without_key,
+          const Clock& clock = system_clock());
+
+  // Who shows `key`. 401 without a key, for an unknown, revoked or expired one; a wrong secret and
+  // an unknown key are told apart neither by text nor by time. 503 when the database fails.
+  ApiResult<Principal> authenticate(std::string_view key);
+
+ private:
+  ApiResult<Principal> from_database(std::string_view key);
+  void note_use(const std::string& key_id, double now);
+
+  const store::ControlDb* control_;
+  std::map<Sha256Digest, Principal> file_keys_;
+  WithoutKey without_key_;
+  const Clock& clock_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, double> noted_at_;  // monotonic seconds, of keys of the database
+};
+
+// 403 with the name of the scope when the principal lacks it.
+std::optional<ApiError> check_scope(const Principal& principal, Scope scope);
+
+}  // namespace paring::serve
