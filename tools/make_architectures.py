@@ -159,7 +159,8 @@ def hf_config(case):
     return getattr(transformers, case["hf"] + "Config")(**common, rope_parameters=rope)
 
 
-def hf_logits(case, weights, tokens):
+def hf_model(case, weights):
+    """Hugging Face's implementation with these weights, in double precision."""
     config = hf_config(case)
     config._attn_implementation = "eager"
     config._experts_implementation = "eager"
@@ -177,8 +178,12 @@ def hf_logits(case, weights, tokens):
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model = model.double()
     model.load_state_dict(state, strict=True)
+    return model
+
+
+def hf_logits(case, weights, tokens):
     with torch.no_grad():
-        return model(torch.tensor([tokens])).logits[0].double().numpy()
+        return hf_model(case, weights)(torch.tensor([tokens])).logits[0].double().numpy()
 
 
 def llama_order(values, heads):

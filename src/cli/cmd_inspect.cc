@@ -71,7 +71,7 @@ struct Opened {
 Result<Opened> open_remote(const std::string& text) {
   PARING_TRY(const hub::HubName name, hub::parse_hub_name(text));
   PARING_TRY(const hub::HubSettings settings, hub::read_hub_settings(environ));
-  if (const auto path = hub::find_in_cache(name, settings)) {
+  if (const auto path = hub::find_in_cache(name, hub::HubContent::kModel, settings)) {
     PARING_TRY(io::ModelFile file, engine::open_model(*path));
     return Opened{std::move(file), "file"};
   }

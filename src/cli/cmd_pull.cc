@@ -58,7 +58,8 @@ Result<void> run(Context& context, const PullFlags& flags) {
   if (flags.lists) return list(context, flags, name, settings);
   const OnInterrupt interrupted(
       "\nparing: stopped; what was fetched is kept, and the same command goes on from there\n");
-  PARING_TRY(const hub::PulledModel model, hub::pull(name, settings, context.progress()));
+  PARING_TRY(const hub::PulledModel model,
+             hub::pull(name, hub::HubContent::kAny, settings, context.progress()));
   if (flags.is_json) {
     context.output().write_json({{"repository", name.repository()},
                                  {"revision", name.revision},

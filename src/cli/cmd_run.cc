@@ -15,8 +15,10 @@
 #include "engine/chat_prompt.h"
 #include "engine/generator.h"
 #include "engine/open_model.h"
+#include "hub/model_source.h"
 #include "io/system_error.h"
 #include "measure/text_eval.h"
+#include "model/adapter_file.h"
 #include "model/architecture.h"
 #include "text/chat_request.h"
 
@@ -53,7 +55,7 @@ struct RunOptions {
   std::string tools_path;
   std::string variables;  // JSON
   SpeculationOptions speculation;
-  std::string lora_path;
+  std::string lora_name;
   float lora_scale = 1;
   bool is_raw = false;
   bool is_json = false;
@@ -89,8 +91,11 @@ class Session {
     PARING_TRY(const std::string path, context.resolve(options.model));
     PARING_TRY(Executor * executor, context.executor());
     PARING_TRY(engine::GeneratorOptions generator_options, session->size_up(path, *executor));
+    PARING_TRY(const std::optional<model::AdapterFile> adapter, session->open_adapter());
+    if (adapter) generator_options.lora_rank = adapter->rank_max();
     const std::size_t extra =
-        engine::Generator::bytes_for(session->spec_, generator_options, executor->threads());
+        engine::Generator::bytes_for(session->spec_, generator_options, executor->threads()) +
+        (adapter ? adapter->memory_bytes() : 0);
     auto loaded = engine::LoadedModel::load(
         path, *executor, {.extra_bytes = extra, .locks_memory = context.settings().mlock});
     if (!loaded) return std::move(loaded.error());
@@ -100,10 +105,9 @@ class Session {
       if (error.hint.empty()) error.hint = "--raw runs the model without its template";
       return error;
     }
-    if (!options.lora_path.empty()) {
-      PARING_TRY(const io::ModelFile adapter, io::ModelFile::open_gguf(options.lora_path));
+    if (adapter) {
       PARING_TRY(generator_options.adapter,
-                 model::Lora::load(adapter, *session->loaded_->model, options.lora_scale));
+                 model::Lora::load(*adapter, *session->loaded_->model, options.lora_scale));
     }
     PARING_TRY(session->draft_, set_speculation(context, options.speculation, generator_options));
     PARING_TRY(session->generator_,
@@ -183,6 +187,15 @@ class Session {
     return engine::GeneratorOptions{.numerics = context_.numerics(),
                                     .kv_type = context_.kv_type(file),
                                     .context_tokens = context_.context_tokens(spec_)};
+  }
+
+  // Held against the model's hyper-parameters, before the weights are read.
+  Result<std::optional<model::AdapterFile>> open_adapter() const {
+    if (options_.lora_name.empty()) return std::optional<model::AdapterFile>();
+    PARING_TRY(const std::string path,
+               hub::resolve_adapter(options_.lora_name, context_.progress()));
+    PARING_TRY(model::AdapterFile file, model::AdapterFile::open(path, spec_));
+    return std::optional<model::AdapterFile>(std::move(file));
   }
 
   Result<api::Request> make_request(const text::ChatInput& chat) const {
@@ -434,10 +447,11 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_flag("--show-prompt", options->shows_prompt,
                "Print the prompt that the model would read, special tokens included, and end; with "
                "--json its token ids, too");
-  auto* lora = app.add_option("--lora", options->lora_path,
-                              "LoRA adapter for the model, a GGUF file as llama.cpp's converter "
-                              "writes it")
-                   ->type_name("FILE");
+  auto* lora =
+      app.add_option("--lora", options->lora_name,
+                     "LoRA adapter for the model: a folder that PEFT saved, a GGUF file as "
+                     "llama.cpp's converter writes it, or hf:OWNER/NAME[:FILE]")
+          ->type_name("ADAPTER");
   app.add_option("--lora-scale", options->lora_scale,
                  "What the adapter's change is multiplied with; 1: as it was trained")
       ->type_name("X")

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The second half of BatchEngine's step: guessing, computing what was planned, and taking tokens.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -9,6 +13,7 @@
 #include "engine/batch_engine.h"
 #include "engine/detail/live_sequence.h"
 #include "engine/finite.h"
+#include "model/lora.h"
 
 namespace paring::engine {
 
@@ -17,6 +22,25 @@ namespace {
 Error no_token_left() {
   return {ErrorCode::kInternal, "the constraint leaves no token that could come next",
           "report this as a bug"};
+}
+
+// A scale that somebody chose is more likely at fault than files.
+Error not_finite(const SequenceRequest& request) {
+  const model::Lora* adapter = request.adapter.get();
+  if (adapter == nullptr) {
+    return corrupt("the model's output holds values that are not finite numbers",
+                   "its weights are damaged or out of range; get the file again");
+  }
+  const std::string message = fmt::format(
+      "the model's output with the adapter {} at scale {:g} holds values that are not finite "
+      "numbers",
+      adapter->path(), adapter->scale());
+  if (std::abs(adapter->scale()) > 1) {
+    return invalid_argument(message, "take a smaller scale; 1 is as the adapter was trained");
+  }
+  return corrupt(message,
+                 "try without the adapter: if that works the adapter is damaged or of another "
+                 "model, otherwise the model is");
 }
 
 bool is_any(TokenSet set, std::size_t vocabulary) {
@@ -223,12 +247,10 @@ void BatchEngine::settle(Live& live) {
   if (is_picked) return;
   if (last.error) return end(live, SequenceEnd::kFailed, *last.error);
   if (last.is_finite) return end(live, SequenceEnd::kMaxTokens);  // wanted no token at all
-  const auto failed = [] {
-    return corrupt("the model's output holds values that are not finite numbers",
-                   "its weights are damaged or out of range; get the file again");
-  };
-  for (Live* follower : live.followers) end(*follower, SequenceEnd::kFailed, failed());
-  end(live, SequenceEnd::kFailed, failed());
+  for (Live* follower : live.followers) {
+    end(*follower, SequenceEnd::kFailed, not_finite(*follower->request));
+  }
+  end(live, SequenceEnd::kFailed, not_finite(*live.request));
 }
 
 // What the guesses of a sequence were good for.

@@ -104,14 +104,15 @@ class TextListener : public SequenceListener {
 };
 
 BatchOptions batch_options(const GeneratorOptions& options) {
-  return {.numerics = options.numerics,
-          .kv_type = options.kv_type,
-          .context_tokens = options.context_tokens,
-          .cache_tokens = options.context_tokens,
-          .step_tokens = std::min(kPrefillChunkTokens, options.context_tokens),
-          .sequences_max = 1,
-          .waiting_max = 1,
-          .lora_rank = options.adapter == nullptr ? 0 : options.adapter->rank_max()};
+  return {
+      .numerics = options.numerics,
+      .kv_type = options.kv_type,
+      .context_tokens = options.context_tokens,
+      .cache_tokens = options.context_tokens,
+      .step_tokens = std::min(kPrefillChunkTokens, options.context_tokens),
+      .sequences_max = 1,
+      .waiting_max = 1,
+      .lora_rank = options.adapter == nullptr ? options.lora_rank : options.adapter->rank_max()};
 }
 
 ModelDrafterOptions drafter_options(const GeneratorOptions& options) {

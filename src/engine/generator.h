@@ -23,6 +23,7 @@ struct GeneratorOptions {
   kernels::KvType kv_type = kernels::KvType::kQ8;
   std::size_t context_tokens = 2048;
   std::shared_ptr<const model::Lora> adapter = nullptr;  // of every request; null: none
+  std::size_t lora_rank = 0;  // for bytes_for() before the adapter is loaded; its rank_max()
   // Who guesses tokens, which changes the speed of a text and nothing else (speculator.h): what it
   // said before, and a smaller model of the same vocabulary, which must outlive the generator.
   bool uses_ngrams = false;

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "io/atomic_file.h"
 #include "io/json_object.h"
+#include "io/peft_folder.h"
 #include "io/system_error.h"
 
 namespace paring::hub {
@@ -150,14 +151,15 @@ std::optional<std::string> HubCache::read_ref() const {
   return *commit;
 }
 
-std::optional<std::string> HubCache::find() const {
+std::optional<std::string> HubCache::find(HubContent content) const {
   const std::optional<std::string> commit = read_ref();
   if (!commit) return std::nullopt;
   const fs::path snapshot = snapshot_path(*commit, "");
-  const auto selected = select_files(snapshot_listing(snapshot), name_);
+  const auto selected = select_files(snapshot_listing(snapshot), name_, content);
   if (!selected) return std::nullopt;
   if (!selected->entry.empty()) return (snapshot / selected->entry).string();
-  if (!has_all_weights(snapshot)) return std::nullopt;
+  const bool is_adapter = selected->files.back().path == io::kPeftConfigName;
+  if (!is_adapter && !has_all_weights(snapshot)) return std::nullopt;
   return snapshot.string();
 }
 

@@ -36,7 +36,7 @@ class HubCache {
 
   // What the name means without asking the hub: the path of a file, or of a folder whose weights
   // are all there; nullopt when the cache does not hold it whole.
-  std::optional<std::string> find() const;
+  std::optional<std::string> find(HubContent content) const;
 
  private:
   std::optional<std::string> read_ref() const;

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "io/gguf_split.h"
+#include "io/peft_folder.h"
 #include "io/printable.h"
 
 namespace paring::hub {
@@ -175,6 +176,19 @@ Result<HubSelection> select_folder(const HubListing& listing) {
   return selection;
 }
 
+bool has_adapter(const HubListing& listing) {
+  return find(listing, io::kPeftConfigName) != nullptr &&
+         find(listing, io::kPeftTensorsName) != nullptr;
+}
+
+HubSelection select_adapter(const HubListing& listing) {
+  HubSelection selection;
+  for (const char* file : {io::kPeftTensorsName, io::kPeftConfigName}) {
+    selection.files.push_back(*find(listing, file));
+  }
+  return selection;
+}
+
 Result<HubSelection> select_by_tag(const HubListing& listing, const HubName& name) {
   const std::vector<std::string> entries = gguf_entries(listing);
   std::vector<std::string> matches;
@@ -240,18 +254,32 @@ std::vector<std::string> split_parts(const std::string& path) {
   return names;
 }
 
-Result<HubSelection> select_files(const HubListing& listing, const HubName& name) {
+Result<HubSelection> select_files(const HubListing& listing, const HubName& name,
+                                  HubContent content) {
   if (!name.file.empty()) {
     if (find(listing, name.file) == nullptr) return select_by_tag(listing, name);
     return select_gguf(listing, name, split_parts(name.file).front());
   }
+  if (content == HubContent::kAdapter && has_adapter(listing)) return select_adapter(listing);
   const bool has_weights =
       std::any_of(listing.files.begin(), listing.files.end(),
                   [](const HubFile& file) { return is_folder_weights(file.path); });
-  if (has_weights && find(listing, "config.json") != nullptr) return select_folder(listing);
+  const bool has_model = has_weights && find(listing, "config.json") != nullptr;
+  if (has_model && content != HubContent::kAdapter) return select_folder(listing);
   const std::vector<std::string> entries = gguf_entries(listing);
   if (entries.size() == 1) return select_gguf(listing, name, entries.front());
   if (entries.empty()) {
+    if (content == HubContent::kAny && has_adapter(listing)) return select_adapter(listing);
+    if (content == HubContent::kAdapter) {
+      return not_found(fmt::format("{}: neither {} with {} nor a GGUF file", name.text(),
+                                   io::kPeftConfigName, io::kPeftTensorsName),
+                       has_model ? "it is a model, not an adapter" : "choose another repository");
+    }
+    if (has_adapter(listing)) {
+      return not_found(
+          fmt::format("{} is an adapter, not a model", name.text()),
+          fmt::format("paring run MODEL --lora {}, with the model that it is for", name.text()));
+    }
     return not_found(
         fmt::format("{}: neither a GGUF file nor config.json with safetensors", name.text()),
         "choose another repository");

@@ -33,16 +33,26 @@ struct HubListing {
 // `source` names the answer in errors. Corrupt: not such an answer, or unsafe paths in it.
 Result<HubListing> parse_hub_listing(std::string_view json, const std::string& source);
 
-// The files of a model, weights first, config.json last: a folder with config.json is complete.
+// The files of a model or an adapter, weights first, the configuration last: a folder with
+// config.json or adapter_config.json is complete.
 struct HubSelection {
   std::vector<HubFile> files;
   std::string entry;  // path of the GGUF file (of its first part), empty for a folder
 };
 
+// What a name is asked for.
+enum class HubContent : std::uint8_t {
+  kModel,
+  kAdapter,  // a LoRA adapter: PEFT's two files, or a GGUF file
+  kAny,      // a model; where there is none, an adapter
+};
+
 // What `name.file` names: a file of the listing (all parts of a split GGUF), or the one GGUF file
 // whose name carries it as a tag (Q4_K_M); without a file, the folder's safetensors and tokenizer,
-// else its one GGUF file. NotFound and InvalidArgument list what there is to choose.
-Result<HubSelection> select_files(const HubListing& listing, const HubName& name);
+// else its one GGUF file. Of an adapter PEFT's files take the place of the folder's. NotFound and
+// InvalidArgument list what there is to choose.
+Result<HubSelection> select_files(const HubListing& listing, const HubName& name,
+                                  HubContent content = HubContent::kModel);
 
 // The same for looking at a model by its headers (hub/remote_files.h), for which a config.json
 // alone will do: then there are no files, and `entry` is empty.

@@ -105,6 +105,30 @@ TEST(HubListing, SeveralGgufFilesMustBeChosenFrom) {
   EXPECT_EQ(select_files(listing_of({"a.txt"}), name_of("")).error().code, ErrorCode::kNotFound);
 }
 
+TEST(HubListing, AnAdapterIsItsTwoFilesOrAGgufFile) {
+  const auto lone = listing_of({"README.md", "adapter_config.json", "adapter_model.safetensors",
+                                "adapter_model.bin", "tokenizer.json"});
+  const Paths files = {"adapter_model.safetensors", "adapter_config.json"};
+  EXPECT_EQ(paths_of(*select_files(lone, name_of(""), HubContent::kAdapter)), files);
+  EXPECT_EQ(paths_of(*select_files(lone, name_of(""), HubContent::kAny)), files);
+  const auto as_model = select_files(lone, name_of(""));
+  ASSERT_FALSE(as_model);
+  EXPECT_NE(as_model.error().text().find("--lora hf:o/n"), std::string::npos);
+  // Beside a model each is what it is asked for.
+  const auto both = listing_of(
+      {"config.json", "model.safetensors", "adapter_config.json", "adapter_model.safetensors"});
+  EXPECT_EQ(paths_of(*select_files(both, name_of(""), HubContent::kAdapter)), files);
+  for (const HubContent content : {HubContent::kModel, HubContent::kAny}) {
+    EXPECT_EQ(paths_of(*select_files(both, name_of(""), content)).front(), "model.safetensors");
+  }
+  const auto gguf = listing_of({"lora-f16.gguf", "adapter_config.json"});
+  EXPECT_EQ(select_files(gguf, name_of(""), HubContent::kAdapter)->entry, "lora-f16.gguf");
+  const auto none = select_files(listing_of({"config.json", "model.safetensors"}), name_of(""),
+                                 HubContent::kAdapter);
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().text().find("not an adapter"), std::string::npos);
+}
+
 TEST(HubListing, AllPartsOfASplitFileBelongTogether) {
   const auto listing = listing_of({"q/m-Q8_0-00001-of-00003.gguf", "q/m-Q8_0-00002-of-00003.gguf",
                                    "q/m-Q8_0-00003-of-00003.gguf", "m-F16.gguf"});

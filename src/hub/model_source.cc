@@ -17,6 +17,7 @@
 #include "hub/hub_settings.h"
 #include "hub/pull.h"
 #include "io/hf_folder.h"
+#include "io/peft_folder.h"
 #include "io/printable.h"
 
 namespace paring::hub {
@@ -27,6 +28,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSupported =
     "a MODEL is a GGUF file, a folder in Hugging Face layout, or hf:OWNER/NAME[:FILE]";
+constexpr const char* kSupportedAdapters =
+    "an adapter is a GGUF file, a folder that PEFT saved, or hf:OWNER/NAME[:FILE]";
 constexpr std::size_t kEntriesMax = 10'000;  // of a folder that are looked at for similar names
 constexpr std::size_t kMatchesMax = 5;
 
@@ -73,14 +76,15 @@ std::string listed(const fs::path& folder, const std::vector<std::string>& names
   return text;
 }
 
-Error missing(const std::string& path) {
+// Of a path that does not exist; `supported` says what may be there.
+Error missing(const std::string& path, const char* supported) {
   std::error_code failed;
   const fs::path whole(path);
   const fs::path folder = whole.has_parent_path() ? whole.parent_path() : fs::path(".");
   Error error = not_found(fmt::format("there is no file '{}'", io::printable(path)));
   if (!fs::is_directory(folder, failed)) {
     error.hint = fmt::format("the folder '{}' does not exist either; {}",
-                             io::printable(folder.string()), kSupported);
+                             io::printable(folder.string()), supported);
     return error;
   }
   const std::vector<std::string> names = gguf_files(folder, whole.filename().string());
@@ -104,32 +108,63 @@ Error is_folder(const std::string& path) {
   return error;
 }
 
-}  // namespace
+// What a name is resolved as.
+struct Wanted {
+  HubContent content;
+  const char* word;
+  const char* supported;
+  Result<std::string> (*check_folder)(const std::string& path);
+};
 
-Result<std::string> resolve_model(std::string_view spec, ProgressSink& progress) {
-  const std::string path(spec);
-  if (path.empty()) return invalid_argument("MODEL is empty", kSupported);
+Result<std::string> resolve(const std::string& path, const Wanted& wanted, ProgressSink& progress) {
+  if (path.empty()) {
+    return invalid_argument(fmt::format("{} is empty", wanted.word), wanted.supported);
+  }
   if (path.find('\0') != std::string::npos) {
-    return invalid_argument("MODEL holds a zero byte", kSupported);
+    return invalid_argument(fmt::format("{} holds a zero byte", wanted.word), wanted.supported);
   }
   std::error_code failed;
   const fs::file_status status = fs::status(path, failed);
-  if (fs::is_directory(status)) {
-    return io::is_hf_folder(path) ? Result<std::string>(path) : is_folder(path);
-  }
+  if (fs::is_directory(status)) return wanted.check_folder(path);
   if (fs::exists(status)) return path;
   // A file may be named hf:something; anything else with that prefix means the hub.
   if (is_hub_name(path)) {
     PARING_TRY(const HubName name, parse_hub_name(path));
     PARING_TRY(const HubSettings settings, read_hub_settings(environ));
-    PARING_TRY(const std::string found, find_or_pull(name, settings, progress));
-    return resolve_model(found, progress);
+    PARING_TRY(const std::string found, find_or_pull(name, wanted.content, settings, progress));
+    return resolve(found, wanted, progress);
   }
   if (status.type() == fs::file_type::none) {
     return io_error(fmt::format("cannot look at '{}': {}", io::printable(path), failed.message()),
                     "check the permissions of its folders");
   }
-  return missing(path);
+  return missing(path, wanted.supported);
+}
+
+Result<std::string> model_folder(const std::string& path) {
+  return io::is_hf_folder(path) ? Result<std::string>(path) : is_folder(path);
+}
+
+Result<std::string> adapter_folder(const std::string& path) {
+  std::error_code failed;
+  if (fs::exists(fs::path(path) / io::kPeftConfigName, failed)) return path;
+  return unsupported(
+      fmt::format("'{}' is a folder without {}", io::printable(path), io::kPeftConfigName),
+      io::is_hf_folder(path)
+          ? "it is a model, not an adapter; PEFT's save_pretrained() writes adapters"
+          : kSupportedAdapters);
+}
+
+}  // namespace
+
+Result<std::string> resolve_model(std::string_view spec, ProgressSink& progress) {
+  return resolve(std::string(spec), {HubContent::kModel, "MODEL", kSupported, model_folder},
+                 progress);
+}
+
+Result<std::string> resolve_adapter(std::string_view spec, ProgressSink& progress) {
+  return resolve(std::string(spec),
+                 {HubContent::kAdapter, "ADAPTER", kSupportedAdapters, adapter_folder}, progress);
 }
 
 }  // namespace paring::hub

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resolves what a user types as MODEL to the path of a model file. Stateless.
+// Resolves what a user types as MODEL or ADAPTER to the path of a file or folder. Stateless.
 //
 //   PARING_TRY(std::string path, hub::resolve_model("smollm2.gguf", progress));
 #pragma once
@@ -18,5 +18,10 @@ namespace paring::hub {
 // as of pull().
 Result<std::string> resolve_model(std::string_view spec,
                                   ProgressSink& progress = silent_progress());
+
+// The same of a LoRA adapter: an existing file, a folder with adapter_config.json, or
+// hf:OWNER/NAME[:FILE].
+Result<std::string> resolve_adapter(std::string_view spec,
+                                    ProgressSink& progress = silent_progress());
 
 }  // namespace paring::hub

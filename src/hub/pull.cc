@@ -102,11 +102,12 @@ Result<HubListing> list_files(const HubName& name, const HubSettings& settings) 
   return list_files(client, name, settings);
 }
 
-Result<PulledModel> pull(const HubName& name, const HubSettings& settings, ProgressSink& progress) {
+Result<PulledModel> pull(const HubName& name, HubContent content, const HubSettings& settings,
+                         ProgressSink& progress) {
   PARING_TRY_VOID(check_online(name, settings));
   PARING_TRY(net::HttpClient client, net::HttpClient::create());
   PARING_TRY(const HubListing listing, list_files(client, name, settings));
-  PARING_TRY(HubSelection selection, select_files(listing, name));
+  PARING_TRY(HubSelection selection, select_files(listing, name, content));
   const HubCache cache(settings, name);
   PulledModel model;
   model.commit = listing.commit;
@@ -124,14 +125,15 @@ Result<PulledModel> pull(const HubName& name, const HubSettings& settings, Progr
   return model;
 }
 
-std::optional<std::string> find_in_cache(const HubName& name, const HubSettings& settings) {
-  return HubCache(settings, name).find();
+std::optional<std::string> find_in_cache(const HubName& name, HubContent content,
+                                         const HubSettings& settings) {
+  return HubCache(settings, name).find(content);
 }
 
-Result<std::string> find_or_pull(const HubName& name, const HubSettings& settings,
-                                 ProgressSink& progress) {
-  if (auto path = find_in_cache(name, settings)) return std::move(*path);
-  PARING_TRY(PulledModel model, pull(name, settings, progress));
+Result<std::string> find_or_pull(const HubName& name, HubContent content,
+                                 const HubSettings& settings, ProgressSink& progress) {
+  if (auto path = find_in_cache(name, content, settings)) return std::move(*path);
+  PARING_TRY(PulledModel model, pull(name, content, settings, progress));
   return std::move(model.path);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fetches a model from a hub into the local cache: each file resumes where it broke off, is checked
-// against the hub's hash, and appears under its name only then. Safe between processes: a second
-// one waits for the first. One thread at a time.
+// Fetches a model or an adapter from a hub into the local cache: each file resumes where it broke
+// off, is checked against the hub's hash, and appears under its name only then. Safe between
+// processes: a second one waits for the first. One thread at a time.
 //
 //   PARING_TRY(const hub::HubName name, hub::parse_hub_name("hf:owner/name:Q4_K_M"));
-//   PARING_TRY(const hub::PulledModel model, hub::pull(name, settings, progress));
+//   PARING_TRY(const hub::PulledModel model,
+//              hub::pull(name, hub::HubContent::kModel, settings, progress));
 #pragma once
 
 #include <cstdint>
@@ -39,7 +40,8 @@ struct PulledModel {
 // Unavailable: offline, no connection, or the hub keeps failing after kAttemptsMax attempts.
 // NotFound: no such repository, revision or file, or no right to see it. Exhausted: no room on the
 // disk. Corrupt: what came has another hash or size than the hub said; nothing of it is kept.
-Result<PulledModel> pull(const HubName& name, const HubSettings& settings, ProgressSink& progress);
+Result<PulledModel> pull(const HubName& name, HubContent content, const HubSettings& settings,
+                         ProgressSink& progress);
 
 // What the repository holds at this revision.
 Result<HubListing> list_files(const HubName& name, const HubSettings& settings);
@@ -53,10 +55,11 @@ std::string file_url(const HubName& name, const HubSettings& settings, const std
 Result<void> check_online(const HubName& name, const HubSettings& settings);
 
 // The path that `name` has in the cache, nullopt when it is not there whole.
-std::optional<std::string> find_in_cache(const HubName& name, const HubSettings& settings);
+std::optional<std::string> find_in_cache(const HubName& name, HubContent content,
+                                         const HubSettings& settings);
 
 // The path that `name` has in the cache, fetched only if it is not there whole.
-Result<std::string> find_or_pull(const HubName& name, const HubSettings& settings,
-                                 ProgressSink& progress);
+Result<std::string> find_or_pull(const HubName& name, HubContent content,
+                                 const HubSettings& settings, ProgressSink& progress);
 
 }  // namespace paring::hub

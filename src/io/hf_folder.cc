@@ -10,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "io/detail/checked_folder.h"
 #include "io/json_object.h"
 #include "io/printable.h"
 
@@ -21,76 +22,19 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWeightMap = "weight_map.";
 
-// Opens files of one folder, and only of it.
-class Folder {
- public:
-  static Result<Folder> open(const std::string& path) {
-    std::error_code failed;
-    Folder folder;
-    folder.path_ = path;
-    folder.real_ = fs::canonical(path, failed);
-    if (failed) {
-      return not_found(
-          fmt::format("the folder '{}' cannot be opened: {}", printable(path), failed.message()));
-    }
-    return folder;
-  }
-
-  std::string name(std::string_view file) const { return (fs::path(path_) / file).string(); }
-
-  bool has(std::string_view file) const {
-    std::error_code failed;  // an unreadable file is found out when it is opened
-    return fs::exists(fs::symlink_status(fs::path(real_) / file, failed));
-  }
-
-  Result<MappedFile> map(std::string_view file) const {
-    const std::string shown = printable(name(file));
-    std::error_code failed;
-    const fs::path target = fs::canonical(real_ / file, failed);
-    if (failed) {
-      return not_found(fmt::format("'{}' cannot be opened: {}", shown, failed.message()),
-                       "the folder is incomplete; fetch it again");
-    }
-    const bool is_inside =
-        target.parent_path() == real_ || target.parent_path() == real_ / kHfPoolingFolder;
-    if (!is_inside && !is_blob(target)) {
-      return invalid_argument(fmt::format("'{}' is a link to '{}', outside of its folder", shown,
-                                          printable(target.string())),
-                              "copy the file into the folder, or name the folder that it lies in");
-    }
-    return MappedFile::open(name(file));
-  }
-
- private:
-  // The Hugging Face cache: <root>/snapshots/<revision>/<file> -> <root>/blobs/<hash>.
-  bool is_blob(const fs::path& target) const {
-    const fs::path snapshots = real_.parent_path();
-    return snapshots.filename() == "snapshots" &&
-           target.parent_path() == snapshots.parent_path() / "blobs";
-  }
-
-  std::string path_;  // as given, for messages
-  fs::path real_;
-};
-
-Result<Metadata> read_json(const Folder& folder, std::string_view file) {
-  PARING_TRY(const MappedFile map, folder.map(file));
-  return parse_json_object(map.text(), folder.name(file));
-}
-
 // A list of modules, under one key.
-Result<Metadata> read_modules(const Folder& folder) {
+Result<Metadata> read_modules(const CheckedFolder& folder) {
   if (!folder.has(kHfModulesName)) return Metadata();
   PARING_TRY(const MappedFile map, folder.map(kHfModulesName));
   return parse_json_object(fmt::format("{{\"modules\": {}}}", map.text()),
                            folder.name(kHfModulesName));
 }
 
-Result<Metadata> read_optional_json(const Folder& folder, const std::string& file) {
-  return folder.has(file) ? read_json(folder, file) : Result<Metadata>(Metadata());
+Result<Metadata> read_optional_json(const CheckedFolder& folder, const std::string& file) {
+  return folder.has(file) ? folder.read_json(file) : Result<Metadata>(Metadata());
 }
 
-Result<MappedFile> map_optional(const Folder& folder, std::string_view file) {
+Result<MappedFile> map_optional(const CheckedFolder& folder, std::string_view file) {
   return folder.has(file) ? folder.map(file) : Result<MappedFile>(MappedFile());
 }
 
@@ -149,7 +93,7 @@ Result<void> add_hf_shard(SafetensorsHeader&& header, const std::string& file,
 
 namespace {
 
-Error no_safetensors(const Folder& folder) {
+Error no_safetensors(const CheckedFolder& folder) {
   const bool has_pickle =
       folder.has("pytorch_model.bin") || folder.has("pytorch_model.bin.index.json");
   return not_found(fmt::format("'{}' holds no '{}' and no '{}'", printable(folder.name("")),
@@ -159,7 +103,7 @@ Error no_safetensors(const Folder& folder) {
                               : "the folder is incomplete; fetch it again");
 }
 
-Result<void> add_shard(const Folder& folder, const std::string& file,
+Result<void> add_shard(const CheckedFolder& folder, const std::string& file,
                        const std::set<std::string>& names, HfFolder& out) {
   PARING_TRY(MappedFile map, folder.map(file));
   PARING_TRY(SafetensorsHeader header, parse_safetensors(map.bytes(), folder.name(file)));
@@ -169,10 +113,10 @@ Result<void> add_shard(const Folder& folder, const std::string& file,
   return {};
 }
 
-Result<void> open_tensors(const Folder& folder, HfFolder& out) {
+Result<void> open_tensors(const CheckedFolder& folder, HfFolder& out) {
   HfShards shards;
   if (folder.has(kHfIndexName)) {
-    PARING_TRY(const Metadata index, read_json(folder, kHfIndexName));
+    PARING_TRY(const Metadata index, folder.read_json(kHfIndexName));
     PARING_TRY(shards, read_hf_index(index));
   } else if (folder.has(kHfSingleName)) {
     shards[kHfSingleName];
@@ -195,10 +139,10 @@ bool is_hf_folder(const std::string& path) {
 }
 
 Result<HfFolder> HfFolder::open(const std::string& path) {
-  PARING_TRY(const Folder folder, Folder::open(path));
+  PARING_TRY(const CheckedFolder folder, CheckedFolder::open(path));
   HfFolder out;
   out.path = path;
-  PARING_TRY(out.config, read_json(folder, "config.json"));
+  PARING_TRY(out.config, folder.read_json("config.json"));
   PARING_TRY(out.tokenizer_files.generation, map_optional(folder, "generation_config.json"));
   PARING_TRY(out.tokenizer_files.config, map_optional(folder, "tokenizer_config.json"));
   PARING_TRY(out.tokenizer_files.tokenizer, map_optional(folder, "tokenizer.json"));

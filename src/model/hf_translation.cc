@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -20,6 +19,7 @@
 #include "model/architecture.h"
 #include "model/experts.h"
 #include "model/hf_mapping.h"
+#include "model/hf_names.h"
 #include "model/hf_pooling.h"
 #include "model/hf_rope.h"
 
@@ -114,35 +114,6 @@ Result<void> check_supported(const io::Metadata& config, const HfMapping& mappin
   return unsupported(fmt::format("{}: '{}' is '{}', this architecture is computed with '{}'",
                                  config.source(), key, io::printable(activation),
                                  mapping.activations[0]));
-}
-
-// "model.layers.12.mlp.experts.3.up_proj.weight" ->
-// {"model.layers.{}.mlp.experts.{}.up_proj.weight", 12, 3}. A number that is not written the usual
-// way stays, so that two names never mean one tensor.
-struct NumberedName {
-  std::string pattern;
-  std::optional<std::size_t> layer;
-  std::optional<std::size_t> expert;
-};
-
-NumberedName split_numbers(const std::string& name) {
-  NumberedName split;
-  for (std::size_t begin = 0; begin <= name.size();) {
-    const std::size_t end = std::min(name.find('.', begin), name.size());
-    std::size_t number = 0;
-    const auto read = std::from_chars(name.data() + begin, name.data() + end, number);
-    const bool is_number = read.ec == std::errc() && read.ptr == name.data() + end &&
-                           std::to_string(number).size() == end - begin;
-    if (begin > 0) split.pattern += '.';
-    if (is_number && !split.expert) {
-      (split.layer ? split.expert : split.layer) = number;
-      split.pattern += "{}";
-    } else {
-      split.pattern.append(name, begin, end - begin);
-    }
-    begin = end + 1;
-  }
-  return split;
 }
 
 struct Counts {

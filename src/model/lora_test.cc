@@ -34,14 +34,14 @@ struct Tensor {
   std::vector<float> values;
 };
 
-struct AdapterFile {
+struct AdapterContent {
   io::Metadata metadata;
   std::vector<Tensor> tensors;
 };
 
 // Random A and B of every matrix that may be adapted.
-AdapterFile adapter_for(const Model& model, std::uint64_t seed) {
-  AdapterFile file;
+AdapterContent adapter_for(const Model& model, std::uint64_t seed) {
+  AdapterContent file;
   file.metadata.set("general.type", io::GgufValue::of_string("adapter"));
   file.metadata.set("general.architecture", io::GgufValue::of_string(model.spec().architecture));
   file.metadata.set("adapter.type", io::GgufValue::of_string("lora"));
@@ -66,7 +66,7 @@ class LoraTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  Result<std::shared_ptr<const Lora>> load(const AdapterFile& file, const Model& model,
+  Result<std::shared_ptr<const Lora>> load(const AdapterContent& file, const Model& model,
                                            float scale = 1) {
     const std::string path = (folder_ / "adapter.gguf").string();
     PARING_TRY(auto writer, io::GgufWriter::create(path, io::Overwrite::kReplace));
@@ -79,7 +79,7 @@ class LoraTest : public ::testing::Test {
       PARING_TRY_VOID(writer.append(tensor.name, std::as_bytes(std::span(tensor.values))));
     }
     PARING_TRY_VOID(writer.commit());
-    PARING_TRY(const io::ModelFile opened, io::ModelFile::open_gguf(path));
+    PARING_TRY(const AdapterFile opened, AdapterFile::open(path, model.spec()));
     return Lora::load(opened, model, scale);
   }
 
@@ -119,7 +119,7 @@ std::vector<std::vector<float>> run(const Model& model,
 }
 
 // The model with W + scale alpha / r B A in the place of each W.
-std::shared_ptr<const Model> merged(const RandomModel& random, const AdapterFile& file,
+std::shared_ptr<const Model> merged(const RandomModel& random, const AdapterContent& file,
                                     float scale) {
   std::vector<kernels::PackedMatrix> matrices;
   ModelVectors vectors;
@@ -159,7 +159,7 @@ std::shared_ptr<const Model> merged(const RandomModel& random, const AdapterFile
 TEST_F(LoraTest, ComputesWhatMergedWeightsCompute) {
   for (const BlockSpec& spec : {testing::tiny_spec(), testing::rich_spec()}) {
     const RandomModel random = random_model(spec, DType::kF32, 51);
-    const AdapterFile file = adapter_for(*random.model, 300);
+    const AdapterContent file = adapter_for(*random.model, 300);
     const auto adapter = load(file, *random.model, 0.5F);
     ASSERT_TRUE(adapter.has_value()) << adapter.error().text();
     const auto tokens = test_tokens(40, spec.vocabulary, 3);
@@ -205,9 +205,9 @@ TEST_F(LoraTest, SegmentsOfABatchDoNotMatterToEachOther) {
 TEST_F(LoraTest, RefusesWhatDoesNotFit) {
   const RandomModel random = random_model(testing::tiny_spec(), DType::kF32, 53);
   const Model& model = *random.model;
-  const auto refuses = [&](const std::function<void(AdapterFile&)>& change, ErrorCode code,
+  const auto refuses = [&](const std::function<void(AdapterContent&)>& change, ErrorCode code,
                            const std::string& says) {
-    AdapterFile file = adapter_for(model, 600);
+    AdapterContent file = adapter_for(model, 600);
     change(file);
     const auto loaded = load(file, model);
     ASSERT_FALSE(loaded.has_value()) << says;
@@ -215,30 +215,30 @@ TEST_F(LoraTest, RefusesWhatDoesNotFit) {
     EXPECT_NE(loaded.error().text().find(says), std::string::npos) << loaded.error().text();
   };
   const auto set = [](const char* key, const char* value) {
-    return [=](AdapterFile& file) { file.metadata.set(key, io::GgufValue::of_string(value)); };
+    return [=](AdapterContent& file) { file.metadata.set(key, io::GgufValue::of_string(value)); };
   };
   refuses(set("general.type", "model"), ErrorCode::kInvalidArgument, "is no adapter");
   refuses(set("adapter.type", "ia3"), ErrorCode::kUnsupported, "'ia3'");
   refuses(set("general.architecture", "qwen2"), ErrorCode::kInvalidArgument, "'qwen2'");
-  refuses([](AdapterFile& file) { file.tensors.clear(); }, ErrorCode::kCorrupt, "no tensors");
-  refuses([](AdapterFile& file) { file.tensors.pop_back(); }, ErrorCode::kCorrupt,
+  refuses([](AdapterContent& file) { file.tensors.clear(); }, ErrorCode::kCorrupt, "no tensors");
+  refuses([](AdapterContent& file) { file.tensors.pop_back(); }, ErrorCode::kCorrupt,
           "has no counterpart");
-  refuses([](AdapterFile& file) { file.tensors[0].name = "blk.7.attn_q.weight.lora_a"; },
+  refuses([](AdapterContent& file) { file.tensors[0].name = "blk.7.attn_q.weight.lora_a"; },
           ErrorCode::kCorrupt, "does not have");
-  refuses([](AdapterFile& file) { file.tensors[0].name = "token_embd.weight.lora_a"; },
+  refuses([](AdapterContent& file) { file.tensors[0].name = "token_embd.weight.lora_a"; },
           ErrorCode::kUnsupported, "an embedding");
-  refuses([](AdapterFile& file) { file.tensors[0].name = "blk.0.attn_q.weight"; },
+  refuses([](AdapterContent& file) { file.tensors[0].name = "blk.0.attn_q.weight"; },
           ErrorCode::kUnsupported, "neither A nor B");
-  refuses([](AdapterFile& file) { file.tensors[0].values[3] = NAN; }, ErrorCode::kCorrupt,
+  refuses([](AdapterContent& file) { file.tensors[0].values[3] = NAN; }, ErrorCode::kCorrupt,
           "not finite");
   refuses(
-      [](AdapterFile& file) {
+      [](AdapterContent& file) {
         file.tensors[0].rows = kRank - 1;
         file.tensors[0].values.resize((kRank - 1) * file.tensors[0].columns);
       },
       ErrorCode::kCorrupt, "the model's matrix is");
   refuses(
-      [](AdapterFile& file) {
+      [](AdapterContent& file) {
         file.metadata.set("adapter.lora.alpha", io::GgufValue::of_f32(INFINITY));
       },
       ErrorCode::kCorrupt, "adapter.lora.alpha");
