@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/wire/detail/openai_chat_writer.h"
+
+#include <utility>
+#include <vector>
+
+#include "serve/wire/detail/json_text.h"
+#include "serve/wire/detail/openai_answer.h"
+#include "serve/wire/openai_chat.h"
+#include "serve/wire/wire_rules.h"
+
+namespace paring::serve::wire {
+namespace {
+
+void append_token(std::string& out, const TokenText& token) {
+  append(out, "\"token\":", json_string(token.bytes), ",\"logprob\":", token.logprob,
+         ",\"bytes\":");
+  append_bytes(out, token.bytes);
+}
+
+// {"content": [...], "refusal": null}
+void append_logprobs(std::string& out, const std::vector<TokenDetail>& tokens) {
+  out += "{\"content\":[";
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    out += i > 0 ? ",{" : "{";
+    append_token(out, tokens[i].token);
+    out += ",\"top_logprobs\":[";
+    for (std::size_t j = 0; j < tokens[i].top.size(); ++j) {
+      out += j > 0 ? ",{" : "{";
+      append_token(out, tokens[i].top[j]);
+      out += '}';
+    }
+    out += "]}";
+  }
+  out += "],\"refusal\":null}";
+}
+
+// {"name": ..., "arguments": ...}; in a stream a name comes once.
+void append_function(std::string& out, const ToolCallDelta& call) {
+  out += '{';
+  if (!call.name.empty()) append(out, "\"name\":", json_string(call.name), ',');
+  out += "\"arguments\":";
+  append_json_string(out, call.arguments);
+  out += '}';
+}
+
+class OpenAiChatWriter : public AnswerWriter {
+ public:
+  OpenAiChatWriter(AnswerLabel label, const OpenAiChatStyle& style)
+      : label_(std::move(label)), style_(style) {
+    head_ = "data: " + openai_head(label_, "chatcmpl-", "chat.completion.chunk") + ",\"choices\":[";
+    tail_ = style_.includes_usage ? ",\"usage\":null}\n\n" : "}\n\n";
+  }
+
+  const char* content_type(bool streams) const override {
+    return streams ? "text/event-stream" : "application/json";
+  }
+
+  std::string begin(std::size_t choices) override {
+    choices_left_ = choices;
+    std::string out;
+    for (std::size_t i = 0; i < choices; ++i) {
+      open(out, i);
+      append(out, "\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,",
+             "\"finish_reason\":null}]", tail_);
+    }
+    return out;
+  }
+
+  std::string delta(std::size_t choice, const AnswerDelta& delta) override {
+    std::string out;
+    const bool is_empty = delta.content.empty() && delta.reasoning.empty() &&
+                          delta.tool_calls.empty() && delta.tokens.empty();
+    if (is_over_ || is_empty) return out;
+    out.reserve(head_.size() + delta.content.size() + delta.reasoning.size() + kChunkBytes);
+    const char* separator = "";
+    open(out, choice);
+    if (!delta.content.empty() || (delta.reasoning.empty() && delta.tool_calls.empty())) {
+      out += "\"content\":";
+      append_json_string(out, delta.content);
+      separator = ",";
+    }
+    if (!delta.reasoning.empty()) {
+      append(out, separator, "\"reasoning_content\":");
+      append_json_string(out, delta.reasoning);
+      separator = ",";
+    }
+    if (!delta.tool_calls.empty()) {
+      out += separator;
+      append_call_deltas(out, delta.tool_calls);
+    }
+    out += "},\"logprobs\":";
+    if (delta.tokens.empty()) {
+      out += "null";
+    } else {
+      append_logprobs(out, delta.tokens);
+    }
+    append(out, ",\"finish_reason\":null}]", tail_);
+    return out;
+  }
+
+  std::string end(std::size_t choice, const AnswerEnding& ending) override {
+    if (is_over_) return {};
+    if (ending.error) return fail(*ending.error);
+    std::string out;
+    open(out, choice);
+    append(out, "},\"logprobs\":null,\"finish_reason\":\"", finish_reason(ending), "\"}]");
+    if (choices_left_ > 0) --choices_left_;
+    if (choices_left_ == 0 && !style_.includes_usage) {
+      // The last chunk tells the timings, which finish() knows.
+      last_chunk_ = std::move(out);
+      return {};
+    }
+    return out + tail_;
+  }
+
+  std::string finish(const AnswerUsage& usage) override {
+    if (is_over_) return {};
+    is_over_ = true;
+    std::string out = std::move(last_chunk_);
+    if (style_.includes_usage) {
+      append(out, head_, "],\"usage\":");
+      append_openai_usage(out, usage);
+    }
+    if (!out.empty()) {
+      out += ",\"timings\":";
+      append_timings(out, usage);
+      out += "}\n\n";
+    }
+    return out + "data: [DONE]\n\n";
+  }
+
+  std::string fail(const ApiError& error) override {
+    if (is_over_) return {};
+    is_over_ = true;
+    std::string out = "data: ";
+    append_openai_error(out, error);
+    return out + "\n\n";
+  }
+
+  std::string whole(const std::vector<AnswerChoice>& choices, const AnswerUsage& usage) override {
+    std::string out;
+    if (const ApiError* error = first_error(choices)) {
+      append_openai_error(out, *error);
+      return out;
+    }
+    append(out, openai_head(label_, "chatcmpl-", "chat.completion"), ",\"choices\":[");
+    for (std::size_t i = 0; i < choices.size(); ++i) {
+      if (i > 0) out += ',';
+      append_choice(out, i, choices[i]);
+    }
+    out += "],\"usage\":";
+    append_openai_usage(out, usage);
+    out += ",\"timings\":";
+    append_timings(out, usage);
+    return out + '}';
+  }
+
+ private:
+  static constexpr std::size_t kChunkBytes = 160;  // of a chunk beside its texts
+
+  // Up to the fields of the delta.
+  void open(std::string& out, std::size_t choice) const {
+    append(out, head_, "{\"index\":", choice, ",\"delta\":{");
+  }
+
+  const char* finish_reason(const AnswerEnding& ending) const {
+    if (style_.calls_are_functions && ending.end == AnswerEnd::kToolCalls) return "function_call";
+    return openai_finish_reason(ending);
+  }
+
+  void append_call_deltas(std::string& out, const std::vector<ToolCallDelta>& calls) const {
+    if (style_.calls_are_functions) {
+      out += "\"function_call\":";
+      append_function(out, calls.front());
+      return;
+    }
+    out += "\"tool_calls\":[";
+    const char* separator = "";
+    for (const ToolCallDelta& call : calls) {
+      append(out, std::exchange(separator, ","), "{\"index\":", call.index, ',');
+      if (!call.id.empty()) append(out, "\"id\":", json_string(call.id), ",\"type\":\"function\",");
+      out += "\"function\":";
+      append_function(out, call);
+      out += '}';
+    }
+    out += ']';
+  }
+
+  void append_calls(std::string& out, const std::vector<ToolCallDelta>& calls) const {
+    if (style_.calls_are_functions) {
+      out += ",\"function_call\":";
+      append_function(out, calls.front());
+      return;
+    }
+    out += ",\"tool_calls\":[";
+    const char* separator = "";
+    for (const ToolCallDelta& call : calls) {
+      append(out, std::exchange(separator, ","), "{\"id\":", json_string(call.id),
+             ",\"type\":\"function\",\"function\":");
+      append_function(out, call);
+      out += '}';
+    }
+    out += ']';
+  }
+
+  void append_choice(std::string& out, std::size_t index, const AnswerChoice& choice) const {
+    append(out, "{\"index\":", index, ",\"message\":{\"role\":\"assistant\",\"content\":");
+    if (choice.content.empty() && !choice.tool_calls.empty()) {
+      out += "null";
+    } else {
+      append_json_string(out, choice.content);
+    }
+    out += ",\"refusal\":null";
+    if (!choice.reasoning.empty()) {
+      append(out, ",\"reasoning_content\":", json_string(choice.reasoning));
+    }
+    if (!choice.tool_calls.empty()) append_calls(out, choice.tool_calls);
+    out += "},\"logprobs\":";
+    if (style_.has_logprobs) {
+      append_logprobs(out, choice.tokens);
+    } else {
+      out += "null";
+    }
+    append(out, ",\"finish_reason\":\"", finish_reason(choice.ending), "\"}");
+  }
+
+  AnswerLabel label_;
+  OpenAiChatStyle style_;
+  std::string head_;  // of each chunk, up to the choices
+  std::string tail_;  // behind them
+  std::string last_chunk_;
+  std::size_t choices_left_ = 0;
+  bool is_over_ = false;
+};
+
+Shape token_fields(bool has_top) {
+  const Shape bytes = list(integer(0, 255), 0, kBodyValuesMax);
+  std::vector<Field> fields = {required("token", text(), "Its text."),
+                               required("logprob", number(-1e300, 0), "Natural logarithm."),
+                               required("bytes", bytes, "Its bytes: it may be half a character.")};
+  if (has_top) {
+    fields.push_back(required("top_logprobs", list(token_fields(false), 0, kTopLogprobsMax),
+                              "The likeliest tokens."));
+  }
+  return object(std::move(fields));
+}
+
+Shape logprobs_shape() {
+  return object({required("content", list(token_fields(true), 0, kBodyValuesMax), "Each token."),
+                 field("refusal", any_json(), "Always null.")});
+}
+
+Shape function_of(bool is_delta) {
+  const Shape name = text();
+  return object({is_delta ? field("name", name, "Once.") : required("name", name, "The function."),
+                 required("arguments", text(), "A JSON object in a text.")});
+}
+
+Shape call_shape() {
+  return object({required("id", text(), "For the result."),
+                 required("type", name_of({"function"}), "The kind of tool."),
+                 required("function", function_of(false), "What to call.")});
+}
+
+Shape call_delta_shape() {
+  return object({required("index", integer(0, kTokensMax), "Of the call in the answer."),
+                 field("id", text(), "Once."), field("type", name_of({"function"}), "Once."),
+                 required("function", function_of(true), "What is new.")});
+}
+
+Shape finish_reason_shape() { return name_of({"stop", "length", "tool_calls", "function_call"}); }
+
+std::vector<Field> head_fields(const char* object_name) {
+  return {required("id", text(), "Of the answer."),
+          required("object", name_of({object_name}), "The kind of object."),
+          required("created", integer(0, std::numeric_limits<std::int64_t>::max()),
+                   "Seconds since 1970."),
+          required("model", text(), "As the request named it."),
+          required("system_fingerprint", text(), "What computed it: the variant.")};
+}
+
+}  // namespace
+
+std::unique_ptr<AnswerWriter> openai_chat_writer(AnswerLabel label, const OpenAiChatStyle& style) {
+  return std::make_unique<OpenAiChatWriter>(std::move(label), style);
+}
+
+const Shape& openai_chat_answer() {
+  static const Shape shape = [] {
+    const Shape message =
+        object({required("role", name_of({"assistant"}), "The model."),
+                field("content", text(), "The answer."), field("refusal", text(), "Always null."),
+                field("reasoning_content", text(), "What the model thought first."),
+                field("tool_calls", list(call_shape(), 1, kToolsMax), "What it wants called."),
+                field("function_call", function_of(false), "The same for \"functions\".")});
+    const Shape choice = object({required("index", integer(0, kTokensMax), "Of the choice."),
+                                 required("message", message, "The answer."),
+                                 field("logprobs", logprobs_shape(), "If asked for."),
+                                 required("finish_reason", finish_reason_shape(), "Why it ends.")});
+    return object(joined(head_fields("chat.completion"),
+                         {required("choices", list(choice, 1, kAnswersMax), "The answers."),
+                          required("usage", usage_shape(), "What it cost."),
+                          required("timings", timings_shape(), "How long it took.")}));
+  }();
+  return shape;
+}
+
+const Shape& openai_chat_chunk() {
+  static const Shape shape = [] {
+    const Shape delta = object(
+        {field("role", name_of({"assistant"}), "Once."), field("content", text(), "New text."),
+         field("reasoning_content", text(), "New thoughts."),
+         field("tool_calls", list(call_delta_shape(), 1, kToolsMax), "What is new of calls."),
+         field("function_call", function_of(true), "The same, older.")});
+    const Shape choice = object({required("index", integer(0, kTokensMax), "Of the choice."),
+                                 required("delta", delta, "What is new."),
+                                 field("logprobs", logprobs_shape(), "If asked for."),
+                                 field("finish_reason", finish_reason_shape(), "Why it ends.")});
+    return object(joined(head_fields("chat.completion.chunk"),
+                         {required("choices", list(choice, 0, 1), "None in the last, with usage."),
+                          field("usage", usage_shape(), "What it cost."),
+                          field("timings", timings_shape(), "How long it took, at the end.")}));
+  }();
+  return shape;
+}
+
+}  // namespace paring::serve::wire
