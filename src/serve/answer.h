@@ -19,7 +19,7 @@ namespace paring::serve {
 struct TokenText {
   std::int32_t id = 0;
   std::string bytes;  // may be part of a character
-  float logprob = 0;
+  float logprob = 0;  // NaN: it has none (the first token of an echoed prompt)
 };
 
 struct TokenDetail {
@@ -104,7 +104,7 @@ class AnswerWriter {
   virtual std::string finish(const AnswerUsage& usage) = 0;
   virtual std::string fail(const ApiError& error) = 0;
 
-  // Or everything at once.
+  // Or everything at once; the body of the first choice's error when one failed.
   virtual std::string whole(const std::vector<AnswerChoice>& choices, const AnswerUsage& usage) = 0;
 };
 

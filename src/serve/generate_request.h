@@ -62,6 +62,8 @@ struct GenerateRequest {
   OutputFormat format;
   ToolUse tools;
   Truncation truncation = Truncation::kRefuse;
+  // The model must have a context of at least so many tokens (Ollama's num_ctx).
+  std::optional<std::size_t> context_tokens_min;
   bool streams = false;
   bool includes_usage = false;  // a stream ends with what it cost
   int priority = 0;             // 0 interactive, -1 batch

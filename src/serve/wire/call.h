@@ -14,7 +14,7 @@ struct GenerateCall {
   GenerateRequest request;
   // Makes the writer of this call's answer. It needs nothing of `request` any more; call it once
   // for each answer, from any thread.
-  std::function<std::unique_ptr<AnswerWriter>(AnswerLabel)> writer;
+  std::function<std::unique_ptr<AnswerWriter>(const AnswerLabel&)> writer;
 };
 
 }  // namespace paring::serve::wire

@@ -106,6 +106,15 @@ const ApiError* first_error(const std::vector<AnswerChoice>& choices) noexcept {
   return nullptr;
 }
 
+std::vector<Field> openai_head_fields(const char* object) {
+  return {required("id", text(), "Of the answer."),
+          required("object", name_of({object}), "The kind of object."),
+          required("created", integer(0, std::numeric_limits<std::int64_t>::max()),
+                   "Seconds since 1970."),
+          required("model", text(), "As the request named it."),
+          required("system_fingerprint", text(), "What computed it: the variant.")};
+}
+
 Shape usage_shape() {
   return object(
       {required("prompt_tokens", count(), "Of the prompt, once for all choices."),

@@ -29,6 +29,8 @@ const char* openai_finish_reason(const AnswerEnding& ending) noexcept;
 // The error of the first choice that failed, or null.
 const ApiError* first_error(const std::vector<AnswerChoice>& choices) noexcept;
 
+// "id", "object", "created", "model", "system_fingerprint".
+std::vector<Field> openai_head_fields(const char* object);
 Shape usage_shape();
 Shape timings_shape();
 Shape openai_error_shape();

@@ -6,6 +6,7 @@
 
 #include "serve/wire/detail/json_text.h"
 #include "serve/wire/detail/openai_answer.h"
+#include "serve/wire/detail/openai_stream.h"
 #include "serve/wire/openai_chat.h"
 #include "serve/wire/wire_rules.h"
 
@@ -44,36 +45,21 @@ void append_function(std::string& out, const ToolCallDelta& call) {
   out += '}';
 }
 
-class OpenAiChatWriter : public AnswerWriter {
+constexpr OpenAiObjects kObjects = {"chatcmpl-", "chat.completion", "chat.completion.chunk"};
+
+class OpenAiChatWriter : public OpenAiStreamWriter {
  public:
-  OpenAiChatWriter(AnswerLabel label, const OpenAiChatStyle& style)
-      : label_(std::move(label)), style_(style) {
-    head_ = "data: " + openai_head(label_, "chatcmpl-", "chat.completion.chunk") + ",\"choices\":[";
-    tail_ = style_.includes_usage ? ",\"usage\":null}\n\n" : "}\n\n";
-  }
-
-  const char* content_type(bool streams) const override {
-    return streams ? "text/event-stream" : "application/json";
-  }
-
-  std::string begin(std::size_t choices) override {
-    choices_left_ = choices;
-    std::string out;
-    for (std::size_t i = 0; i < choices; ++i) {
-      open(out, i);
-      append(out, "\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,",
-             "\"finish_reason\":null}]", tail_);
-    }
-    return out;
-  }
+  OpenAiChatWriter(const AnswerLabel& label, const OpenAiChatStyle& style)
+      : OpenAiStreamWriter(label, kObjects, style.includes_usage), style_(style) {}
 
   std::string delta(std::size_t choice, const AnswerDelta& delta) override {
     std::string out;
     const bool is_empty = delta.content.empty() && delta.reasoning.empty() &&
                           delta.tool_calls.empty() && delta.tokens.empty();
-    if (is_over_ || is_empty) return out;
-    out.reserve(head_.size() + delta.content.size() + delta.reasoning.size() + kChunkBytes);
+    if (is_over() || is_empty) return out;
+    out.reserve(head().size() + delta.content.size() + delta.reasoning.size() + kChunkBytes);
     const char* separator = "";
+    out += head();
     open(out, choice);
     if (!delta.content.empty() || (delta.reasoning.empty() && delta.tool_calls.empty())) {
       out += "\"content\":";
@@ -95,73 +81,50 @@ class OpenAiChatWriter : public AnswerWriter {
     } else {
       append_logprobs(out, delta.tokens);
     }
-    append(out, ",\"finish_reason\":null}]", tail_);
+    append(out, ",\"finish_reason\":null}", tail());
     return out;
   }
 
-  std::string end(std::size_t choice, const AnswerEnding& ending) override {
-    if (is_over_) return {};
-    if (ending.error) return fail(*ending.error);
-    std::string out;
+ protected:
+  void append_first(std::string& out, std::size_t choice) override {
+    out += head();
     open(out, choice);
-    append(out, "},\"logprobs\":null,\"finish_reason\":\"", finish_reason(ending), "\"}]");
-    if (choices_left_ > 0) --choices_left_;
-    if (choices_left_ == 0 && !style_.includes_usage) {
-      // The last chunk tells the timings, which finish() knows.
-      last_chunk_ = std::move(out);
-      return {};
-    }
-    return out + tail_;
+    append(out, "\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,",
+           "\"finish_reason\":null}", tail());
   }
 
-  std::string finish(const AnswerUsage& usage) override {
-    if (is_over_) return {};
-    is_over_ = true;
-    std::string out = std::move(last_chunk_);
-    if (style_.includes_usage) {
-      append(out, head_, "],\"usage\":");
-      append_openai_usage(out, usage);
-    }
-    if (!out.empty()) {
-      out += ",\"timings\":";
-      append_timings(out, usage);
-      out += "}\n\n";
-    }
-    return out + "data: [DONE]\n\n";
+  void append_last(std::string& out, std::size_t choice, const AnswerEnding& ending) override {
+    open(out, choice);
+    append(out, "},\"logprobs\":null,\"finish_reason\":\"", finish_reason(ending), "\"}");
   }
 
-  std::string fail(const ApiError& error) override {
-    if (is_over_) return {};
-    is_over_ = true;
-    std::string out = "data: ";
-    append_openai_error(out, error);
-    return out + "\n\n";
-  }
-
-  std::string whole(const std::vector<AnswerChoice>& choices, const AnswerUsage& usage) override {
-    std::string out;
-    if (const ApiError* error = first_error(choices)) {
-      append_openai_error(out, *error);
-      return out;
+  void append_whole(std::string& out, std::size_t index, const AnswerChoice& choice) override {
+    append(out, "{\"index\":", index, ",\"message\":{\"role\":\"assistant\",\"content\":");
+    if (choice.content.empty() && !choice.tool_calls.empty()) {
+      out += "null";
+    } else {
+      append_json_string(out, choice.content);
     }
-    append(out, openai_head(label_, "chatcmpl-", "chat.completion"), ",\"choices\":[");
-    for (std::size_t i = 0; i < choices.size(); ++i) {
-      if (i > 0) out += ',';
-      append_choice(out, i, choices[i]);
+    out += ",\"refusal\":null";
+    if (!choice.reasoning.empty()) {
+      append(out, ",\"reasoning_content\":", json_string(choice.reasoning));
     }
-    out += "],\"usage\":";
-    append_openai_usage(out, usage);
-    out += ",\"timings\":";
-    append_timings(out, usage);
-    return out + '}';
+    if (!choice.tool_calls.empty()) append_calls(out, choice.tool_calls);
+    out += "},\"logprobs\":";
+    if (style_.has_logprobs) {
+      append_logprobs(out, choice.tokens);
+    } else {
+      out += "null";
+    }
+    append(out, ",\"finish_reason\":\"", finish_reason(choice.ending), "\"}");
   }
 
  private:
   static constexpr std::size_t kChunkBytes = 160;  // of a chunk beside its texts
 
   // Up to the fields of the delta.
-  void open(std::string& out, std::size_t choice) const {
-    append(out, head_, "{\"index\":", choice, ",\"delta\":{");
+  static void open(std::string& out, std::size_t choice) {
+    append(out, "{\"index\":", choice, ",\"delta\":{");
   }
 
   const char* finish_reason(const AnswerEnding& ending) const {
@@ -204,34 +167,7 @@ class OpenAiChatWriter : public AnswerWriter {
     out += ']';
   }
 
-  void append_choice(std::string& out, std::size_t index, const AnswerChoice& choice) const {
-    append(out, "{\"index\":", index, ",\"message\":{\"role\":\"assistant\",\"content\":");
-    if (choice.content.empty() && !choice.tool_calls.empty()) {
-      out += "null";
-    } else {
-      append_json_string(out, choice.content);
-    }
-    out += ",\"refusal\":null";
-    if (!choice.reasoning.empty()) {
-      append(out, ",\"reasoning_content\":", json_string(choice.reasoning));
-    }
-    if (!choice.tool_calls.empty()) append_calls(out, choice.tool_calls);
-    out += "},\"logprobs\":";
-    if (style_.has_logprobs) {
-      append_logprobs(out, choice.tokens);
-    } else {
-      out += "null";
-    }
-    append(out, ",\"finish_reason\":\"", finish_reason(choice.ending), "\"}");
-  }
-
-  AnswerLabel label_;
   OpenAiChatStyle style_;
-  std::string head_;  // of each chunk, up to the choices
-  std::string tail_;  // behind them
-  std::string last_chunk_;
-  std::size_t choices_left_ = 0;
-  bool is_over_ = false;
 };
 
 Shape token_fields(bool has_top) {
@@ -271,19 +207,11 @@ Shape call_delta_shape() {
 
 Shape finish_reason_shape() { return name_of({"stop", "length", "tool_calls", "function_call"}); }
 
-std::vector<Field> head_fields(const char* object_name) {
-  return {required("id", text(), "Of the answer."),
-          required("object", name_of({object_name}), "The kind of object."),
-          required("created", integer(0, std::numeric_limits<std::int64_t>::max()),
-                   "Seconds since 1970."),
-          required("model", text(), "As the request named it."),
-          required("system_fingerprint", text(), "What computed it: the variant.")};
-}
-
 }  // namespace
 
-std::unique_ptr<AnswerWriter> openai_chat_writer(AnswerLabel label, const OpenAiChatStyle& style) {
-  return std::make_unique<OpenAiChatWriter>(std::move(label), style);
+std::unique_ptr<AnswerWriter> openai_chat_writer(const AnswerLabel& label,
+                                                 const OpenAiChatStyle& style) {
+  return std::make_unique<OpenAiChatWriter>(label, style);
 }
 
 const Shape& openai_chat_answer() {
@@ -298,7 +226,7 @@ const Shape& openai_chat_answer() {
                                  required("message", message, "The answer."),
                                  field("logprobs", logprobs_shape(), "If asked for."),
                                  required("finish_reason", finish_reason_shape(), "Why it ends.")});
-    return object(joined(head_fields("chat.completion"),
+    return object(joined(openai_head_fields("chat.completion"),
                          {required("choices", list(choice, 1, kAnswersMax), "The answers."),
                           required("usage", usage_shape(), "What it cost."),
                           required("timings", timings_shape(), "How long it took.")}));
@@ -317,7 +245,7 @@ const Shape& openai_chat_chunk() {
                                  required("delta", delta, "What is new."),
                                  field("logprobs", logprobs_shape(), "If asked for."),
                                  field("finish_reason", finish_reason_shape(), "Why it ends.")});
-    return object(joined(head_fields("chat.completion.chunk"),
+    return object(joined(openai_head_fields("chat.completion.chunk"),
                          {required("choices", list(choice, 0, 1), "None in the last, with usage."),
                           field("usage", usage_shape(), "What it cost."),
                           field("timings", timings_shape(), "How long it took, at the end.")}));

@@ -15,6 +15,7 @@ struct OpenAiChatStyle {
   bool calls_are_functions = false;  // "function_call" in the place of "tool_calls"
 };
 
-std::unique_ptr<AnswerWriter> openai_chat_writer(AnswerLabel label, const OpenAiChatStyle& style);
+std::unique_ptr<AnswerWriter> openai_chat_writer(const AnswerLabel& label,
+                                                 const OpenAiChatStyle& style);
 
 }  // namespace paring::serve::wire

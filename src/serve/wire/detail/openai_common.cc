@@ -23,11 +23,6 @@ void add_bias(const Json& biases, std::vector<api::TokenBias>& result) {
   }
 }
 
-std::vector<std::string> texts_of(const Json& value) {
-  if (value.is_string()) return {value.get<std::string>()};
-  return value.get<std::vector<std::string>>();
-}
-
 OutputFormat of_definition(OutputFormat::Kind kind, std::string definition) {
   OutputFormat format;
   format.kind = kind;
@@ -103,6 +98,13 @@ Shape model_name() { return text(0, kNameCharactersMax); }
 Shape stop_shape() {
   const Shape stop = text(1, kStopCharactersMax);
   return one_of({stop, list(stop, 0, kStopsMax)});
+}
+
+std::vector<std::string> stops_of(const Json& body) {
+  const Json* const stop = field_of(body, "stop");
+  if (stop == nullptr) return {};
+  if (stop->is_string()) return {stop->get<std::string>()};
+  return stop->get<std::vector<std::string>>();
 }
 
 std::vector<Field> openai_sampling_fields() {
@@ -214,7 +216,7 @@ void read_sampling(const Json& body, GenerateRequest& request) {
   request.presence_penalty = number_of(body, "presence_penalty");
   // Negative seeds keep their 64 bits.
   if (const auto seed = integer_of(body, "seed")) request.seed = static_cast<std::uint64_t>(*seed);
-  if (const Json* stop = field_of(body, "stop")) request.stop = texts_of(*stop);
+  request.stop = stops_of(body);
   if (const Json* bias = field_of(body, "logit_bias")) add_bias(*bias, request.logit_bias);
   request.samples = static_cast<std::size_t>(integer_of(body, "n").value_or(1));
   request.ignores_end = boolean_of(body, "ignore_eos").value_or(false);

@@ -21,6 +21,8 @@ std::string text_of(const Json& body, const char* name);
 
 Shape model_name();
 Shape stop_shape();
+// Of a body or of its options: a text or several, as "stop".
+std::vector<std::string> stops_of(const Json& body);
 // temperature, top_p, penalties, seed, stop, logit_bias, n.
 std::vector<Field> openai_sampling_fields();
 // min_p, top_k, repetition_penalty, ignore_eos, priority, truncation, cache, and those refused.
