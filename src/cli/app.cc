@@ -173,6 +173,7 @@ int run_program(int argc, const char* const* argv, const char* const* environmen
                 "Settings such as --threads are listed by 'paring --help'.");
     if (command->is_hidden) sub->group("");
     runners.emplace_back(sub, command->define(*sub));
+    define_command_settings(*sub, flags);
   }
   app.require_subcommand(0, 1);
   try {

@@ -19,8 +19,10 @@ struct GlobalFlags {
   std::vector<std::pair<std::string, std::string>> settings;  // key, value
 };
 
-// Declares every setting as an option, and the options about configuration files. `flags` must
-// outlive the parsing.
+// Declares every setting of all commands as an option, and the options about configuration files.
+// `flags` must outlive the parsing.
 void define_settings(CLI::App& app, GlobalFlags& flags);
+// Declares those of one command on it.
+void define_command_settings(CLI::App& command, GlobalFlags& flags);
 
 }  // namespace paring::cli

@@ -22,6 +22,13 @@ constexpr std::string_view kPrefix = "PARING_";
 // settings may show (serve/access/key_file.h).
 constexpr std::array<std::string_view, 2> kOtherVariables = {"PARING_CONFIG", "PARING_API_KEY"};
 
+// Of keys that belong to `paring serve`.
+constexpr std::string_view kServePrefix = "serve_";
+
+std::string_view without_command(std::string_view key) {
+  return key.starts_with(kServePrefix) ? key.substr(kServePrefix.size()) : key;
+}
+
 constexpr SettingRow kRows[] = {
 #define PARING_SETTING_NUMBER(key, value, smallest, largest, restart, help) \
   {#key, SettingType::kNumber, #value, smallest, largest, "", TakesEffect::restart, help},
@@ -134,17 +141,21 @@ Error unknown_key(std::string_view key, const SettingOrigin& origin) {
 
 }  // namespace
 
+std::string_view SettingRow::command() const {
+  return std::string_view(key).starts_with(kServePrefix) ? "serve" : "";
+}
+
 std::string SettingRow::flag() const {
-  std::string name = "--" + std::string(key);
-  std::replace_if(name.begin(), name.end(), [](char c) { return c == '_' || c == '.'; }, '-');
+  std::string name = "--" + std::string(without_command(key));
+  std::replace(name.begin(), name.end(), '_', '-');
   return name;
 }
 
 std::string SettingRow::environment() const {
   std::string name(kPrefix);
-  for (const char* c = key; *c != '\0'; ++c) {
-    const bool is_lower = *c >= 'a' && *c <= 'z';
-    name += is_lower ? static_cast<char>(*c - 'a' + 'A') : (*c == '.' ? '_' : *c);
+  for (const char c : without_command(key)) {
+    const bool is_lower = c >= 'a' && c <= 'z';
+    name += is_lower ? static_cast<char>(c - 'a' + 'A') : c;
   }
   return name;
 }
@@ -172,8 +183,10 @@ std::string SettingRow::bounds() const {
 std::span<const SettingRow> setting_rows() noexcept { return kRows; }
 
 const SettingRow* find_setting(std::string_view key) noexcept {
+  const auto is_same = [](char a, char b) { return a == b || (a == '.' && b == '_'); };
   for (const SettingRow& row : kRows) {
-    if (key == row.key) return &row;
+    const std::string_view mine = row.key;
+    if (std::equal(key.begin(), key.end(), mine.begin(), mine.end(), is_same)) return &row;
   }
   return nullptr;
 }

@@ -35,8 +35,10 @@ struct SettingRow {
   TakesEffect takes_effect;
   const char* help;
 
-  std::string flag() const;         // "--kv-type"
-  std::string environment() const;  // "PARING_KV_TYPE"
+  // The subcommand whose setting it is: "serve"; "" for all.
+  std::string_view command() const;
+  std::string flag() const;         // "--kv-type", "--port"
+  std::string environment() const;  // "PARING_KV_TYPE", "PARING_PORT"
   std::string bounds() const;       // "0 to 256", "q8, f16 or f32"
 };
 
@@ -75,9 +77,10 @@ class Settings {
 
   const SettingValues& values() const noexcept { return values_; }
 
-  // Checks and stores one value, unless one of higher rank is there already (then it is checked all
-  // the same). NotFound for an unknown key, with the nearest known one; InvalidArgument for a wrong
-  // value, naming key, value, bounds and origin. On error nothing changes.
+  // `key` may have a dot for its first underscore: serve.port. Checks and stores one value, unless
+  // one of higher rank is there already (then it is checked all the same). NotFound for an unknown
+  // key, with the nearest known one; InvalidArgument for a wrong value, naming key, value, bounds
+  // and origin. On error nothing changes.
   Result<void> set(std::string_view key, std::string_view text, const SettingOrigin& origin);
   // All keys of a YAML file; groups are written as nested maps. On error nothing changes.
   Result<void> load_file(const std::string& path);

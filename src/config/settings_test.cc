@@ -57,6 +57,19 @@ TEST_F(SettingsTest, DefaultsAreWithinTheirOwnBounds) {
   EXPECT_FALSE(Settings().values().quiet);
 }
 
+TEST_F(SettingsTest, SettingsOfACommandHaveShortNames) {
+  const SettingRow* port = find_setting("serve_port");
+  ASSERT_NE(port, nullptr);
+  EXPECT_EQ(port->command(), "serve");
+  EXPECT_EQ(port->flag(), "--port");
+  EXPECT_EQ(port->environment(), "PARING_PORT");
+  EXPECT_EQ(find_setting("threads")->command(), "");
+  ASSERT_TRUE(settings_.load_file(file("serve:\n  port: 8123\n")).has_value());
+  EXPECT_EQ(settings_.values().serve_port, 8123U);
+  ASSERT_TRUE(environment({"PARING_PORT=8124"}).has_value());
+  EXPECT_EQ(settings_.values().serve_port, 8124U);
+}
+
 TEST_F(SettingsTest, FlagBeatsEnvironmentBeatsFileBeatsDefaultInAnyOrder) {
   ASSERT_TRUE(settings_.set("threads", "4", SettingOrigin::flag()).has_value());
   ASSERT_TRUE(environment({"PARING_THREADS=3", "PARING_KV_TYPE=f16", "HOME=/"}).has_value());

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "engine/detail/live_sequence.h"
 
 namespace paring::engine {
@@ -196,6 +197,24 @@ void BatchEngine::end(Live& live, SequenceEnd how, Error error) {
   live.result.queue_seconds = (live.admitted > 0 ? live.admitted : now) - live.submitted;
   live.result.usage.prefill_seconds = live.admitted > 0 ? first - live.admitted : 0;
   live.result.usage.decode_seconds = live.first_token > 0 ? now - live.first_token : 0;
+  metrics().queue_seconds.observe(live.result.queue_seconds);
+  metrics().request_seconds.observe(now - live.submitted);
+  switch (how) {
+    case SequenceEnd::kStopped:
+      metrics().success_stop.add();
+      break;
+    case SequenceEnd::kMaxTokens:
+    case SequenceEnd::kContextFull:
+      metrics().success_length.add();
+      break;
+    case SequenceEnd::kCancelled:
+      metrics().success_abort.add();
+      break;
+    case SequenceEnd::kDeadline:
+    case SequenceEnd::kFailed:
+      metrics().success_error.add();
+      break;
+  }
 }
 
 // Takes the ended out of both lists, then tells their listeners, who may submit.
@@ -326,7 +345,11 @@ bool BatchEngine::let_in(Live& live) {
   if (prefixes_ != nullptr) {
     const std::size_t cached =
         prefixes_->adopt(live.request->prefix_scope, live.adoptable(), live.sequence);
-    if (live.generated() == 0) live.result.usage.cached_tokens = cached;
+    if (live.generated() == 0) {
+      live.result.usage.cached_tokens = cached;
+      metrics().prefix_queries.add(live.tokens.size());
+      metrics().prefix_hits.add(cached);
+    }
   }
   while (!has_room(live) && !running_.empty()) {
     if (prefixes_ != nullptr && prefixes_->evict_one()) continue;
@@ -371,6 +394,7 @@ void BatchEngine::preempt(Live& live) {
   live.part = 0;
   live.is_preempted = true;
   ++live.result.preemptions;
+  metrics().preemptions.add();
 }
 
 // Grows a sequence: free pages, then forgotten prefixes, then those of less urgent sequences.

@@ -300,10 +300,15 @@ void BatchEngine::split_samples(Live& leader) {
 }
 
 void BatchEngine::take_token(Live& live, const TokenPick& pick) {
+  const double now = system_clock().monotonic_seconds();
   if (live.first_token == 0) {
-    live.first_token = system_clock().monotonic_seconds();
+    live.first_token = now;
+    metrics().first_token_seconds.observe(now - live.submitted);
     keep_prefix(live);
+  } else {
+    metrics().inter_token_seconds.observe(now - live.last_token);
   }
+  live.last_token = now;
   live.tokens.push_back(pick.token);
   metrics().generation_tokens.add();
   if (live.constraint != nullptr) {

@@ -10,47 +10,11 @@
 #include "engine/batch_engine.h"
 #include "engine/model_drafter.h"
 #include "engine/ngram_drafter.h"
+#include "engine/stop_filter.h"
 
 namespace paring::engine {
 
 namespace {
-
-// Text that is sure not to be part of a stop string.
-class StopFilter {
- public:
-  explicit StopFilter(const std::vector<std::string>& stops) : stops_(stops) {}
-
-  // Appends `piece`; returns what may be shown now.
-  std::string push(std::string_view piece) {
-    pending_ += piece;
-    std::size_t cut = std::string::npos;
-    for (const std::string& stop : stops_) {
-      if (!stop.empty()) cut = std::min(cut, pending_.find(stop));
-    }
-    if (cut != std::string::npos) {
-      is_stopped_ = true;
-      pending_.resize(cut);
-      return std::exchange(pending_, {});
-    }
-    // The longest end of pending_ that begins a stop string waits for more text.
-    std::size_t held = 0;
-    for (const std::string& stop : stops_) {
-      for (std::size_t n = std::min(stop.size(), pending_.size()); n > held; --n) {
-        if (pending_.compare(pending_.size() - n, n, stop, 0, n) == 0) held = n;
-      }
-    }
-    std::string ready = pending_.substr(0, pending_.size() - held);
-    pending_.erase(0, pending_.size() - held);
-    return ready;
-  }
-  std::string finish() { return std::exchange(pending_, {}); }
-  bool is_stopped() const { return is_stopped_; }
-
- private:
-  const std::vector<std::string>& stops_;
-  std::string pending_;
-  bool is_stopped_ = false;
-};
 
 // Turns the tokens of one request into its text.
 class TextListener : public SequenceListener {

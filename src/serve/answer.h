@@ -18,29 +18,29 @@ namespace paring::serve {
 // A token as clients see it.
 struct TokenText {
   std::int32_t id = 0;
-  std::string bytes;  // may be part of a character
-  float logprob = 0;  // NaN: it has none (the first token of an echoed prompt)
+  std::string bytes = {};  // may be part of a character
+  float logprob = 0;       // NaN: it has none (the first token of an echoed prompt)
 };
 
 struct TokenDetail {
   TokenText token;
-  std::vector<TokenText> top;
+  std::vector<TokenText> top = {};
 };
 
 // One piece of a call of a tool. The first of a call has id and name, later ones arguments only.
 struct ToolCallDelta {
   std::size_t index = 0;  // of the call within its answer
-  std::string id;
-  std::string name;
-  std::string arguments;
+  std::string id = {};
+  std::string name = {};
+  std::string arguments = {};
 };
 
 // What is new in a choice. Whole characters only.
 struct AnswerDelta {
-  std::string content;
-  std::string reasoning;
-  std::vector<ToolCallDelta> tool_calls;
-  std::vector<TokenDetail> tokens;  // when log-probabilities were asked for
+  std::string content = {};
+  std::string reasoning = {};
+  std::vector<ToolCallDelta> tool_calls = {};
+  std::vector<TokenDetail> tokens = {};  // when log-probabilities were asked for
 };
 
 enum class AnswerEnd : std::uint8_t {
@@ -53,8 +53,8 @@ enum class AnswerEnd : std::uint8_t {
 
 struct AnswerEnding {
   AnswerEnd end = AnswerEnd::kStop;
-  std::string stop_string;
-  std::optional<ApiError> error;  // set: the choice failed, the rest does not hold
+  std::string stop_string = {};
+  std::optional<ApiError> error = {};  // set: the choice failed, the rest does not hold
 };
 
 // Of one request, all choices together; prompts count once.
@@ -73,7 +73,7 @@ struct AnswerUsage {
 
 // What every answer is labelled with.
 struct AnswerLabel {
-  std::string id;            // unique, without the wire's prefix
+  std::string id = {};       // unique, without the wire's prefix
   std::string model;         // as the client named it, or the server's name of it
   std::string variant;       // what computed it (api/variant.h)
   std::int64_t created = 0;  // seconds since 1970
@@ -81,10 +81,10 @@ struct AnswerLabel {
 
 // A whole choice, for answers that are not streamed.
 struct AnswerChoice {
-  std::string content;
-  std::string reasoning;
-  std::vector<ToolCallDelta> tool_calls;  // one a call, complete
-  std::vector<TokenDetail> tokens;
+  std::string content = {};
+  std::string reasoning = {};
+  std::vector<ToolCallDelta> tool_calls = {};  // one a call, complete
+  std::vector<TokenDetail> tokens = {};
   AnswerEnding ending;
 };
 

@@ -14,10 +14,11 @@
 namespace paring::serve {
 
 struct ApiError {
-  int status = 400;     // of HTTP
-  std::string code;     // as OpenAI names them: "context_length_exceeded", "model_not_found"; or ""
-  std::string message;  // what is wrong, with value and limit, and what to do
-  std::string param;    // the field that is wrong, such as "messages[2].content"; or ""
+  int status = 400;  // of HTTP
+  std::string code =
+      {};  // as OpenAI names them: "context_length_exceeded", "model_not_found"; or ""
+  std::string message = {};  // what is wrong, with value and limit, and what to do
+  std::string param = {};    // the field that is wrong, such as "messages[2].content"; or ""
   std::optional<double> retry_after_seconds = std::nullopt;
 };
 

@@ -61,6 +61,7 @@ struct BatchEngine::Live {
   double submitted = 0;  // seconds on the monotonic clock
   double admitted = 0;
   double first_token = 0;
+  double last_token = 0;
   SequenceResult result;
 
   // The token that follows the first `known` ones.

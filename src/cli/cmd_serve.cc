@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// paring serve: models behind HTTP, until a signal ends it.
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "serve/access/key_file.h"
+#include "serve/server.h"
+
+namespace paring::cli {
+
+namespace {
+
+struct ServeOptions {
+  std::vector<std::string> models;  // MODEL or NAME=MODEL
+};
+
+// SIGINT and SIGTERM, taken by the thread that waits for them and by no other.
+class Signals {
+ public:
+  Signals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set_, &before_);
+  }
+  ~Signals() {
+    // One that came late is dropped: the process is about to end anyway.
+    std::signal(SIGINT, SIG_IGN);
+    std::signal(SIGTERM, SIG_IGN);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  int wait() const {
+    int signal = 0;
+    sigwait(&set_, &signal);
+    return signal;
+  }
+  // Whether one has come meanwhile.
+  bool has_another() const {
+    const timespec no_time = {};
+    return sigtimedwait(&set_, nullptr, &no_time) > 0;
+  }
+
+ private:
+  sigset_t set_;
+  sigset_t before_;
+};
+
+bool is_set(const std::string& text) { return text != "none"; }
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> items;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) items.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return items;
+}
+
+Result<std::vector<serve::FileKey>> read_keys(const config::SettingValues& settings) {
+  std::vector<serve::FileKey> keys;
+  if (is_set(settings.serve_key_file)) {
+    PARING_TRY(keys, serve::read_key_file(settings.serve_key_file));
+  }
+  if (const char* key = std::getenv(serve::kKeyVariable); key != nullptr && *key != '\0') {
+    PARING_TRY(std::vector<serve::FileKey> more, serve::parse_key_file(key, serve::kKeyVariable));
+    std::move(more.begin(), more.end(), std::back_inserter(keys));
+  }
+  return keys;
+}
+
+Result<serve::ServerOptions> server_options(const config::SettingValues& settings) {
+  serve::ServerOptions options;
+  options.http.address = settings.serve_host;
+  options.http.port = static_cast<std::uint16_t>(settings.serve_port);
+  options.requests_max = settings.serve_requests_max;
+  options.queued_tokens_max = settings.serve_queued_tokens_max;
+  options.drain_seconds = static_cast<double>(settings.serve_drain_seconds);
+  options.stall_seconds = static_cast<double>(settings.serve_stall_seconds);
+  options.is_strict = !settings.serve_lenient;
+  if (is_set(settings.serve_cors_origins)) {
+    options.cors_origins = split_list(settings.serve_cors_origins);
+  }
+  PARING_TRY(options.keys, read_keys(settings));
+  return options;
+}
+
+serve::ServedModelOptions model_options(const Context& context) {
+  const config::SettingValues& settings = context.settings();
+  serve::ServedModelOptions options;
+  options.numerics = context.numerics();
+  options.kv_type = kernels::find_kv_type(settings.kv_type);
+  options.context_tokens = settings.context_tokens;
+  options.cache_tokens = settings.serve_cache_tokens;
+  options.sequences_max = settings.serve_sequences_max;
+  options.waiting_max = settings.serve_requests_max * 2;
+  options.waiting_tokens_max = settings.serve_queued_tokens_max;
+  options.guesses_ngrams = !settings.serve_no_speculation;
+  options.locks_memory = settings.mlock;
+  return options;
+}
+
+// "name=MODEL", or MODEL alone, whose name is that of its file.
+std::pair<std::string, std::string> named_model(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals != std::string::npos && text.find('/') > equals) {
+    return {text.substr(0, equals), text.substr(equals + 1)};
+  }
+  std::filesystem::path path(text);
+  if (!path.has_filename()) path = path.parent_path();
+  std::string name = path.filename().string();
+  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return {name, text};
+}
+
+Result<void> serve_models(Context& context, const ServeOptions& options) {
+  PARING_TRY(Executor * executor, context.executor());
+  PARING_TRY(const serve::ServerOptions settings, server_options(context.settings()));
+  const Signals signals;
+  PARING_TRY(const std::unique_ptr<serve::Server> server,
+             serve::Server::start(settings, *executor));
+  for (const std::string& text : options.models) {
+    const auto [name, source] = named_model(text);
+    PARING_TRY(const std::string path, context.resolve(source));
+    const double start = system_clock().monotonic_seconds();
+    auto model = server->models().load(name, path, model_options(context));
+    if (!model) return std::move(model.error()).with_context(source);
+    log_info(fmt::format("{}: loaded in {:.2f} s, context {} tokens, variant {:.12}", name,
+                         system_clock().monotonic_seconds() - start, (*model)->context_tokens(),
+                         (*model)->variant()));
+  }
+  server->set_ready();
+  // For people and for programs that wait for it: standard output has this line only.
+  context.output().write(fmt::format("paring serves {} at {}\n",
+                                     named_model(options.models.front()).first, server->url()));
+  PARING_TRY_VOID(context.output().flush());
+  const int signal = signals.wait();
+  log_info(
+      fmt::format("signal {}: taking no more requests, running ones get {} s, or until the "
+                  "next signal",
+                  signal, settings.drain_seconds));
+  const std::size_t cut = server->drain([&] { return signals.has_another(); });
+  if (cut > 0) log_warning(fmt::format("{} answers were cut short", cut));
+  return {};
+}
+
+std::function<Result<void>(Context&)> define(CLI::App& app) {
+  auto options = std::make_shared<ServeOptions>();
+  app.add_option(
+         "MODEL", options->models,
+         "Models to serve, as files, folders or hf: names; NAME=MODEL gives one a name, the "
+         "first is the default")
+      ->required();
+  return [options](Context& context) { return serve_models(context, *options); };
+}
+
+}  // namespace
+
+extern const Command kServe;
+const Command kServe = {
+    .name = "serve",
+    .summary = "Serve models over HTTP, as OpenAI's, Anthropic's and Ollama's clients expect",
+    .examples =
+        "  paring serve model.gguf\n"
+        "  paring serve chat=model.gguf embed=all-MiniLM-L6-v2 --port 8080\n"
+        "  PARING_API_KEY=... paring serve model.gguf --host 0.0.0.0\n",
+    .is_hidden = false,
+    .define = define,
+};
+
+}  // namespace paring::cli

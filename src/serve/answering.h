@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answering: one request on its way through the engine. It listens to the request's sequences,
+// turns tokens into text, ends at stop strings, and hands what is new after each step to the
+// receiver. Made on any thread; then confined to the engine's, but for cancel().
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/batch_engine.h"
+#include "engine/stop_filter.h"
+#include "serve/delivery.h"
+#include "serve/served_model.h"
+
+namespace paring::serve {
+
+// Pieces that may lie between the engine and the receiver; beyond it the request is cancelled.
+inline constexpr std::size_t kUndeliveredMax = 4096;
+
+// A request made ready for the engine: token ids instead of conversations.
+struct AnswerPlan {
+  std::vector<engine::SequenceRequest> sequences;  // one a prompt; samples of each alike
+  std::vector<std::string> stop;
+  bool ignores_end = false;
+  bool wants_tokens = false;  // AnswerDelta::tokens
+  bool echoes_prompt = false;
+  std::size_t truncated_tokens = 0;
+  std::size_t choices() const noexcept {
+    return sequences.empty() ? 0 : sequences.size() * sequences.front().samples;
+  }
+};
+
+class Answering : public NewsSource, public std::enable_shared_from_this<Answering> {
+ public:
+  // Called once, when nobody holds the answering any more.
+  using OnDestroyed = std::function<void(Answering&)>;
+  Answering(std::shared_ptr<ServedModel> model, AnswerPlan plan,
+            std::shared_ptr<AnswerReceiver> receiver, OnDestroyed on_destroyed);
+  ~Answering() override;
+
+  // Any thread: ends everything within a step. The receiver hears of it.
+  void cancel() noexcept { cancelled_->store(true, std::memory_order_relaxed); }
+  // The same because the server ends: the receiver gets an error.
+  void abandon() noexcept {
+    is_abandoned_.store(true, std::memory_order_relaxed);
+    cancel();
+  }
+  // On the engine's thread, once. Lives until its last choice has ended.
+  void start(Delivery& delivery);
+  std::function<void()> take() override;
+
+ private:
+  class Listener;
+  struct Choice;
+  void on_scores(std::size_t prompt, std::size_t first, std::span<const api::TokenLogprobs> scores);
+  bool on_token(std::size_t choice, std::int32_t token);
+  void on_logprobs(std::size_t choice, const api::TokenLogprobs& logprobs);
+  void on_end(std::size_t choice, const engine::SequenceResult& result);
+  TokenDetail detail_of(const api::TokenLogprobs& logprobs) const;
+  TokenText text_of(const api::TokenLogprob& entry) const;
+  void emit(std::size_t choice, AnswerDelta delta, std::optional<AnswerEnding> ending);
+
+  std::shared_ptr<ServedModel> model_;
+  AnswerPlan plan_;
+  std::shared_ptr<AnswerReceiver> receiver_;
+  OnDestroyed on_destroyed_;
+  std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  std::atomic<bool> is_abandoned_{false};
+  Delivery* delivery_ = nullptr;
+  std::vector<std::unique_ptr<Listener>> listeners_;  // by prompt
+  std::vector<std::unique_ptr<Choice>> choices_;
+  std::vector<AnswerEvent> events_;  // since the last delivery
+  std::shared_ptr<std::atomic<std::size_t>> undelivered_ =
+      std::make_shared<std::atomic<std::size_t>>(0);
+  std::size_t open_choices_ = 0;
+  AnswerUsage usage_;
+  std::shared_ptr<Answering> self_;  // while choices are open
+};
+
+}  // namespace paring::serve

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/engine_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace paring::serve {
+
+namespace {
+
+// Between looks at whether a model that nobody wants is still held.
+constexpr std::chrono::milliseconds kRetireInterval(200);
+
+}  // namespace
+
+EngineLoop::EngineLoop(Delivery::Post post)
+    : delivery_(std::move(post)), thread_([this] { run(); }) {}
+
+EngineLoop::~EngineLoop() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  wakes_.notify_one();
+  thread_.join();
+}
+
+void EngineLoop::post(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  wakes_.notify_one();
+}
+
+void EngineLoop::call(const Task& task) {
+  std::promise<void> done;
+  post([&] {
+    task();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+void EngineLoop::add(std::shared_ptr<Steppable> model) {
+  post([this, model = std::move(model)]() mutable { models_.push_back(std::move(model)); });
+}
+
+void EngineLoop::retire(const std::shared_ptr<Steppable>& model) {
+  post([this, model] { retired_.push_back(model); });
+}
+
+// Those retired whom only the loop's two lists hold.
+void EngineLoop::let_go() {
+  std::erase_if(retired_, [this](const std::shared_ptr<Steppable>& model) {
+    if (model.use_count() > 2) return false;
+    std::erase(models_, model);
+    return true;
+  });
+}
+
+double EngineLoop::stalled_seconds() const noexcept {
+  const double beat = beat_.load(std::memory_order_relaxed);
+  return beat == 0 ? 0 : system_clock().monotonic_seconds() - beat;
+}
+
+bool EngineLoop::step_all() {
+  bool has_worked = false;
+  for (std::size_t i = 0; i < models_.size(); ++i) {
+    beat_.store(system_clock().monotonic_seconds(), std::memory_order_relaxed);
+    has_worked = models_[i]->step() || has_worked;
+    delivery_.flush();
+  }
+  return has_worked;
+}
+
+void EngineLoop::run() {
+  std::deque<Task> tasks;
+  bool has_worked = false;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (!has_worked) {
+        beat_.store(0, std::memory_order_relaxed);
+        const auto is_called = [this] { return is_stopping_ || !tasks_.empty(); };
+        if (retired_.empty()) {
+          wakes_.wait(lock, is_called);
+        } else {
+          wakes_.wait_for(lock, kRetireInterval, is_called);
+        }
+      }
+      if (is_stopping_) return;
+      tasks.swap(tasks_);
+    }
+    beat_.store(system_clock().monotonic_seconds(), std::memory_order_relaxed);
+    for (Task& task : tasks) task();
+    tasks.clear();
+    delivery_.flush();
+    has_worked = step_all();
+    if (!retired_.empty()) let_go();
+  }
+}
+
+}  // namespace paring::serve

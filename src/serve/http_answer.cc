@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/http_answer.h"
+
+#include <utility>
+
+namespace paring::serve {
+
+HttpAnswer::HttpAnswer(std::shared_ptr<net::Exchange> exchange,
+                       std::unique_ptr<AnswerWriter> writer, std::size_t choices, bool streams,
+                       std::vector<net::HttpHeader> headers, ErrorResponse error_response,
+                       OnDone on_done)
+    : exchange_(std::move(exchange)),
+      writer_(std::move(writer)),
+      streams_(streams),
+      headers_(std::move(headers)),
+      error_response_(std::move(error_response)),
+      on_done_(std::move(on_done)),
+      choices_(streams ? 0 : choices),
+      choice_count_(choices) {}
+
+void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) {
+  if (has_ended_) return;
+  for (const AnswerEvent& event : events) {
+    if (event.ending && event.ending->error) return fail(*event.ending->error);
+  }
+  if (streams_) {
+    stream(events);
+  } else {
+    collect(std::move(events));
+  }
+  if (!usage) return;
+  has_ended_ = true;
+  if (streams_) {
+    exchange_->write(writer_->finish(*usage));
+    exchange_->end_stream();
+  } else {
+    exchange_->respond({.status = 200,
+                        .content_type = writer_->content_type(false),
+                        .headers = std::move(headers_),
+                        .body = writer_->whole(choices_, *usage)});
+  }
+  if (on_done_) on_done_(usage, std::nullopt);
+}
+
+void HttpAnswer::stream(const std::vector<AnswerEvent>& events) {
+  std::string bytes;
+  if (!has_begun_) {
+    has_begun_ = true;
+    exchange_->begin_stream(200, writer_->content_type(true), std::move(headers_));
+    bytes += writer_->begin(choice_count_);
+  }
+  for (const AnswerEvent& event : events) {
+    bytes += writer_->delta(event.choice, event.delta);
+    if (event.ending) bytes += writer_->end(event.choice, *event.ending);
+  }
+  if (!bytes.empty()) exchange_->write(std::move(bytes));
+}
+
+void HttpAnswer::collect(std::vector<AnswerEvent> events) {
+  for (AnswerEvent& event : events) {
+    AnswerChoice& choice = choices_[event.choice];
+    choice.content += event.delta.content;
+    choice.reasoning += event.delta.reasoning;
+    for (ToolCallDelta& call : event.delta.tool_calls) {
+      if (choice.tool_calls.empty() || choice.tool_calls.back().index != call.index) {
+        choice.tool_calls.push_back(std::move(call));
+      } else {
+        choice.tool_calls.back().arguments += call.arguments;
+      }
+    }
+    std::move(event.delta.tokens.begin(), event.delta.tokens.end(),
+              std::back_inserter(choice.tokens));
+    if (event.ending) choice.ending = *event.ending;
+  }
+}
+
+void HttpAnswer::fail(const ApiError& error) {
+  has_ended_ = true;
+  if (has_begun_) {
+    exchange_->write(writer_->fail(error));
+    exchange_->end_stream();
+  } else {
+    exchange_->respond(error_response_(error));
+  }
+  if (on_done_) on_done_(std::nullopt, error);
+}
+
+}  // namespace paring::serve

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// HttpAnswer: writes one answer to a client, streamed or whole, in the bytes of its protocol.
+// Confined to the thread that receive() is called on; made on any.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/http_server.h"
+#include "serve/delivery.h"
+
+namespace paring::serve {
+
+class HttpAnswer : public AnswerReceiver {
+ public:
+  // The response to an error that came before anything was sent.
+  using ErrorResponse = std::function<net::HttpResponse(const ApiError&)>;
+  // Told once, when the answer is complete or has failed.
+  using OnDone =
+      std::function<void(const std::optional<AnswerUsage>&, const std::optional<ApiError>&)>;
+
+  HttpAnswer(std::shared_ptr<net::Exchange> exchange, std::unique_ptr<AnswerWriter> writer,
+             std::size_t choices, bool streams, std::vector<net::HttpHeader> headers,
+             ErrorResponse error_response, OnDone on_done);
+
+  void receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) override;
+
+ private:
+  void stream(const std::vector<AnswerEvent>& events);
+  void collect(std::vector<AnswerEvent> events);
+  void fail(const ApiError& error);
+
+  std::shared_ptr<net::Exchange> exchange_;
+  std::unique_ptr<AnswerWriter> writer_;
+  bool streams_;
+  std::vector<net::HttpHeader> headers_;
+  ErrorResponse error_response_;
+  OnDone on_done_;
+  std::vector<AnswerChoice> choices_;  // of an answer that is not streamed
+  std::size_t choice_count_;
+  bool has_begun_ = false;
+  bool has_ended_ = false;
+};
+
+}  // namespace paring::serve

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/prepare.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+#include <utility>
+
+#include "base/clock.h"
+#include "engine/sampler.h"
+
+namespace paring::serve {
+
+namespace {
+
+// OpenAI's defaults, where a request does not say.
+constexpr double kTemperature = 1.0;
+
+std::uint64_t random_seed() {
+  thread_local std::mt19937_64 source{std::random_device{}()};
+  return source();
+}
+
+ApiError bad(std::string param, std::string message) {
+  return {.status = 400, .code = "", .message = std::move(message), .param = std::move(param)};
+}
+
+std::optional<ApiError> check_limits(const GenerateRequest& request, const RequestLimits& limits) {
+  if (request.prompts.empty()) return bad("prompt", "there is no prompt");
+  if (request.prompts.size() > limits.prompts_max) {
+    return bad("prompt", fmt::format("{} prompts, at most {} are taken in a request",
+                                     request.prompts.size(), limits.prompts_max));
+  }
+  if (request.samples == 0 || request.samples > limits.choices_max / request.prompts.size()) {
+    return bad("n",
+               fmt::format("n is {}; with {} prompts it must be 1 to {}", request.samples,
+                           request.prompts.size(), limits.choices_max / request.prompts.size()));
+  }
+  if (request.stop.size() > limits.stop_strings_max) {
+    return bad("stop", fmt::format("{} stop strings, at most {} are taken", request.stop.size(),
+                                   limits.stop_strings_max));
+  }
+  for (const std::string& stop : request.stop) {
+    if (stop.size() <= limits.stop_bytes_max) continue;
+    return bad("stop", fmt::format("a stop string of {} bytes, at most {} are taken", stop.size(),
+                                   limits.stop_bytes_max));
+  }
+  if (request.logprobs.value_or(0) > limits.logprobs_max) {
+    return bad("top_logprobs", fmt::format("{} likeliest tokens, at most {} are told",
+                                           *request.logprobs, limits.logprobs_max));
+  }
+  if (request.format.kind == OutputFormat::Kind::kGrammar) {
+    return bad("guided_grammar",
+               "grammars are not supported; use a JSON schema, a regular "
+               "expression or a list of choices");
+  }
+  if (request.timeout_seconds &&
+      !(*request.timeout_seconds > 0 && *request.timeout_seconds <= limits.timeout_seconds_max)) {
+    return bad("timeout", fmt::format("timeout is {} s, it must be more than 0 and at most {}",
+                                      *request.timeout_seconds, limits.timeout_seconds_max));
+  }
+  return std::nullopt;
+}
+
+api::Sampling sampling_of(const GenerateRequest& request) {
+  api::Sampling sampling;
+  sampling.temperature = request.temperature.value_or(kTemperature);
+  sampling.top_p = request.top_p.value_or(1.0);
+  sampling.min_p = request.min_p.value_or(0.0);
+  sampling.top_k = request.top_k.value_or(0);
+  sampling.repetition_penalty = request.repetition_penalty.value_or(1.0);
+  sampling.frequency_penalty = request.frequency_penalty.value_or(0.0);
+  sampling.presence_penalty = request.presence_penalty.value_or(0.0);
+  sampling.logit_bias = request.logit_bias;
+  sampling.seed = request.seed ? *request.seed : random_seed();
+  return sampling;
+}
+
+Result<std::vector<std::int32_t>> tokens_of(const Prompt& prompt, const ServedModel& model) {
+  if (const auto* ids = std::get_if<std::vector<std::int32_t>>(&prompt)) return *ids;
+  if (const auto* text = std::get_if<std::string>(&prompt)) {
+    return model.tokenizer().encode(*text, {.add_special = true, .parse_special = false});
+  }
+  return model.encode_chat(std::get<text::ChatInput>(prompt));
+}
+
+// The conversation without its oldest message behind the system's; false when only the last is
+// left.
+bool drop_oldest(text::ChatInput& chat) {
+  auto messages = nlohmann::ordered_json::parse(chat.messages, nullptr, false);
+  if (!messages.is_array()) return false;
+  std::size_t first = 0;
+  while (first < messages.size() && messages[first].value("role", "") == "system") ++first;
+  if (first + 1 >= messages.size()) return false;
+  messages.erase(first);
+  // What answers a call goes with it.
+  while (first + 1 < messages.size() && messages[first].value("role", "") != "user") {
+    messages.erase(first);
+  }
+  chat.messages = messages.dump();
+  return true;
+}
+
+// Shortens a prompt until `room` tokens hold it, as the request allows.
+Result<std::vector<std::int32_t>> shortened(Prompt prompt, const ServedModel& model,
+                                            std::vector<std::int32_t> tokens, std::size_t room) {
+  auto* chat = std::get_if<text::ChatInput>(&prompt);
+  if (chat == nullptr) {
+    tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(room));
+    return tokens;
+  }
+  while (tokens.size() > room && drop_oldest(*chat)) {
+    PARING_TRY(tokens, model.encode_chat(*chat));
+  }
+  return tokens;
+}
+
+// What text::ConstraintSpec calls the format; nullopt: plain text.
+std::optional<text::ConstraintSpec> constraint_of(const OutputFormat& format) {
+  using Kind = OutputFormat::Kind;
+  text::ConstraintSpec spec{.source = format.definition, .choices = format.choices};
+  switch (format.kind) {
+    case Kind::kText:
+      return std::nullopt;
+    case Kind::kJsonObject:
+      spec.kind = text::ConstraintKind::kJsonObject;
+      break;
+    case Kind::kJsonSchema:
+      spec.kind = text::ConstraintKind::kJsonSchema;
+      break;
+    case Kind::kRegex:
+      spec.kind = text::ConstraintKind::kRegex;
+      break;
+    case Kind::kChoice:
+      spec.kind = text::ConstraintKind::kChoice;
+      break;
+    case Kind::kGrammar:
+      break;  // refused by check_limits()
+  }
+  return spec;
+}
+
+// Limits every sequence of the plan to the format.
+std::optional<ApiError> constrain(AnswerPlan& plan, const OutputFormat& format,
+                                  const ServedModel& model, MaskPool& masks) {
+  const std::optional<text::ConstraintSpec> spec = constraint_of(format);
+  if (!spec) return std::nullopt;
+  auto factory = model.constraints();
+  if (!factory) return api_error(factory.error(), "response_format");
+  auto compiled = (*factory)->compile(*spec);
+  if (!compiled) return api_error(compiled.error(), "response_format");
+  for (engine::SequenceRequest& sequence : plan.sequences) {
+    sequence.constraint = [&masks, compiled = *compiled, words = (*factory)->mask_words()](
+                              std::size_t) { return masks.start(compiled, words); };
+  }
+  return std::nullopt;
+}
+
+ApiError too_long(std::size_t prompt_tokens, std::optional<std::size_t> max_tokens,
+                  std::size_t context) {
+  const std::string answer =
+      max_tokens ? fmt::format(" and max_tokens asks for {} more", *max_tokens) : "";
+  return {.status = 400,
+          .code = "context_length_exceeded",
+          .message = fmt::format("the prompt has {} tokens{}, the context has room for {}; shorten "
+                                 "it, or start the server with a larger --context-tokens",
+                                 prompt_tokens, answer, context),
+          .param = "messages"};
+}
+
+}  // namespace
+
+ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel& model,
+                              const RequestLimits& limits, MaskPool& masks) {
+  if (model.is_encoder()) {
+    return bad("model",
+               fmt::format("'{}' embeds or classifies texts, it does not write any", model.name()));
+  }
+  if (auto error = check_limits(request, limits)) return *error;
+  const api::Sampling sampling = sampling_of(request);
+  if (const auto checked = engine::check_sampling(sampling); !checked) {
+    return api_error(checked.error());
+  }
+  AnswerPlan plan;
+  plan.stop = request.stop;
+  plan.ignores_end = request.ignores_end;
+  plan.wants_tokens = request.logprobs.has_value();
+  plan.echoes_prompt = request.echoes_prompt;
+  const std::size_t context = model.context_tokens();
+  for (std::size_t p = 0; p < request.prompts.size(); ++p) {
+    auto tokens = tokens_of(request.prompts[p], model);
+    if (!tokens) return api_error(tokens.error(), "messages");
+    const std::size_t wanted = request.max_tokens.value_or(1);
+    if (wanted >= context) return too_long(tokens->size(), request.max_tokens, context);
+    if (tokens->size() + wanted > context && request.truncation == Truncation::kDropOldest) {
+      const std::size_t before = tokens->size();
+      tokens = shortened(request.prompts[p], model, std::move(*tokens), context - wanted);
+      if (!tokens) return api_error(tokens.error(), "messages");
+      plan.truncated_tokens += before - std::min(before, tokens->size());
+    }
+    if (tokens->size() + wanted > context) {
+      return too_long(tokens->size(), request.max_tokens, context);
+    }
+    engine::SequenceRequest sequence;
+    sequence.id = p;
+    sequence.max_tokens = request.max_tokens.value_or(context - tokens->size());
+    sequence.prompt = std::move(*tokens);
+    sequence.samples = request.samples;
+    sequence.sampling = sampling;
+    sequence.priority = request.priority;
+    if (request.timeout_seconds) {
+      sequence.deadline = system_clock().monotonic_seconds() + *request.timeout_seconds;
+    }
+    sequence.logprobs = request.logprobs;
+    if (request.echoes_prompt && request.logprobs) sequence.scored_from = 0;
+    plan.sequences.push_back(std::move(sequence));
+  }
+  if (auto error = constrain(plan, request.format, model, masks)) return *error;
+  return plan;
+}
+
+}  // namespace paring::serve

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A route: method, path, what it needs, and the function that serves it. A route without a policy
+// does not compile; routes.cc holds the one list of them.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/http_server.h"
+#include "serve/access/principal.h"
+#include "serve/access/scopes.h"
+#include "serve/api_error.h"
+
+namespace paring::serve {
+
+class Server;
+
+// The protocol whose error bodies and headers a route speaks.
+enum class Dialect : std::uint8_t { kOpenAi, kAnthropic, kOllama };
+
+// Who may use a route and how much it may be sent. There is no default, on purpose.
+struct RoutePolicy {
+  constexpr RoutePolicy(std::optional<Scope> needed_scope, std::size_t body_bytes)
+      : scope(needed_scope), body_bytes_max(body_bytes) {}
+  std::optional<Scope> scope;  // absent: anybody, without a key
+  std::size_t body_bytes_max;
+};
+
+// One request on its way through a route. Copies share the exchange.
+struct Call {
+  std::shared_ptr<net::Exchange> exchange;
+  Principal principal;
+  std::string id;  // of the request, in responses and the log
+  Dialect dialect = Dialect::kOpenAi;
+  std::vector<std::string> path_values;  // of the {...} segments
+};
+
+using RouteFunction = void (*)(Server& server, const Call& call);
+
+struct Route {
+  const char* method;
+  const char* path;  // "/v1/models/{model}"
+  RoutePolicy policy;
+  RouteFunction serve;
+  Dialect dialect = Dialect::kOpenAi;
+};
+
+// In the order of the reference page.
+const std::vector<Route>& routes();
+
+struct RouteMatch {
+  const Route* route = nullptr;     // null: none
+  std::vector<std::string> values;  // of the {...} segments
+  std::string allowed;              // methods of the path, when only the method is wrong
+};
+RouteMatch match_route(std::string_view method, const std::vector<std::string>& segments);
+
+}  // namespace paring::serve

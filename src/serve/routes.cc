@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one list of routes.
+#include "serve/route.h"
+#include "serve/routes/handlers.h"
+
+namespace paring::serve {
+
+namespace {
+
+constexpr std::size_t kNoBody = 0;
+constexpr std::size_t kTextBody = std::size_t{8} << 20;
+constexpr std::optional<Scope> kAnybody = std::nullopt;
+
+// The segments of a path, as HttpHead::segments has them.
+std::vector<std::string_view> segments_of(std::string_view path) {
+  std::vector<std::string_view> segments;
+  while (!path.empty()) {
+    path.remove_prefix(1);  // the slash
+    const std::size_t end = std::min(path.find('/'), path.size());
+    segments.push_back(path.substr(0, end));
+    path.remove_prefix(end);
+  }
+  return segments;
+}
+
+bool is_value(std::string_view segment) { return segment.starts_with('{'); }
+
+}  // namespace
+
+const std::vector<Route>& routes() {
+  static const std::vector<Route> list = {
+      {"GET", "/health", {kAnybody, kNoBody}, serve_health},
+      {"GET", "/livez", {kAnybody, kNoBody}, serve_livez},
+      {"GET", "/readyz", {kAnybody, kNoBody}, serve_readyz},
+      {"GET", "/metrics", {Scope::kMetrics, kNoBody}, serve_metrics},
+      {"GET", "/v1/models", {Scope::kInference, kNoBody}, serve_models},
+      {"GET", "/v1/models/{model}", {Scope::kInference, kNoBody}, serve_model},
+      {"POST", "/v1/chat/completions", {Scope::kInference, kTextBody}, serve_chat},
+  };
+  return list;
+}
+
+RouteMatch match_route(std::string_view method, const std::vector<std::string>& segments) {
+  RouteMatch match;
+  for (const Route& route : routes()) {
+    const std::vector<std::string_view> pattern = segments_of(route.path);
+    if (pattern.size() != segments.size()) continue;
+    std::vector<std::string> values;
+    bool is_same = true;
+    for (std::size_t i = 0; i < pattern.size() && is_same; ++i) {
+      if (is_value(pattern[i])) {
+        values.push_back(segments[i]);
+        is_same = !segments[i].empty();
+      } else {
+        is_same = pattern[i] == segments[i];
+      }
+    }
+    if (!is_same) continue;
+    // HEAD is GET without a body, which the HTTP server leaves out.
+    if (method == route.method || (method == "HEAD" && std::string_view(route.method) == "GET")) {
+      return {.route = &route, .values = std::move(values), .allowed = {}};
+    }
+    match.allowed += (match.allowed.empty() ? "" : ", ") + std::string(route.method);
+  }
+  return match;
+}
+
+}  // namespace paring::serve

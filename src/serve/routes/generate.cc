@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Routes that give text, one for each protocol. What differs between them is reading the request
+// and writing the answer (wire/); between the two all take the same way.
+#include "base/clock.h"
+#include "serve/routes/handlers.h"
+#include "serve/server.h"
+#include "serve/wire/openai_chat.h"
+
+namespace paring::serve {
+
+namespace {
+
+void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> read) {
+  if (!read) return server.refuse(call, read.error());
+  const GenerateRequest& request = read->request;
+  auto model = server.models().find(request.model);
+  if (!model) return server.refuse(call, model.error());
+  ApiResult<AnswerPlan> plan = prepare(request, **model, server.options().limits, server.masks());
+  if (!plan) return server.refuse(call, plan.error());
+  const AnswerLabel label{.id = call.id,
+                          .model = request.model.empty() ? (*model)->name() : request.model,
+                          .variant = (*model)->variant(),
+                          .created = static_cast<std::int64_t>(system_clock().wall_seconds())};
+  server.answer(call, std::move(*model), std::move(*plan), read->writer(label), request.streams);
+}
+
+wire::WireRules rules_of(const Server& server) { return {.is_strict = server.options().is_strict}; }
+
+}  // namespace
+
+void serve_chat(Server& server, const Call& call) {
+  generate(server, call, wire::read_openai_chat(call.exchange->body(), rules_of(server)));
+}
+
+}  // namespace paring::serve

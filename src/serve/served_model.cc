@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/served_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "api/certificate.h"
+#include "base/clock.h"
+#include "base/process.h"
+#include "engine/ngram_drafter.h"
+#include "engine/open_model.h"
+#include "engine/variant_of.h"
+#include "model/architecture.h"
+
+namespace paring::serve {
+
+namespace {
+
+constexpr std::size_t kStepTokens = 512;
+constexpr std::size_t kEncodeJobsMax = 1024;
+
+engine::BatchOptions batch_options(const ServedModelOptions& options, kernels::KvType kv_type) {
+  return {.numerics = options.numerics,
+          .kv_type = kv_type,
+          .context_tokens = options.context_tokens,
+          .cache_tokens = options.cache_tokens,
+          .step_tokens = std::max(kStepTokens, options.sequences_max),
+          .mixed_step_ratio = options.mixed_step_ratio,
+          .sequences_max = options.sequences_max,
+          .waiting_max = options.waiting_max,
+          .waiting_tokens_max = options.waiting_tokens_max,
+          .has_prefix_cache = options.has_prefix_cache};
+}
+
+std::size_t auto_cache_tokens(const model::BlockSpec& spec, kernels::KvType kv_type,
+                              std::size_t context_tokens) {
+  const std::size_t wanted = std::min(8 * context_tokens, kAutoCacheTokensMax);
+  const std::size_t token_bytes = model::KvPool::bytes_per_token(spec, kv_type);
+  const std::optional<std::uint64_t> free_bytes = available_memory();
+  const std::size_t fitting = free_bytes ? *free_bytes / 8 / token_bytes : wanted;
+  return std::max(context_tokens, std::min(wanted, fitting));
+}
+
+std::unique_ptr<engine::Speculator> make_speculator(const ServedModelOptions& options) {
+  if (!options.guesses_ngrams) return nullptr;
+  std::vector<std::unique_ptr<engine::Drafter>> drafters;
+  drafters.push_back(std::make_unique<engine::NgramDrafter>());
+  return std::make_unique<engine::Speculator>(std::move(drafters), engine::SpeculatorOptions{});
+}
+
+std::int64_t modified_at(const std::string& path) {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(path, error);
+  if (error) return 0;
+  const auto system = std::chrono::file_clock::to_sys(time);
+  return std::chrono::duration_cast<std::chrono::seconds>(system.time_since_epoch()).count();
+}
+
+}  // namespace
+
+ServedModel::~ServedModel() = default;
+
+Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
+                                                       const std::string& path, Executor& loader,
+                                                       Executor& executor,
+                                                       const ServedModelOptions& options) {
+  std::shared_ptr<ServedModel> served(new ServedModel(name, options));
+  PARING_TRY(const io::ModelFile file, engine::open_model(path));
+  PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
+  ServedModelOptions& mine = served->options_;
+  mine.context_tokens = std::min(mine.context_tokens, spec.context_max);
+  kernels::KvType kv_type = engine::served_kv_type(file);
+  if (mine.numerics == model::Numerics::kExact) kv_type = kernels::KvType::kF32;
+  if (mine.kv_type) kv_type = *mine.kv_type;
+  std::size_t extra = 0;
+  if (spec.encoder) {
+    extra = engine::TextEncoder::bytes_for(spec, mine.context_tokens, executor.threads());
+  } else {
+    if (mine.cache_tokens == 0) {
+      mine.cache_tokens = auto_cache_tokens(spec, kv_type, mine.context_tokens);
+    }
+    mine.cache_tokens = std::max(mine.cache_tokens, mine.context_tokens);
+    extra = engine::BatchEngine::bytes_for(spec, batch_options(mine, kv_type), executor.threads());
+  }
+  auto loaded = engine::LoadedModel::load(path, loader,
+                                          {.kind = engine::ModelKind::kAny,
+                                           .extra_bytes = extra,
+                                           .locks_memory = options.locks_memory});
+  if (!loaded) return std::move(loaded.error());
+  served->loaded_ = std::make_unique<engine::LoadedModel>(std::move(loaded).value());
+  const engine::LoadedModel& model = *served->loaded_;
+  if (spec.encoder) {
+    engine::TextEncoderOptions encoder;
+    encoder.numerics = mine.numerics;
+    encoder.tokens_max = mine.context_tokens;
+    PARING_TRY(served->encoder_, engine::TextEncoder::create(model, executor, encoder));
+  } else {
+    PARING_TRY(served->engine_,
+               engine::BatchEngine::create(*model.model, executor, batch_options(mine, kv_type),
+                                           make_speculator(mine)));
+  }
+  if (model.chat_template != nullptr) {
+    served->chat_prompt_.emplace(model.tokenizer, model.chat_template, model.add_bos);
+  }
+  served->variant_ =
+      engine::variant_of(model, mine.numerics == model::Numerics::kExact ? "exact" : "served",
+                         kernels::kv_type_name(kv_type), kernels::kernels().isa)
+          .id();
+  if (model.file.metadata().has(api::kCertificateKey)) {
+    PARING_TRY(served->certificate_, model.file.metadata().get_string(api::kCertificateKey));
+    // What is shown to clients must be one.
+    if (!api::Certificate::from_json(served->certificate_)) served->certificate_.clear();
+  }
+  served->created_ = modified_at(path);
+  return served;
+}
+
+Result<std::vector<std::int32_t>> ServedModel::encode_chat(const text::ChatInput& chat) const {
+  if (!chat_prompt_) {
+    if (loaded_->chat_template_error) return *loaded_->chat_template_error;
+    return unsupported("this model has no chat template: it continues texts",
+                       "use /v1/completions, or a model that was tuned for conversations");
+  }
+  return chat_prompt_->encode(chat);
+}
+
+Result<std::shared_ptr<const text::ConstraintFactory>> ServedModel::constraints() const {
+  const std::lock_guard lock(constraints_mutex_);
+  if (constraints_ == nullptr) {
+    PARING_TRY(constraints_, text::ConstraintFactory::create(loaded_->tokenizer));
+  }
+  return constraints_;
+}
+
+EngineLoad ServedModel::load() const noexcept {
+  return {.running = running_.load(std::memory_order_relaxed),
+          .waiting = waiting_.load(std::memory_order_relaxed),
+          .waiting_tokens = waiting_tokens_.load(std::memory_order_relaxed),
+          .cache_usage = cache_usage_.load(std::memory_order_relaxed)};
+}
+
+void ServedModel::publish() {
+  if (engine_ == nullptr) {
+    waiting_.store(jobs_.size(), std::memory_order_relaxed);
+    return;
+  }
+  running_.store(engine_->running(), std::memory_order_relaxed);
+  waiting_.store(engine_->waiting(), std::memory_order_relaxed);
+  waiting_tokens_.store(engine_->waiting_tokens(), std::memory_order_relaxed);
+  const model::KvPool& pool = engine_->pool();
+  double usage = 0;
+  for (std::size_t c = 0; c < pool.class_count(); ++c) {
+    const auto all = static_cast<double>(pool.page_count(c));
+    usage = std::max(usage, 1 - static_cast<double>(pool.pages_free(c)) / all);
+  }
+  cache_usage_.store(usage, std::memory_order_relaxed);
+}
+
+Result<void> ServedModel::submit(EncodeJob job) {
+  if (jobs_.size() >= kEncodeJobsMax) {
+    return exhausted(fmt::format("{} requests wait for this model already", jobs_.size()),
+                     "try again later");
+  }
+  jobs_.push_back(std::move(job));
+  publish();
+  return {};
+}
+
+bool ServedModel::step() {
+  const bool has_worked = engine_ != nullptr ? engine_->step() : step_encoder();
+  publish();
+  return has_worked;
+}
+
+// As many jobs of one kind as fit a step, so that small requests share it.
+bool ServedModel::step_encoder() {
+  if (jobs_.empty()) return false;
+  std::vector<EncodeJob> batch;
+  std::vector<engine::EncodedText> texts;
+  std::size_t tokens = 0;
+  while (!jobs_.empty() && (batch.empty() || (jobs_.front().kind == batch.front().kind &&
+                                              tokens < encoder_->step_tokens_max()))) {
+    EncodeJob job = std::move(jobs_.front());
+    jobs_.pop_front();
+    if (job.cancelled != nullptr && job.cancelled->load()) {
+      job.done(Error{ErrorCode::kCancelled, "the request was cancelled", ""});
+      continue;
+    }
+    for (const engine::EncodedText& text : job.texts) {
+      tokens += text.tokens.size();
+      texts.push_back(text);
+    }
+    batch.push_back(std::move(job));
+  }
+  if (batch.empty()) return true;
+  const std::vector<float> values = batch.front().kind == EncodeJob::Kind::kEmbed
+                                        ? encoder_->embed(texts)
+                                        : encoder_->classify(texts);
+  const std::size_t width = texts.empty() ? 0 : values.size() / texts.size();
+  std::size_t begin = 0;
+  for (const EncodeJob& job : batch) {
+    const auto first = values.begin() + static_cast<std::ptrdiff_t>(begin);
+    begin += job.texts.size() * width;
+    std::vector<float> mine(first, values.begin() + static_cast<std::ptrdiff_t>(begin));
+    const bool is_finite =
+        std::all_of(mine.begin(), mine.end(), [](float v) { return std::isfinite(v); });
+    if (is_finite) {
+      job.done(std::move(mine));
+    } else {
+      job.done(corrupt("the model's output holds values that are not finite numbers",
+                       "its weights are damaged or out of range; get the file again"));
+    }
+  }
+  return true;
+}
+
+}  // namespace paring::serve

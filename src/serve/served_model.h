@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// ServedModel: a model in memory with what a server needs beside its weights: identity, prompt
+// format, and the engine that computes it. The engine's thread alone steps it and submits to it;
+// everything else is immutable or a snapshot, thread-safe.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/result.h"
+#include "engine/batch_engine.h"
+#include "engine/chat_prompt.h"
+#include "engine/loaded_model.h"
+#include "engine/text_encoder.h"
+#include "serve/engine_loop.h"
+#include "text/constraint.h"
+
+namespace paring::serve {
+
+struct ServedModelOptions {
+  model::Numerics numerics = model::Numerics::kServed;
+  std::optional<kernels::KvType> kv_type = std::nullopt;  // absent: what suits the weights
+  std::size_t context_tokens = 4096;  // of one sequence; the model's own limit holds if lower
+  std::size_t cache_tokens = 0;       // of all; 0: see auto_cache_tokens()
+  std::size_t sequences_max = 64;
+  std::size_t waiting_max = 1024;
+  std::size_t waiting_tokens_max = 1 << 18;
+  double mixed_step_ratio = 2.0;
+  bool guesses_ngrams = true;
+  bool has_prefix_cache = true;
+  bool locks_memory = false;
+};
+
+// A model's cache when nobody says: room for eight longest sequences, at most this many tokens and
+// an eighth of the memory that is free, but never less than one longest sequence.
+inline constexpr std::size_t kAutoCacheTokensMax = 65536;
+
+// Texts for an encoder. `done` is called on the engine's thread with one row of values a text.
+struct EncodeJob {
+  enum class Kind : std::uint8_t { kEmbed, kClassify };
+  Kind kind = Kind::kEmbed;
+  std::vector<engine::EncodedText> texts;
+  std::shared_ptr<const std::atomic<bool>> cancelled;
+  std::function<void(Result<std::vector<float>>)> done;
+};
+
+struct EngineLoad {
+  std::size_t running = 0;
+  std::size_t waiting = 0;
+  std::size_t waiting_tokens = 0;
+  double cache_usage = 0;  // part of the pages of keys and values that sequences or prefixes hold
+};
+
+class ServedModel : public Steppable {
+ public:
+  // Loads the weights on `loader`, computes on `executor`; both must outlive the result. Errors of
+  // LoadedModel::load() and BatchEngine::create(); Exhausted names what memory is needed.
+  static Result<std::shared_ptr<ServedModel>> open(const std::string& name, const std::string& path,
+                                                   Executor& loader, Executor& executor,
+                                                   const ServedModelOptions& options);
+  ~ServedModel() override;
+
+  const std::string& name() const noexcept { return name_; }
+  const engine::LoadedModel& loaded() const noexcept { return *loaded_; }
+  const text::Tokenizer& tokenizer() const noexcept { return *loaded_->tokenizer; }
+  bool is_encoder() const noexcept { return encoder_ != nullptr; }
+  const ServedModelOptions& options() const noexcept { return options_; }
+  std::size_t context_tokens() const noexcept { return options_.context_tokens; }
+  // Hash of everything that decides what is computed.
+  const std::string& variant() const noexcept { return variant_; }
+  // As JSON text; empty when the file has none.
+  const std::string& certificate() const noexcept { return certificate_; }
+  std::int64_t created() const noexcept { return created_; }  // seconds since 1970, of the file
+  // Token ids of a conversation. Unsupported when the model has no usable chat template.
+  Result<std::vector<std::int32_t>> encode_chat(const text::ChatInput& chat) const;
+  // What compiles limits on answers; made at first use.
+  Result<std::shared_ptr<const text::ConstraintFactory>> constraints() const;
+  const engine::TextEncoder& encoder() const noexcept { return *encoder_; }
+
+  // As of the last step.
+  EngineLoad load() const noexcept;
+  // Requests that hold this model; it is unloaded when there are none.
+  std::atomic<std::size_t>& users() noexcept { return users_; }
+
+  // On the engine's thread. REQUIRES: a decoder, an encoder.
+  engine::BatchEngine& engine() noexcept { return *engine_; }
+  Result<void> submit(EncodeJob job);
+  bool step() override;
+
+ private:
+  ServedModel(std::string name, ServedModelOptions options)
+      : name_(std::move(name)), options_(options) {}
+  bool step_encoder();
+  void publish();
+
+  std::string name_;
+  ServedModelOptions options_;
+  std::unique_ptr<engine::LoadedModel> loaded_;
+  std::optional<engine::ChatPrompt> chat_prompt_;
+  std::unique_ptr<engine::BatchEngine> engine_;
+  std::unique_ptr<engine::TextEncoder> encoder_;
+  std::deque<EncodeJob> jobs_;
+  mutable std::mutex constraints_mutex_;
+  mutable std::shared_ptr<const text::ConstraintFactory> constraints_;  // guarded by the mutex
+  std::string variant_;
+  std::string certificate_;
+  std::int64_t created_ = 0;
+  std::atomic<std::size_t> running_{0};
+  std::atomic<std::size_t> waiting_{0};
+  std::atomic<std::size_t> waiting_tokens_{0};
+  std::atomic<double> cache_usage_{0};
+  std::atomic<std::size_t> users_{0};
+};
+
+}  // namespace paring::serve

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/server.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "serve/access/refusal.h"
+#include "serve/http_answer.h"
+
+namespace paring::serve {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kRequestIdLettersMax = 128;
+// A step may take this long; then answers have ended.
+constexpr double kAbandonSeconds = 10;
+
+std::string random_id() {
+  thread_local std::mt19937_64 source{std::random_device{}()};
+  return fmt::format("{:016x}{:08x}", source(), static_cast<std::uint32_t>(source()));
+}
+
+// The client's own id where it is harmless, else one of ours.
+std::string request_id(const net::HttpHead& head) {
+  const std::string* given = head.find("x-request-id");
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == ':';
+  };
+  if (given != nullptr && !given->empty() && given->size() <= kRequestIdLettersMax &&
+      std::all_of(given->begin(), given->end(), is_plain)) {
+    return *given;
+  }
+  return random_id();
+}
+
+bool is_loopback(const std::string& address) {
+  return address == "localhost" || address.starts_with("127.") || address == "::1" ||
+         address.starts_with("unix:");
+}
+
+std::string error_body(Dialect dialect, const ApiError& error) {
+  Json body;
+  switch (dialect) {
+    case Dialect::kOpenAi:
+      body["error"] = {{"message", error.message},
+                       {"type", openai_error_type(error.status)},
+                       {"param", error.param.empty() ? Json() : Json(error.param)},
+                       {"code", error.code.empty() ? Json() : Json(error.code)}};
+      break;
+    case Dialect::kAnthropic:
+      body = {
+          {"type", "error"},
+          {"error", {{"type", anthropic_error_type(error.status)}, {"message", error.message}}}};
+      break;
+    case Dialect::kOllama:
+      body["error"] = error.message;
+      break;
+  }
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Dialect dialect_of(const net::HttpHead& head) {
+  if (head.path.starts_with("/v1/messages")) return Dialect::kAnthropic;
+  if (head.path.starts_with("/api/")) return Dialect::kOllama;
+  return Dialect::kOpenAi;
+}
+
+}  // namespace
+
+Server::Server(const ServerOptions& options, Executor& executor)
+    : options_(options),
+      keys_(nullptr, options.keys,
+            options.keys.empty() ? KeyRing::WithoutKey::kAnonymous : KeyRing::WithoutKey::kRefuse),
+      masks_(std::make_unique<MaskPool>()),
+      loop_(std::make_unique<EngineLoop>(
+          [this](std::function<void()> task) { http_->post(std::move(task)); })),
+      registry_(std::make_unique<ModelRegistry>(*loop_, executor)) {}
+
+Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Executor& executor) {
+  if (!is_loopback(options.http.address) && options.keys.empty()) {
+    return invalid_argument(
+        fmt::format("the address {} can be reached by others, and there is no key",
+                    options.http.address),
+        "set PARING_API_KEY or --key-file, or listen on 127.0.0.1");
+  }
+  std::unique_ptr<Server> server(new Server(options, executor));
+  PARING_TRY(server->http_, net::HttpServer::start(options.http, *server));
+  return server;
+}
+
+Server::~Server() {
+  if (http_ != nullptr) http_->stop(0);  // no new requests, and those that run are cancelled
+  abandon_answers();
+  registry_.reset();
+  loop_.reset();
+}
+
+// Ends what runs with an error, and waits until the engine has let go of it.
+void Server::abandon_answers() {
+  {
+    const std::lock_guard lock(answers_mutex_);
+    for (Answering* answering : answers_) answering->abandon();
+  }
+  const double end = system_clock().monotonic_seconds() + kAbandonSeconds;
+  while (open_answers_ > 0 && system_clock().monotonic_seconds() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+std::string Server::unready_reason() const {
+  if (is_draining_) return "the server is shutting down";
+  if (!is_ready_) return "the model is being loaded";
+  if (!is_alive()) return "the engine does not step";
+  if (open_answers_ >= options_.requests_max) return "as many requests as allowed are being served";
+  return {};
+}
+
+std::size_t Server::drain(const std::function<bool()>& is_impatient) {
+  is_draining_ = true;
+  http_->stop_accepting();
+  const double end = system_clock().monotonic_seconds() + options_.drain_seconds;
+  while (http_->active_requests() > 0 && system_clock().monotonic_seconds() < end &&
+         !is_impatient()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  const std::size_t cut = http_->active_requests();
+  abandon_answers();
+  http_->stop(kAbandonSeconds);
+  return cut;
+}
+
+std::vector<net::HttpHeader> Server::common_headers(const net::HttpHead& head,
+                                                    const std::string& id) const {
+  std::vector<net::HttpHeader> headers = {{"x-request-id", id}};
+  const std::string* origin = head.find("origin");
+  if (origin == nullptr) return headers;
+  for (const std::string& allowed : options_.cors_origins) {
+    if (allowed != "*" && allowed != *origin) continue;
+    headers.push_back({"access-control-allow-origin", allowed == "*" ? "*" : *origin});
+    headers.push_back({"vary", "origin"});
+    headers.push_back({"access-control-expose-headers", "x-request-id, retry-after"});
+    break;
+  }
+  return headers;
+}
+
+net::HttpResponse Server::error_response(const Call& call, const ApiError& error) const {
+  net::HttpResponse response{.status = error.status,
+                             .content_type = "application/json",
+                             .headers = common_headers(call.exchange->head(), call.id),
+                             .body = error_body(call.dialect, error)};
+  if (error.retry_after_seconds) {
+    response.headers.push_back(
+        {"retry-after", std::to_string(retry_after_header(*error.retry_after_seconds))});
+  }
+  return response;
+}
+
+void Server::respond(const Call& call, int status, std::string content_type,
+                     std::string body) const {
+  call.exchange->respond({.status = status,
+                          .content_type = std::move(content_type),
+                          .headers = common_headers(call.exchange->head(), call.id),
+                          .body = std::move(body)});
+}
+
+void Server::refuse(const Call& call, const ApiError& error) const {
+  call.exchange->respond(error_response(call, error));
+}
+
+// Before any work: whether there is room for one more.
+std::optional<ApiError> Server::overload(const ServedModel& model,
+                                         std::size_t prompt_tokens) const {
+  const EngineLoad load = model.load();
+  std::string message;
+  if (is_draining_) {
+    message = "the server is shutting down";
+  } else if (open_answers_ >= options_.requests_max) {
+    message = fmt::format("{} requests are being served or wait, that is the limit",
+                          options_.requests_max);
+  } else if (load.waiting_tokens + prompt_tokens > options_.queued_tokens_max) {
+    message = fmt::format("prompts of {} tokens wait, the limit is {}", load.waiting_tokens,
+                          options_.queued_tokens_max);
+  } else {
+    return std::nullopt;
+  }
+  return ApiError{.status = 503,
+                  .code = "server_is_overloaded",
+                  .message = message + "; try again later",
+                  .param = "",
+                  .retry_after_seconds = 1};
+}
+
+void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
+                    std::unique_ptr<AnswerWriter> writer, bool streams) {
+  std::size_t prompt_tokens = 0;
+  for (engine::SequenceRequest& sequence : plan.sequences) {
+    prompt_tokens += sequence.prompt.size();
+    sequence.tenant = std::hash<std::string>()(call.principal.key_id);
+    sequence.weight = static_cast<double>(call.principal.limits.weight);
+    sequence.prefix_scope = std::hash<std::string>()(call.principal.tenant);
+  }
+  if (auto error = overload(*model, prompt_tokens)) return refuse(call, *error);
+  ++open_answers_;
+  std::vector<net::HttpHeader> headers = common_headers(call.exchange->head(), call.id);
+  headers.push_back({"x-paring-variant", model->variant()});
+  const std::size_t choices = plan.choices();
+  // The receiver tells the answering that it failed, the answering tells the receiver what it has.
+  const auto cancel = std::make_shared<std::weak_ptr<Answering>>();
+  const auto receiver = std::make_shared<HttpAnswer>(
+      call.exchange, std::move(writer), choices, streams, std::move(headers),
+      [this, call](const ApiError& error) { return error_response(call, error); },
+      [this, cancel](const std::optional<AnswerUsage>&, const std::optional<ApiError>& error) {
+        if (!error) return;
+        if (const auto answering = cancel->lock()) answering->cancel();
+      });
+  const auto answering = std::make_shared<Answering>(std::move(model), std::move(plan), receiver,
+                                                     [this](Answering& ended) {
+                                                       {
+                                                         const std::lock_guard lock(answers_mutex_);
+                                                         answers_.erase(&ended);
+                                                       }
+                                                       --open_answers_;
+                                                     });
+  {
+    const std::lock_guard lock(answers_mutex_);
+    answers_.insert(answering.get());
+  }
+  *cancel = answering;
+  call.exchange->on_gone([answering] { answering->cancel(); });
+  call.exchange->release_body();
+  loop_->post([this, answering] { answering->start(loop_->delivery()); });
+}
+
+ApiResult<Principal> Server::authenticate(const net::HttpHead& head) {
+  const auto value = [&](std::string_view name) -> std::optional<std::string_view> {
+    const std::string* found = head.find(name);
+    if (found == nullptr) return std::nullopt;
+    return std::string_view(*found);
+  };
+  ApiResult<std::string> key = presented_key(value("authorization"), value("x-api-key"));
+  if (!key) return key.error();
+  return keys_.authenticate(*key);
+}
+
+std::variant<net::BodyLimit, net::HttpResponse> Server::on_head(const net::HttpHead& head) {
+  // Nothing of the exchange exists yet: errors are made by hand.
+  const auto refused = [&](const ApiError& error,
+                           std::vector<net::HttpHeader> more = {}) -> net::HttpResponse {
+    net::HttpResponse response{.status = error.status,
+                               .content_type = "application/json",
+                               .headers = common_headers(head, request_id(head)),
+                               .body = error_body(dialect_of(head), error)};
+    std::move(more.begin(), more.end(), std::back_inserter(response.headers));
+    return response;
+  };
+  RouteMatch match = match_route(head.method, head.segments);
+  if (match.route == nullptr && head.method == "OPTIONS" && !options_.cors_origins.empty()) {
+    net::HttpResponse response{.status = 204, .headers = common_headers(head, request_id(head))};
+    response.headers.push_back({"access-control-allow-methods", "GET, POST, DELETE"});
+    response.headers.push_back(
+        {"access-control-allow-headers", "authorization, content-type, x-api-key, x-request-id"});
+    response.headers.push_back({"access-control-max-age", "600"});
+    return response;
+  }
+  if (match.route == nullptr) {
+    if (match.allowed.empty()) {
+      return refused({.status = 404,
+                      .code = "not_found",
+                      .message = "there is no such route; /openapi.json lists them",
+                      .param = ""});
+    }
+    return refused({.status = 405,
+                    .code = "method_not_allowed",
+                    .message = "this route takes " + match.allowed,
+                    .param = ""},
+                   {{"allow", match.allowed}});
+  }
+  if (match.route->policy.scope) {
+    ApiResult<Principal> principal = authenticate(head);
+    if (!principal) {
+      return refused(principal.error(), {{"www-authenticate", "Bearer"}});
+    }
+    if (auto error = check_scope(*principal, *match.route->policy.scope)) return refused(*error);
+  }
+  return net::BodyLimit{match.route->policy.body_bytes_max};
+}
+
+void Server::on_request(std::shared_ptr<net::Exchange> exchange) {
+  const net::HttpHead& head = exchange->head();
+  RouteMatch match = match_route(head.method, head.segments);
+  Call call{.exchange = exchange,
+            .principal = {},
+            .id = request_id(head),
+            .dialect = match.route->dialect,
+            .path_values = std::move(match.values)};
+  if (match.route->policy.scope) {
+    // Again, since the key may have been revoked while the body came.
+    ApiResult<Principal> principal = authenticate(head);
+    if (!principal) return refuse(call, principal.error());
+    call.principal = std::move(*principal);
+  }
+  match.route->serve(*this, call);
+}
+
+net::HttpResponse Server::error(const net::HttpHead* head, int status, std::string_view code,
+                                std::string_view message) {
+  const Dialect dialect = head == nullptr ? Dialect::kOpenAi : dialect_of(*head);
+  return {.status = status,
+          .content_type = "application/json",
+          .headers = head == nullptr ? std::vector<net::HttpHeader>()
+                                     : common_headers(*head, request_id(*head)),
+          .body = error_body(dialect, {.status = status,
+                                       .code = std::string(code),
+                                       .message = std::string(message),
+                                       .param = ""})};
+}
+
+}  // namespace paring::serve

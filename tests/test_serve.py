@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""paring serve from the outside: what clients get is what the program says alone, whoever else asks."""
+import concurrent.futures
+import json
+import signal
+import socket
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from server_process import ServerProcess
+
+QUESTIONS = ["What is the capital of France?", "Name three colours.", "Why is the sky blue?",
+             "Write a sentence about a dog.", "How many legs has a spider?", "What is 2 + 2?"]
+
+
+@pytest.fixture(scope="module")
+def server(paring, model):
+    with ServerProcess(paring.path, f"smol={model}", "--context-tokens", 2048) as running:
+        yield running
+
+
+def post(server, path, body, headers=None, timeout=60):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(server.url + path, data, {"content-type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            return response.status, json.loads(response.read()), response.headers
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read()), error.headers
+
+
+def chat(server, question, **more):
+    body = {"model": "smol", "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24}
+    status, answer, _ = post(server, "/v1/chat/completions", {**body, **more})
+    assert status == 200, answer
+    return answer
+
+
+def stream(server, question, **more):
+    """The events of a streamed chat."""
+    body = {"model": "smol", "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 24,
+            "stream": True, **more}
+    request = urllib.request.Request(server.url + "/v1/chat/completions", json.dumps(body).encode(),
+                                     {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.read().decode().split("\n\n")
+    assert lines[-1] == "" and lines[-2] == "data: [DONE]"
+    return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+
+
+def test_says_what_the_program_says_alone(server, paring, model):
+    for question in QUESTIONS[:3]:
+        alone = paring("run", model, question, "--max-tokens", 24, "--temperature", 0, "--json").json()
+        answer = chat(server, question)
+        assert answer["choices"][0]["message"]["content"] == alone["text"]
+        assert answer["choices"][0]["message"]["role"] == "assistant"
+        assert answer["usage"]["completion_tokens"] >= 1
+
+
+def test_streams_the_same_text(server):
+    whole = chat(server, QUESTIONS[0])
+    events = stream(server, QUESTIONS[0], stream_options={"include_usage": True})
+    text = "".join(e["choices"][0]["delta"].get("content") or "" for e in events if e["choices"])
+    assert text == whole["choices"][0]["message"]["content"]
+    assert events[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert events[-1]["choices"] == [] and events[-1]["usage"]["completion_tokens"] > 0
+    assert len({e["id"] for e in events}) == 1
+    ends = [e["choices"][0]["finish_reason"] for e in events if e["choices"] and e["choices"][0]["finish_reason"]]
+    assert ends == [whole["choices"][0]["finish_reason"]]
+
+
+def test_many_at_once_each_as_alone(server):
+    alone = {question: chat(server, question)["choices"][0]["message"]["content"] for question in QUESTIONS}
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        jobs = [(question, pool.submit(chat, server, question)) for question in QUESTIONS * 4]
+        for question, job in jobs:
+            assert job.result()["choices"][0]["message"]["content"] == alone[question]
+
+
+def test_prefixes_come_from_the_cache(server):
+    long = "You are a careful assistant who answers in one word. " * 30
+    body = {"model": "smol", "temperature": 0, "max_tokens": 4}
+    shared = [{"role": "system", "content": long}]
+    post(server, "/v1/chat/completions", {**body, "messages": [*shared, {"role": "user", "content": "One?"}]})
+    _, answer, _ = post(server, "/v1/chat/completions",
+                        {**body, "messages": [*shared, {"role": "user", "content": "Two?"}]})
+    usage = answer["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] >= 0.9 * (usage["prompt_tokens"] - 40)
+
+
+def test_several_answers_and_seeds(server):
+    answer = chat(server, "Tell me a story.", n=3, temperature=1.0, seed=7)
+    texts = [choice["message"]["content"] for choice in answer["choices"]]
+    assert len(set(texts)) == 3 and [c["index"] for c in answer["choices"]] == [0, 1, 2]
+    again = chat(server, "Tell me a story.", n=3, temperature=1.0, seed=7)
+    assert texts == [choice["message"]["content"] for choice in again["choices"]]
+
+
+def test_logprobs(server):
+    answer = chat(server, QUESTIONS[0], logprobs=True, top_logprobs=3)
+    content = answer["choices"][0]["logprobs"]["content"]
+    assert "".join(entry["token"] for entry in content) == answer["choices"][0]["message"]["content"]
+    for entry in content:
+        assert entry["logprob"] <= 0 and len(entry["top_logprobs"]) == 3
+        assert entry["top_logprobs"][0]["token"] == entry["token"]  # greedy
+
+
+def test_stop_strings(server):
+    full = chat(server, QUESTIONS[0])["choices"][0]["message"]["content"]
+    cut = chat(server, QUESTIONS[0], stop=[full[5:9]])
+    assert cut["choices"][0]["message"]["content"] == full[:full.index(full[5:9])]
+    assert cut["choices"][0]["finish_reason"] == "stop"
+
+
+def test_schemas_hold(server):
+    schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}, "size": {"type": "integer",
+              "minimum": 0, "maximum": 99}}, "required": ["city", "size"], "additionalProperties": False}
+    answer = chat(server, "Describe Paris.", max_tokens=100, response_format={
+        "type": "json_schema", "json_schema": {"name": "city", "schema": schema, "strict": True}})
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    value = json.loads(answer["choices"][0]["message"]["content"])
+    assert set(value) == {"city", "size"} and 0 <= value["size"] <= 99
+
+
+@pytest.mark.parametrize("field, value", [("temperature", 9), ("top_p", 2), ("n", 0), ("max_tokens", -1),
+                                          ("messages", []), ("model", "other"), ("nonsense", 1)])
+def test_bad_requests_name_the_field(server, field, value):
+    status, answer, _ = post(server, "/v1/chat/completions",
+                             {"model": "smol", "messages": [{"role": "user", "content": "Hi"}], field: value})
+    assert status == (404 if field == "model" else 400)
+    assert field in json.dumps(answer["error"])
+
+
+def test_a_prompt_that_does_not_fit(server):
+    status, answer, _ = post(server, "/v1/chat/completions",
+                             {"model": "smol", "messages": [{"role": "user", "content": "word " * 3000}]})
+    assert status == 400 and answer["error"]["code"] == "context_length_exceeded"
+
+
+def test_routes_that_are_none(server):
+    status, answer, _ = post(server, "/v1/nothing", {})
+    assert status == 404 and answer["error"]["code"] == "not_found"
+    status, answer, headers = post(server, "/v1/models", {})
+    assert status == 405 and headers["allow"] == "GET"
+
+
+def test_models_and_health(server):
+    models = json.loads(server.get("/v1/models"))
+    assert [m["id"] for m in models["data"]] == ["smol"] and len(models["data"][0]["variant"]) == 64
+    assert json.loads(server.get("/v1/models/smol")) == models["data"][0]
+    for path in ("/health", "/livez", "/readyz"):
+        assert json.loads(server.get(path)) == {"status": "ok"}
+    assert server.metric("vllm:generation_tokens_total") > 0
+
+
+def vanish(server, body):
+    """A client that goes away while its answer comes."""
+    address = urllib.parse.urlparse(server.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        data = json.dumps(body).encode()
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                           + f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        if body.get("stream"):
+            connection.recv(100)
+
+
+def running(server):
+    return server.metric("vllm:num_requests_running") + server.metric("vllm:num_requests_waiting")
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_client_that_leaves_frees_its_sequence(server, streams):
+    body = {"model": "smol", "messages": [{"role": "user", "content": "Count to a thousand."}], "max_tokens": 1800,
+            "ignore_eos": True, "stream": streams}
+    vanish(server, body)
+    end = time.monotonic() + 5
+    while running(server) > 0 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert running(server) == 0
+
+
+def test_sigterm_lets_answers_end(paring, model):
+    with ServerProcess(paring.path, f"smol={model}", "--drain-seconds", 60) as server:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            job = pool.submit(stream, server, "Tell me a long story.", max_tokens=150, ignore_eos=True)
+            while running(server) == 0:
+                time.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            events = job.result()
+            assert events[-1]["choices"][0]["finish_reason"] == "length"
+        assert server.end() == 0
+
+
+def test_an_idle_server_ends_at_once(paring, model):
+    with ServerProcess(paring.path, f"smol={model}", "--drain-seconds", 60) as server:
+        assert server.get("/health")
+        start = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - start < 2
+
+
+def test_what_is_not_over_in_time_ends_with_an_error(paring, model):
+    with ServerProcess(paring.path, f"smol={model}", "--drain-seconds", 0) as server:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            job = pool.submit(stream, server, "Tell me a long story.", max_tokens=3000, ignore_eos=True)
+            while running(server) == 0:
+                time.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            with pytest.raises((AssertionError, urllib.error.HTTPError)):
+                job.result()
+        assert server.end() == 0
+
+
+def test_no_public_address_without_a_key(paring, model):
+    done = paring("serve", model, "--host", "0.0.0.0", "--port", 0, timeout=20)
+    assert done.code == 2 and "key" in done.err
+
+
+def test_keys(paring, model):
+    secret = "a-secret-of-more-than-sixteen-letters"
+    with ServerProcess(paring.path, f"smol={model}", env={"PARING_API_KEY": secret}) as server:
+        body = {"model": "smol", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+        assert post(server, "/v1/chat/completions", body)[0] == 401
+        wrong = {"authorization": "Bearer " + secret[:-1] + "x"}
+        assert post(server, "/v1/chat/completions", body, wrong)[0] == 401
+        for right in ({"authorization": "Bearer " + secret}, {"x-api-key": secret}):
+            assert post(server, "/v1/chat/completions", body, right)[0] == 200
+        assert server.get("/health")
+        assert secret not in "".join(server.log)
