@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "targets.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -19,6 +20,7 @@
 #include "model/architecture.h"
 #include "model/hf_outline.h"
 #include "model/hf_translation.h"
+#include "net/detail/request_parser.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_json.h"
@@ -187,6 +189,74 @@ void run_yaml(Input input) {
   PARING_CHECK(entries->size() <= config::kYamlEntriesMax, "more entries than the limit");
 }
 
+constexpr std::size_t kHttpBodyMax = 10000;
+
+// A head that was accepted means one thing.
+void check_http_head(const net::HttpHead& head) {
+  PARING_CHECK(head.path == "*" || head.path.starts_with('/'), "a path without its slash");
+  for (const std::string& segment : head.segments) {
+    PARING_CHECK(segment != "." && segment != "..", "a dot segment was accepted");
+    PARING_CHECK(net::detail::is_utf8(segment), "a path that is not UTF-8 was accepted");
+  }
+  std::size_t hosts = 0;
+  for (const net::HttpHeader& header : head.headers) {
+    hosts += header.name == "host" ? 1 : 0;
+    for (const char c : header.name + header.value) {
+      PARING_CHECK((static_cast<unsigned char>(c) >= 0x20 || c == '\t') && c != 0x7f,
+                   "a control character in a header was accepted");
+    }
+  }
+  PARING_CHECK(hosts == 1 || (hosts == 0 && head.version == 10), "a request without one host");
+  PARING_CHECK(head.find("content-length") == nullptr || head.find("transfer-encoding") == nullptr,
+               "a body with two lengths was accepted");
+}
+
+// The requests that a connection reads when its bytes come `piece` at a time, as text.
+std::string http_requests(std::string_view stream, std::size_t piece) {
+  net::detail::RequestParser parser{net::detail::ParserLimits{}};
+  std::string seen;
+  std::string data;
+  bool is_in_body = false;
+  for (std::size_t at = 0; at < stream.size(); at += piece) {
+    data.append(stream.substr(at, piece));
+    while (!data.empty()) {
+      std::size_t used = 0;
+      using Step = net::detail::RequestParser::Step;
+      const Step step =
+          is_in_body ? parser.parse_body(data, &used) : parser.parse_head(data, &used);
+      PARING_CHECK(used <= data.size(), "more used than there was");
+      data.erase(0, used);
+      if (step == Step::kNeedMore) break;
+      if (step == Step::kRefused) {
+        const int status = parser.refusal().status;
+        PARING_CHECK(status >= 400 && status < 600 && !parser.refusal().message.empty(),
+                     "refused without a reason");
+        return seen + "refused";
+      }
+      if (!is_in_body) {
+        check_http_head(parser.head());
+        seen += parser.head().method + " " + parser.head().path + "\n";
+        parser.set_body_limit(kHttpBodyMax);
+        is_in_body = parser.framing().has_body;
+        if (is_in_body) continue;
+      }
+      PARING_CHECK(parser.body().size() <= kHttpBodyMax, "a body over its limit");
+      seen += parser.body() + "\n";
+      is_in_body = false;
+      parser.reset();
+    }
+  }
+  return seen;
+}
+
+// Requests on a connection: how the bytes are cut into pieces must not matter.
+void run_http(Input input) {
+  const std::string_view stream = text_of(input);
+  const std::string whole = http_requests(stream, std::max<std::size_t>(stream.size(), 1));
+  PARING_CHECK(http_requests(stream, 1 + stream.size() / 3) == whole, "three pieces differ");
+  if (stream.size() < 2000) PARING_CHECK(http_requests(stream, 1) == whole, "bytes differ");
+}
+
 constexpr Target kTargets[] = {
     {"gguf", run_gguf, 220},
     {"gguf_metadata", run_gguf_metadata, 120},
@@ -197,6 +267,7 @@ constexpr Target kTargets[] = {
     {"imatrix", run_imatrix, 220},
     {"certificate", run_certificate, 70},
     {"yaml", run_yaml, 50},
+    {"http", run_http, 100},
 };
 
 }  // namespace

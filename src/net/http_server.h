@@ -104,6 +104,19 @@ struct HttpServerOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  // 0: any that is free, see HttpServer::port()
 
+  // PEM files; with both the server speaks TLS 1.2 and 1.3 and nothing else. See reload_tls().
+  std::string tls_certificate_file{};
+  std::string tls_key_file{};
+  // Proxies that are believed when they say for whom they ask: addresses or networks such as
+  // "10.0.0.0/8". HttpHead::remote_address is then the last address in X-Forwarded-For that is not
+  // one of them. From all others that header is nothing but a header.
+  std::vector<std::string> trusted_proxies{};
+
+  // Open at a time; no more than the process may have descriptors for. One more ends the connection
+  // that has been idle longest, or is turned away with 503 when none is idle.
+  std::size_t connections_max = 4096;
+  std::size_t connections_per_address_max = 0;           // 429 beyond; 0: no limit
+  std::size_t requests_per_connection_max = 0;           // the last one ends it; 0: no limit
   std::size_t header_bytes_max = 32768;                  // of a whole head: 431
   std::size_t headers_max = 100;                         // their number: 431
   std::size_t target_bytes_max = 8192;                   // 414
@@ -124,8 +137,8 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   // Listens and serves from here on. InvalidArgument: options that contradict each other, an
-  // address that is none. Unavailable: the address is taken or not this machine's. `handler` must
-  // outlive the server.
+  // address that is none, TLS files that do not fit; NotFound: no such files. Unavailable: the
+  // address is taken or not this machine's. `handler` must outlive the server.
   static Result<std::unique_ptr<HttpServer>> start(const HttpServerOptions& options,
                                                    RequestHandler& handler);
   // stop(0).
@@ -133,8 +146,12 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
+  // Reads the TLS files again, for new connections; on an error the old ones stay. InvalidArgument
+  // without TLS. Thread-safe.
+  Result<void> reload_tls();
+
   std::uint16_t port() const noexcept;  // 0 for a unix socket
-  // "http://127.0.0.1:8000", "http://[::1]:8000", "unix:/path".
+  // "http://127.0.0.1:8000", "https://[::1]:8000", "unix:/path".
   std::string url() const;
 
   // Runs `task` on the I/O thread, after what was posted before. Must not block. After stop() it is

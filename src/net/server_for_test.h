@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: a server with a handler made of functions, and a client that sends what it is told,
-// byte for byte.
+// For tests: a server with a handler made of functions, and a client that sends
+// what it is told, byte for byte.
 #pragma once
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
@@ -84,19 +86,13 @@ struct TestResponse {
 class TestClient {
  public:
   explicit TestClient(std::uint16_t port) {
-    descriptor_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const timeval limit{5, 0};
-    const int on = 1;
-    ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    ::setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    is_connected_ =
-        ::connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+    connect(reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   }
+  TestClient(const sockaddr* address, socklen_t bytes) { connect(address, bytes); }
   ~TestClient() { close(); }
   TestClient(TestClient&& other) noexcept
       : descriptor_(std::exchange(other.descriptor_, -1)),
@@ -137,13 +133,19 @@ class TestClient {
     piece.resize(bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
     return piece;
   }
-  // What comes until the server closes, or the time is up (then ended() is false).
+  // What comes until the server closes, or the time is up (then ended() is
+  // false).
   std::string read_all() {
     std::string all;
     for (std::string piece = read_some(); !piece.empty(); piece = read_some()) all += piece;
     return all;
   }
   bool ended() const { return has_ended_; }
+  // Whether something has come that was not read.
+  bool read_waiting() const {
+    pollfd state{descriptor_, POLLIN, 0};
+    return ::poll(&state, 1, 0) > 0;
+  }
 
   // One response with Content-Length or chunks; interim ones are skipped.
   TestResponse read_response(bool is_head = false) {
@@ -173,6 +175,17 @@ class TestClient {
   }
 
  private:
+  void connect(const sockaddr* address, socklen_t bytes) {
+    descriptor_ = ::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const timeval limit{5, 0};
+    const int on = 1;
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    if (address->sa_family != AF_UNIX) {
+      ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    is_connected_ = ::connect(descriptor_, address, bytes) == 0;
+  }
   static std::size_t number(const std::string& text, int base) {
     std::size_t value = 0;
     std::from_chars(text.data(), text.data() + text.size(), value, base);

@@ -37,16 +37,19 @@ ParserLimits parser_limits(const HttpServerOptions& options) {
 
 }  // namespace
 
-Connection::Connection(ServerCore& core, Socket socket, std::string remote_address)
+Connection::Connection(ServerCore& core, Socket socket, std::string peer_address,
+                       std::unique_ptr<TlsSession> tls)
     : core_(core),
       socket_(std::move(socket)),
-      remote_address_(std::move(remote_address)),
+      peer_address_(std::move(peer_address)),
+      tls_(std::move(tls)),
       parser_(parser_limits(core.options())) {}
 
 Connection::~Connection() = default;
 
 void Connection::start() {
-  deadline_ = core_.now() + core_.options().header_seconds;
+  idle_since_ = core_.now();
+  deadline_ = idle_since_ + core_.options().header_seconds;
   wait_readable();
 }
 
@@ -69,14 +72,31 @@ void Connection::on_readable() {
       ::recv(socket_.native_handle(), core_.scratch(), ServerCore::kScratchBytes, MSG_DONTWAIT);
   if (bytes > 0) {
     metrics().http_received_bytes.add(static_cast<std::uint64_t>(bytes));
-    take_in({core_.scratch(), static_cast<std::size_t>(bytes)});
-  } else if (bytes == 0) {
+    const std::string_view fresh(core_.scratch(), static_cast<std::size_t>(bytes));
+    return tls_ ? take_encrypted(fresh) : take_in(fresh);
+  }
+  if (bytes == 0) {
     on_eof();
   } else if (errno == EAGAIN || errno == EINTR) {
     wait_readable();
   } else {
     on_reset();
   }
+}
+
+void Connection::take_encrypted(std::string_view fresh) {
+  constexpr char kHandshakeRecord = 0x16;
+  if (!std::exchange(is_tls_begun_, true) && fresh.front() != kHandshakeRecord) {
+    tls_.reset();  // the answer is for one who does not speak it
+    refuse({400, "tls_required", "this port speaks TLS: the address begins with https"});
+    return wait_readable();
+  }
+  std::string plain;
+  const TlsSession::State state = tls_->receive(fresh, &plain, &wire_);
+  flush();
+  if (state == TlsSession::State::kFailed) return cut();
+  if (phase_ != Phase::kClosed) take_in(plain);
+  if (state == TlsSession::State::kEnded && phase_ != Phase::kClosed && !is_read_closed_) on_eof();
 }
 
 void Connection::take_in(std::string_view fresh) {
@@ -175,7 +195,7 @@ void Connection::on_eof() {
 
 // Tells a client that is gone from one that only ended its sending side; see http_server.h.
 void Connection::probe() {
-  if (!out_.empty() || is_answer_queued_) return;  // what is being sent tells
+  if (!out_.empty() || !wire_.empty() || is_answer_queued_) return;  // what is being sent tells
   if (!is_head_sent_) {
     probed_bytes_ = 1;
     send(std::string(kHeadBegin.substr(0, probed_bytes_)));
@@ -213,7 +233,9 @@ void Connection::cut() {
 void Connection::begin_request() {
   const Framing& framing = parser_.framing();
   metrics().http_requests.add();
-  is_keep_alive_ = framing.is_keep_alive && !core_.is_draining();
+  ++requests_;
+  is_keep_alive_ = framing.is_keep_alive && !core_.is_draining() &&
+                   requests_ != core_.options().requests_per_connection_max;
   is_answered_early_ = is_head_sent_ = is_answer_queued_ = false;
   framing_ = BodyFraming::kLength;
   probed_bytes_ = 0;
@@ -223,7 +245,12 @@ void Connection::begin_request() {
   flight_->memory = core_.memory;
   flight_->stream_buffer_bytes = core_.options().stream_buffer_bytes;
   flight_->head = std::move(parser_.head());
-  flight_->head.remote_address = remote_address_;
+  const std::string* forwarded_for = flight_->head.find("x-forwarded-for");
+  flight_->head.remote_address =
+      forwarded_for == nullptr || core_.trusted_proxies().empty()
+          ? peer_address_
+          : core_.trusted_proxies().client_of(peer_address_, *forwarded_for);
+  flight_->head.is_tls = tls_ != nullptr;
   flight_->head.serial = core_.next_serial();
   core_.active_requests.fetch_add(1);
   phase_ = Phase::kBody;
@@ -329,7 +356,7 @@ void Connection::request_complete() {
   phase_ = Phase::kAnswering;
   deadline_ = 0;
   if (is_answered_early_) {
-    if (out_.empty()) next_request();
+    if (out_.empty() && wire_.empty()) next_request();
     return;
   }
   flight_->body = std::move(parser_.body());

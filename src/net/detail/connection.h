@@ -21,6 +21,7 @@
 #include "net/detail/flight.h"
 #include "net/detail/request_parser.h"
 #include "net/detail/response_text.h"
+#include "net/detail/tls.h"
 #include "net/http_server.h"
 
 namespace paring::net::detail {
@@ -32,7 +33,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Socket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
                                                   boost::asio::io_context::executor_type>;
 
-  Connection(ServerCore& core, Socket socket, std::string remote_address);
+  // `tls` is null for plain HTTP.
+  Connection(ServerCore& core, Socket socket, std::string peer_address,
+             std::unique_ptr<TlsSession> tls);
   ~Connection();
 
   void start();
@@ -45,6 +48,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Ends it at once; a request that is not answered is told that its client is gone.
   void cut();
   bool is_answering() const noexcept { return flight_ != nullptr; }
+  // Waits for the first byte of a request, since then.
+  bool is_idle() const noexcept { return phase_ == Phase::kHead && !is_head_begun_; }
+  double idle_since() const noexcept { return idle_since_; }
+  const std::string& peer_address() const noexcept { return peer_address_; }
 
   std::list<std::shared_ptr<Connection>>::iterator place;  // in the core's list
 
@@ -60,6 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void wait_readable();
   void on_readable();
+  void take_encrypted(std::string_view fresh);
   void take_in(std::string_view fresh);
   std::size_t advance(std::string_view data);
   bool advance_head(std::string_view rest, std::size_t* used);
@@ -82,6 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void send_head(const HttpResponse& response, bool is_stream);
   void send_whole(HttpResponse response);
   void send(std::string bytes);
+  bool load_wire();
   void flush();
   void on_sent();
   void next_request();
@@ -91,7 +100,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   ServerCore& core_;
   Socket socket_;
-  const std::string remote_address_;
+  const std::string peer_address_;
+  std::unique_ptr<TlsSession> tls_;
+  bool is_tls_begun_ = false;  // its first byte has come
   RequestParser parser_;
   Phase phase_ = Phase::kHead;
   std::string in_;  // bytes that came and were not parsed
@@ -102,7 +113,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool is_head_begun_ = false;      // a byte of the head has come
   bool is_keep_alive_ = false;      // as far as the present request goes
   bool is_answered_early_ = false;  // the answer did not wait for the body
-  double deadline_ = 0;             // of the phase; 0: none
+  std::size_t requests_ = 0;
+  double idle_since_ = 0;
+  double deadline_ = 0;  // of the phase; 0: none
   double body_begin_ = 0;
   std::uint64_t lingered_bytes_ = 0;
 
@@ -112,10 +125,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool is_answer_queued_ = false;  // to its last byte
   std::size_t probed_bytes_ = 0;   // of the response's head
 
-  std::deque<std::string> out_;
-  std::size_t out_offset_ = 0;  // of out_.front() that is sent
-  std::size_t out_bytes_ = 0;   // unsent
-  bool is_writing_ = false;
+  std::deque<std::string> out_;  // as the client is to read it
+  std::size_t out_bytes_ = 0;    // in out_
+  std::size_t out_offset_ = 0;   // bytes of out_.front() that are encrypted already
+  std::string wire_;             // what is being sent, encrypted with TLS
+  std::size_t wire_offset_ = 0;  // of it that is sent
+  bool is_writing_ = false;      // waits until more can be sent
   double write_deadline_ = 0;
 };
 

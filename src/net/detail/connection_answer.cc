@@ -86,47 +86,71 @@ void Connection::send_whole(HttpResponse response) {
 void Connection::send(std::string bytes) {
   if (bytes.empty()) return;
   out_bytes_ += bytes.size();
-  if (!out_.empty() && !is_writing_ && out_.back().size() + bytes.size() <= kJoinedBytesMax) {
+  if (!out_.empty() && out_.back().size() + bytes.size() <= kJoinedBytesMax) {
     out_.back() += bytes;
   } else {
     out_.push_back(std::move(bytes));
   }
 }
 
-void Connection::flush() {
-  if (is_writing_ || phase_ == Phase::kClosed) return;
-  while (!out_.empty()) {
-    const std::string_view rest = std::string_view(out_.front()).substr(out_offset_);
-    const ssize_t sent =
-        ::send(socket_.native_handle(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno == EAGAIN) {
-      is_writing_ = true;
-      if (write_deadline_ == 0) write_deadline_ = core_.now() + core_.options().write_seconds;
-      socket_.async_wait(asio::socket_base::wait_write,
-                         [self = shared_from_this()](const boost::system::error_code& ec) {
-                           self->is_writing_ = false;
-                           if (!ec) self->flush();
-                         });
-      break;
-    }
-    if (sent < 0) return on_reset();
-    metrics().http_sent_bytes.add(static_cast<std::uint64_t>(sent));
-    write_deadline_ = 0;
-    out_offset_ += static_cast<std::size_t>(sent);
-    out_bytes_ -= static_cast<std::size_t>(sent);
-    if (out_offset_ < out_.front().size()) continue;
+// Makes the next piece of output ready to be sent. False when there is none.
+bool Connection::load_wire() {
+  wire_.clear();
+  wire_offset_ = 0;
+  if (out_.empty()) return false;
+  if (!tls_) {
+    wire_ = std::move(out_.front());
+    out_bytes_ -= wire_.size();
+    out_.pop_front();
+    return true;
+  }
+  const std::string_view piece =
+      std::string_view(out_.front()).substr(out_offset_, kJoinedBytesMax);
+  out_bytes_ -= piece.size();
+  out_offset_ += piece.size();
+  const bool is_encrypted = tls_->send(piece, &wire_);
+  if (out_offset_ == out_.front().size()) {
     out_.pop_front();
     out_offset_ = 0;
   }
+  return is_encrypted;
+}
+
+void Connection::flush() {
+  if (is_writing_ || phase_ == Phase::kClosed) return;
+  while (wire_offset_ < wire_.size() || load_wire()) {
+    const std::string_view rest = std::string_view(wire_).substr(wire_offset_);
+    const ssize_t sent =
+        ::send(socket_.native_handle(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      metrics().http_sent_bytes.add(static_cast<std::uint64_t>(sent));
+      write_deadline_ = 0;
+      wire_offset_ += static_cast<std::size_t>(sent);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return on_reset();
+    is_writing_ = true;
+    if (write_deadline_ == 0) write_deadline_ = core_.now() + core_.options().write_seconds;
+    socket_.async_wait(asio::socket_base::wait_write,
+                       [self = shared_from_this()](const boost::system::error_code& ec) {
+                         self->is_writing_ = false;
+                         if (!ec) self->flush();
+                       });
+    break;
+  }
   if (flight_) {
     const std::lock_guard lock(flight_->mutex);
-    flight_->in_connection = out_bytes_;
+    flight_->in_connection = out_bytes_ + wire_.size() - wire_offset_;
   }
-  if (out_.empty()) on_sent();
+  if (wire_.empty()) on_sent();
 }
 
 void Connection::on_sent() {
+  if (phase_ == Phase::kLinger) {
+    ::shutdown(socket_.native_handle(), SHUT_WR);
+    return;
+  }
   if (!is_answer_queued_) return;
   if (phase_ == Phase::kRefusing) return begin_linger();
   if (phase_ == Phase::kAnswering) next_request();
@@ -138,7 +162,8 @@ void Connection::next_request() {
   parser_.reset();
   phase_ = Phase::kHead;
   is_head_begun_ = is_answered_early_ = is_answer_queued_ = false;
-  deadline_ = core_.now() + core_.options().idle_seconds;
+  idle_since_ = core_.now();
+  deadline_ = idle_since_ + core_.options().idle_seconds;
   if (in_.empty() && !is_read_closed_) return wait_readable();
   // Not here and now: a client that sends many small requests at once must not fill the stack.
   asio::post(core_.io(), [self = shared_from_this()] { self->resume(); });
@@ -147,10 +172,11 @@ void Connection::next_request() {
 void Connection::begin_linger() {
   detach_flight();
   in_.clear();
-  if (is_read_closed_) return close();
   phase_ = Phase::kLinger;
   deadline_ = core_.now() + kLingerSeconds;
-  ::shutdown(socket_.native_handle(), SHUT_WR);
+  if (tls_) tls_->end(&wire_);
+  flush();
+  if (is_read_closed_ && wire_.empty()) return close();
   wait_readable();
 }
 

@@ -2,6 +2,8 @@
 #include "net/detail/server_core.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,7 +17,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "net/detail/connection.h"
+#include "net/detail/response_text.h"
 
 namespace paring::net::detail {
 
@@ -28,18 +32,32 @@ constexpr std::chrono::milliseconds kTick{50};
 // Clients taken at a time before those that are here get their turn.
 constexpr int kAcceptedAtOnce = 64;
 constexpr std::chrono::milliseconds kAcceptPause{100};
+// Descriptors that are not for connections: models, stores, logs.
+constexpr std::size_t kDescriptorsKept = 64;
 
 }  // namespace
 
 ServerCore::ServerCore(const HttpServerOptions& options, RequestHandler& handler,
-                       ListenSocket listening)
+                       ListenSocket listening, AddressList trusted_proxies,
+                       std::shared_ptr<const TlsContext> tls)
     : queue(std::make_shared<ReadyQueue>([this] { asio::post(io_, [this] { work(); }); })),
       memory(std::make_shared<BodyMemory>(options.body_memory_max)),
       workers(options.workers, options.queued_requests_max),
       options_(options),
       handler_(handler),
-      listening_(std::move(listening)) {
+      listening_(std::move(listening)),
+      trusted_proxies_(std::move(trusted_proxies)),
+      tls_(std::move(tls)),
+      connections_max_(options.connections_max) {
   listener_.assign(listening_.descriptor);
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return;
+  const auto available = static_cast<std::size_t>(descriptors.rlim_cur);
+  const std::size_t usable = std::max(available, 2 * kDescriptorsKept) - kDescriptorsKept;
+  if (connections_max_ <= usable) return;
+  connections_max_ = usable;
+  log_warning("at most " + counted(usable, "connection") + " at a time: this process may have " +
+              counted(available, "descriptor") + " (ulimit -n)");
 }
 
 ServerCore::~ServerCore() = default;
@@ -50,6 +68,10 @@ void ServerCore::start() {
     pthread_setname_np(pthread_self(), "paring-http-io");
     io_.run();
   });
+}
+
+void ServerCore::set_tls(std::shared_ptr<const TlsContext> tls) {
+  post([this, tls = std::move(tls)]() mutable { tls_ = std::move(tls); });
 }
 
 double ServerCore::now() const noexcept { return system_clock().monotonic_seconds(); }
@@ -93,7 +115,60 @@ void ServerCore::accept_clients() {
   wait_for_clients();
 }
 
+// Ends the connection that has waited longest for its next request. False when none waits.
+bool ServerCore::end_longest_idle() {
+  Connection* longest = nullptr;
+  for (const std::shared_ptr<Connection>& connection : connections_) {
+    if (!connection->is_idle()) continue;
+    if (longest == nullptr || connection->idle_since() < longest->idle_since()) {
+      longest = connection.get();
+    }
+  }
+  if (longest == nullptr) return false;
+  longest->cut();
+  return true;
+}
+
+// Answers before anything is read; what has come is thrown away, so that closing does not reset the
+// connection before the client has read why.
+void ServerCore::turn_away(const Accepted& accepted, int status, std::string_view code,
+                           std::string_view message) {
+  metrics().http_connections_refused.add();
+  if (tls_) return;  // the answer would need a handshake
+  HttpResponse response;
+  try {
+    response = handler_.error(nullptr, status, code, message);
+  } catch (const std::exception& error) {
+    log_error(std::string("the text of an error could not be made: ") + error.what());
+  }
+  response.status = status;
+  response.headers.push_back({"Retry-After", "1"});
+  const std::string text = response_head(response, {}, date()) + response.body;
+  ::recv(accepted.descriptor, scratch(), kScratchBytes, MSG_DONTWAIT);
+  ::send(accepted.descriptor, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  ::shutdown(accepted.descriptor, SHUT_WR);
+}
+
+bool ServerCore::has_room_for(const Accepted& accepted) {
+  const std::size_t per_address = options_.connections_per_address_max;
+  if (per_address > 0 && listening_.family != AF_UNIX) {
+    const auto found = connections_of_address_.find(accepted.remote_address);
+    if (found != connections_of_address_.end() && found->second >= per_address) {
+      turn_away(accepted, 429, "too_many_connections",
+                "there are too many connections from this address");
+      return false;
+    }
+  }
+  if (connections_.size() < connections_max_ || end_longest_idle()) return true;
+  turn_away(accepted, 503, "too_many_connections", "the server has too many connections");
+  return false;
+}
+
 void ServerCore::add(Accepted accepted) {
+  if (!has_room_for(accepted)) {
+    ::close(accepted.descriptor);
+    return;
+  }
   tune_connection(accepted.descriptor, listening_.family, options_.write_seconds);
   Connection::Socket socket(io_);
   boost::system::error_code ec;
@@ -104,7 +179,9 @@ void ServerCore::add(Accepted accepted) {
     return;
   }
   auto connection =
-      std::make_shared<Connection>(*this, std::move(socket), std::move(accepted.remote_address));
+      std::make_shared<Connection>(*this, std::move(socket), std::move(accepted.remote_address),
+                                   tls_ ? std::make_unique<TlsSession>(tls_) : nullptr);
+  ++connections_of_address_[connection->peer_address()];
   connection->place = connections_.insert(connections_.end(), connection);
   open_connections_.fetch_add(1);
   metrics().http_connections.add();
@@ -114,6 +191,8 @@ void ServerCore::add(Accepted accepted) {
 }
 
 void ServerCore::remove(Connection& connection) {
+  const auto same_address = connections_of_address_.find(connection.peer_address());
+  if (--same_address->second == 0) connections_of_address_.erase(same_address);
   connections_.erase(connection.place);
   open_connections_.fetch_sub(1);
   metrics().http_open_connections.add(-1);

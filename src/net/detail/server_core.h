@@ -13,10 +13,14 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <unordered_map>
 
+#include "net/detail/address_list.h"
 #include "net/detail/flight.h"
 #include "net/detail/listen_socket.h"
+#include "net/detail/tls.h"
 #include "net/detail/worker_pool.h"
 #include "net/http_server.h"
 
@@ -26,13 +30,16 @@ class Connection;
 
 class ServerCore {
  public:
-  ServerCore(const HttpServerOptions& options, RequestHandler& handler, ListenSocket listening);
+  // `tls` is null for plain HTTP.
+  ServerCore(const HttpServerOptions& options, RequestHandler& handler, ListenSocket listening,
+             AddressList trusted_proxies, std::shared_ptr<const TlsContext> tls);
   // REQUIRES: stop() has returned.
   ~ServerCore();
 
   void start();
   void stop_accepting();
   std::size_t stop(double grace_seconds);
+  void set_tls(std::shared_ptr<const TlsContext> tls);
   void post(std::function<void()> task) { queue->add(std::move(task)); }
 
   const ListenSocket& listening() const noexcept { return listening_; }
@@ -41,6 +48,7 @@ class ServerCore {
   // For connections, on the I/O thread.
   const HttpServerOptions& options() const noexcept { return options_; }
   RequestHandler& handler() noexcept { return handler_; }
+  const AddressList& trusted_proxies() const noexcept { return trusted_proxies_; }
   boost::asio::io_context& io() noexcept { return io_; }
   bool is_draining() const noexcept { return is_draining_; }
   std::uint64_t next_serial() noexcept { return ++serial_; }
@@ -59,6 +67,10 @@ class ServerCore {
   void wait_for_clients();
   void accept_clients();
   void add(Accepted accepted);
+  bool has_room_for(const Accepted& accepted);
+  bool end_longest_idle();
+  void turn_away(const Accepted& accepted, int status, std::string_view code,
+                 std::string_view message);
   void work();
   void begin_drain();
   void schedule_tick();
@@ -67,6 +79,10 @@ class ServerCore {
   const HttpServerOptions options_;
   RequestHandler& handler_;
   ListenSocket listening_;
+  const AddressList trusted_proxies_;
+  std::shared_ptr<const TlsContext> tls_;
+  std::size_t connections_max_ = 0;
+  std::unordered_map<std::string, std::size_t> connections_of_address_;
   boost::asio::io_context io_{1};
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> listener_{
       io_};
