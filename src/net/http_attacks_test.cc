@@ -118,7 +118,7 @@ std::vector<Attack> chunks() {
       {"ChunkSizeOverflow", with("1ffffffffffffffff\r\nx"), 400, Then::kCloses},
       {"ChunkSizeHuge", with("ffffffffffffffff\r\nx"), 413, Then::kCloses},
       {"ChunkSizeEmpty", with("\r\nx\r\n0\r\n\r\n"), 400, Then::kCloses},
-      {"ChunkBareLineFeed", with("1\nx\n0\n\n" + std::string(9000, 'x')), 400, Then::kCloses},
+      {"ChunkBareLineFeed", with("1\nx\n0\n\n"), 400, Then::kCloses},
       {"ChunkLongerThanItsSize", with("1\r\nxy\r\n0\r\n\r\n"), 400, Then::kCloses},
       {"ChunkSizeSpaced", with("1 \r\nx\r\n0\r\n\r\n"), 400, Then::kCloses},
       {"ChunkSumTooLarge", with("80000\r\n" + std::string(0x80000, 'x') + "\r\n80001\r\n"), 413,

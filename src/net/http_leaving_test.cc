@@ -182,9 +182,9 @@ TEST(HttpLeaving, AReaderThatIsTooSlowIsCut) {
   std::size_t written = 0;
   // What the kernel takes is bounded too, so it ends.
   while (is_taken && written < (std::size_t{64} << 20)) {
-    is_taken = keeper.kept[0]->write(std::string(10000, 'x'));
-    written += 10000;
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    is_taken = keeper.kept[0]->write(std::string(40000, 'x'));
+    written += 40000;
+    std::this_thread::sleep_for(milliseconds(1));  // so that each is handed on by itself
   }
   EXPECT_FALSE(is_taken);
   EXPECT_TRUE(server.becomes([&] { return keeper.gone == 1; }));
@@ -261,7 +261,9 @@ class Numbers {
 };
 
 TEST(HttpLeaving, AThousandClientsThatVanishLeaveNothing) {
-  TestServer server;
+  HttpServerOptions options;
+  options.queued_requests_max = 1000;
+  TestServer server(options);
   Keeper keeper(server);
   const std::size_t before = open_descriptors();
   {

@@ -91,6 +91,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void send_whole(HttpResponse response);
   void send(std::string bytes);
   bool load_wire();
+  void note_unsent();
   void flush();
   void on_sent();
   void next_request();

@@ -116,8 +116,16 @@ bool Connection::load_wire() {
   return is_encrypted;
 }
 
+// What a slow reader is judged by: everything that was fetched from the flight and not sent.
+void Connection::note_unsent() {
+  if (!flight_) return;
+  const std::lock_guard lock(flight_->mutex);
+  flight_->in_connection = out_bytes_ + wire_.size() - wire_offset_;
+}
+
 void Connection::flush() {
-  if (is_writing_ || phase_ == Phase::kClosed) return;
+  if (phase_ == Phase::kClosed) return;
+  if (is_writing_) return note_unsent();
   while (wire_offset_ < wire_.size() || load_wire()) {
     const std::string_view rest = std::string_view(wire_).substr(wire_offset_);
     const ssize_t sent =
@@ -139,10 +147,7 @@ void Connection::flush() {
                        });
     break;
   }
-  if (flight_) {
-    const std::lock_guard lock(flight_->mutex);
-    flight_->in_connection = out_bytes_ + wire_.size() - wire_offset_;
-  }
+  note_unsent();
   if (wire_.empty()) on_sent();
 }
 

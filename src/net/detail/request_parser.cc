@@ -245,6 +245,14 @@ void RequestParser::reset() { state_ = std::make_unique<State>(state_->limits); 
 
 namespace {
 
+bool has_bare_line_feed(std::string_view text) {
+  for (std::size_t at = text.find('\n'); at != std::string_view::npos;
+       at = text.find('\n', at + 1)) {
+    if (at == 0 || text[at - 1] != '\r') return true;
+  }
+  return false;
+}
+
 // Where the head ends in `text`, behind the empty line. Bytes before `scanned`
 // are known to have no end. A line that ends without a carriage return is an
 // error (npos, *is_bare_line_feed).
@@ -318,7 +326,12 @@ RequestParser::Step RequestParser::parse_body(std::string_view data, std::size_t
     const std::size_t parsed = state.put({rest.data(), rest.size()}, ec);
     *consumed += parsed;
     if (ec == http::error::need_more) {
-      if (rest.size() - parsed <= kChunkHeaderBytesMax) return Step::kNeedMore;
+      const std::string_view unfinished = rest.substr(parsed);
+      if (has_bare_line_feed(unfinished)) {
+        state.refusal = malformed("a line ends without a carriage return");
+        return Step::kRefused;
+      }
+      if (unfinished.size() <= kChunkHeaderBytesMax) return Step::kNeedMore;
       state.refusal = malformed("the header of a chunk is too long");
       return Step::kRefused;
     }
