@@ -30,10 +30,6 @@ std::string core_of(const std::string& root, int cpu) {
   return fmt::format("cpu{}", cpu);
 }
 
-std::size_t whole_cpus(double quota) {
-  return static_cast<std::size_t>(std::max(1.0, std::floor(quota)));
-}
-
 }  // namespace
 
 std::vector<int> affinity_cpus() {
@@ -67,14 +63,13 @@ bool set_affinity(const std::vector<int>& cpus) noexcept {
   return is_set;
 }
 
-std::size_t CpuLimits::usable() const noexcept {
-  const std::size_t count = std::max<std::size_t>(1, std::min(cores, cpus.size()));
-  return quota ? std::min(count, whole_cpus(*quota)) : count;
+std::size_t cpus_within(double quota) noexcept {
+  return static_cast<std::size_t>(std::max(1.0, std::floor(quota + 0.5)));
 }
 
-std::size_t CpuLimits::concurrent() const noexcept {
-  const std::size_t count = std::max<std::size_t>(1, cpus.size());
-  return quota ? std::min(count, whole_cpus(*quota)) : count;
+std::size_t CpuLimits::usable() const noexcept {
+  const std::size_t count = std::max<std::size_t>(1, std::min(cores, cpus.size()));
+  return quota ? std::min(count, cpus_within(*quota)) : count;
 }
 
 CpuLimits cpu_limits(const std::string& root, const std::vector<int>& affinity) {

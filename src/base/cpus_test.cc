@@ -56,17 +56,20 @@ TEST_F(CpusTest, HyperthreadsOfOneCoreCountOnce) {
   const CpuLimits limits = cpu_limits(root_, {0, 1, 2, 3});
   EXPECT_EQ(limits.cores, 2u);
   EXPECT_EQ(limits.usable(), 2u);
-  EXPECT_EQ(limits.concurrent(), 4u);
   EXPECT_EQ(limits.cpus, (std::vector<int>{0, 1, 2, 3}));
   EXPECT_EQ(cpu_limits(root_, {0, 2, 3}).cpus, (std::vector<int>{0, 3, 2}));
   EXPECT_EQ(cpu_limits(root_, {0, 2}).usable(), 1u);
 }
 
-TEST_F(CpusTest, V2QuotaIsRoundedDownButNotToZero) {
+TEST_F(CpusTest, V2QuotaIsRoundedButNotToZero) {
   mount_v2();
   put("/proc/self/cgroup", "0::/a\n");
-  put("/sys/fs/cgroup/a/cpu.max", "250000 100000\n");
+  put("/sys/fs/cgroup/a/cpu.max", "240000 100000\n");
   EXPECT_EQ(cpu_limits(root_, {0, 1, 2, 3}).usable(), 2u);
+  put("/sys/fs/cgroup/a/cpu.max", "250000 100000\n");
+  EXPECT_EQ(cpu_limits(root_, {0, 1, 2, 3}).usable(), 3u);
+  put("/sys/fs/cgroup/a/cpu.max", "40000 100000\n");
+  EXPECT_EQ(cpu_limits(root_, {0, 1, 2, 3}).usable(), 1u);
   put("/sys/fs/cgroup/a/cpu.max", "50000 100000\n");
   EXPECT_EQ(cpu_limits(root_, {0, 1, 2, 3}).usable(), 1u);
   put("/sys/fs/cgroup/a/cpu.max", "max 100000\n");

@@ -12,6 +12,10 @@
 // Thread-safe: concurrent run() calls are served one after the other. A job must not call run() and
 // must not throw.
 //
+// Under a CPU quota of control groups a job has no more workers than the quota has CPUs, whatever
+// the number of threads (ADR 27): the others would only use it up in half the time, and then all
+// stand still, mostly in the middle of a phase. The quota is read again now and then.
+//
 // Pinning: pool threads stay on their CPU for life. The caller is pinned for the time of run() only
 // and gets its own mask back, so threads that it starts later do not inherit a pin. Nothing is
 // pinned when there are more workers than CPUs, or under a CPU quota (other containers would pick
@@ -23,6 +27,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -47,6 +53,7 @@ class Executor;
 class Worker {
  public:
   std::size_t index() const noexcept { return index_; }
+  // Workers of this job: Executor::threads(), or fewer under a quota.
   std::size_t count() const noexcept;
   bool is_first() const noexcept { return index_ == 0; }
   // Returns when every worker of the job has called it. Spins briefly, then sleeps on a futex.
@@ -62,8 +69,8 @@ class Worker {
   std::size_t index_;
 };
 
-// Threads the process may really use at once: min(affinity mask, cgroup v1/v2 CPU quota rounded
-// down (at least 1), physical cores).
+// Threads the process may really use at once: min(affinity mask, physical cores, cgroup v1/v2 CPU
+// quota rounded, at least 1).
 std::size_t usable_cores();
 
 class Executor {
@@ -71,13 +78,16 @@ class Executor {
   struct Options {
     std::size_t threads = 0;  // 0: usable_cores()
     bool pin = true;          // each worker to one CPU of the affinity mask
+    bool obeys_quota = true;  // false: all threads work on every job
+    std::string root{};       // in front of the paths that tell the quota, for tests (base/cpus.h)
   };
   // InvalidArgument when threads > kThreadsMax.
   static Result<std::unique_ptr<Executor>> create(Options options);
   ~Executor();
 
+  // The most workers that a job can have.
   std::size_t threads() const noexcept { return threads_; }
-  // Runs `job` on every worker (the caller is worker 0) and returns when all have finished.
+  // Runs `job` on its workers (the caller is worker 0) and returns when all have finished.
   void run(const std::function<void(Worker&)>& job);
 
   static constexpr std::size_t kThreadsMax = 256;
@@ -87,20 +97,29 @@ class Executor {
   explicit Executor(Options options);
   Result<void> start_pool();
   void worker_loop(std::size_t index) noexcept;
+  // Bumps generation_ for `workers` workers.
+  void start(std::size_t workers) noexcept;
+  void follow_quota();
+  void set_workers(std::optional<double> quota);
   void wait_barrier() noexcept;
-  void wait_while(const std::atomic<unsigned>& cell, unsigned value) const noexcept;
+  void wait_while(const std::atomic<unsigned>& cell, unsigned value, unsigned spins) const noexcept;
 
   std::size_t threads_ = 1;
-  unsigned spins_ = 0;     // pauses before a waiting worker sleeps
-  std::vector<int> cpus_;  // CPU of each worker; empty: not pinned
+  std::string root_;
+  bool obeys_quota_ = true;
+  double quota_read_ = 0;    // when, in seconds of the monotonic clock
+  std::size_t workers_ = 1;  // of the job at hand; changed between jobs, published by generation_
+  unsigned spins_ = 0;       // pauses before a waiting worker sleeps
+  std::vector<int> cpus_;    // CPU of each worker; empty: not pinned
   std::vector<std::thread> pool_;
   std::mutex run_mutex_;
   const std::function<void(Worker&)>* job_ = nullptr;
   bool stopping_ = false;  // as job_, published by generation_
   // Each on its own cache line: workers spin on generation_ and phase_ while arrived_ changes.
-  alignas(64) std::atomic<unsigned> generation_{0};  // bumped to start a job
-  alignas(64) std::atomic<unsigned> arrived_{0};     // workers at the barrier
-  alignas(64) std::atomic<unsigned> phase_{0};       // bumped when all have arrived
+  // Number of the job, and in the low bits of how many workers it is; changed to start one.
+  alignas(64) std::atomic<unsigned> generation_{0};
+  alignas(64) std::atomic<unsigned> arrived_{0};  // workers at the barrier
+  alignas(64) std::atomic<unsigned> phase_{0};    // bumped when all have arrived
 };
 
 }  // namespace paring

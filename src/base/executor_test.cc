@@ -4,7 +4,13 @@
 #include <gtest/gtest.h>
 #include <time.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include "base/cpus.h"
@@ -12,8 +18,9 @@
 namespace paring {
 namespace {
 
+// All threads work, whatever quota the tests run under.
 std::unique_ptr<Executor> make(std::size_t threads, bool pin = true) {
-  auto executor = Executor::create({.threads = threads, .pin = pin});
+  auto executor = Executor::create({.threads = threads, .pin = pin, .obeys_quota = false});
   EXPECT_TRUE(executor.has_value());
   return std::move(executor).value();
 }
@@ -147,6 +154,62 @@ TEST(Executor, OneCpuDoesNotCollapse) {
   executor.reset();
   ASSERT_TRUE(set_affinity(before));
   EXPECT_LT(used, 0.15);
+}
+
+// A machine whose control group has a quota that can be changed.
+class ExecutorQuota : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ =
+        std::filesystem::temp_directory_path() / ("paring_executor_" + std::to_string(getpid()));
+    std::filesystem::create_directories(root_ / "proc/self");
+    std::filesystem::create_directories(root_ / "sys/fs/cgroup/a");
+    put("proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n");
+    put("proc/self/cgroup", "0::/a\n");
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+  void put(const char* path, const std::string& text) const { std::ofstream(root_ / path) << text; }
+  void set_quota(const std::string& text) const {
+    put("sys/fs/cgroup/a/cpu.max", text + " 100000\n");
+  }
+  // The workers of a job, each of which met the others.
+  static std::size_t workers(Executor& executor) {
+    std::atomic<std::size_t> met{0};
+    std::size_t count = 0;
+    executor.run([&](Worker& worker) {
+      ++met;
+      worker.barrier();
+      if (worker.is_first()) count = worker.count();
+      worker.barrier();
+      EXPECT_EQ(met.load(), worker.count());
+      EXPECT_LT(worker.index(), worker.count());
+    });
+    return count;
+  }
+
+  std::filesystem::path root_;
+};
+
+TEST_F(ExecutorQuota, BoundsTheWorkersOfAJobWhileItIsThere) {
+  set_quota("120000");
+  const auto executor = Executor::create({.threads = 3, .root = root_.string()}).value();
+  EXPECT_EQ(executor->threads(), 3u);
+  EXPECT_EQ(workers(*executor), 1u);
+  const auto soon = [&](const std::string& quota, std::size_t wanted) {
+    set_quota(quota);
+    for (int tries = 0; tries < 100 && workers(*executor) != wanted; ++tries) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    for (int i = 0; i < 200; ++i) EXPECT_EQ(workers(*executor), wanted) << quota;
+  };
+  soon("max", 3);
+  soon("200000", 2);
+  soon("250000", 3);
+  soon("100000", 1);
+  const auto all =
+      Executor::create({.threads = 3, .obeys_quota = false, .root = root_.string()}).value();
+  EXPECT_EQ(workers(*all), 3u);
+  EXPECT_EQ(Executor::create({.root = root_.string()}).value()->threads(), 1u);
 }
 
 TEST(Executor, RefusesTooManyThreads) {

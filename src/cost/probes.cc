@@ -84,14 +84,16 @@ struct alignas(64) Share {
 struct Timing {
   double seconds = 0;
   double own_share = 1;  // of the worker that got least of its time
+  std::size_t workers = 1;
 };
 
 // Seconds from the moment all workers stand ready until the last has done `work`.
 Timing time_once(Executor& executor, const std::function<void(Worker&)>& work) {
   double start = 0;
   double end = 0;
-  std::vector<Share> shares(executor.threads());
+  std::vector<Share> shares;
   executor.run([&](Worker& worker) {
+    if (worker.is_first()) shares.resize(worker.count());
     worker.barrier();
     if (worker.is_first()) start = system_clock().monotonic_seconds();
     const double cpu = thread_cpu_seconds();
@@ -100,7 +102,7 @@ Timing time_once(Executor& executor, const std::function<void(Worker&)>& work) {
     worker.barrier();
     if (worker.is_first()) end = system_clock().monotonic_seconds();
   });
-  Timing timing{std::max(end - start, 1e-9), 1};
+  Timing timing{std::max(end - start, 1e-9), 1, shares.size()};
   // Of the time of all: a worker that had to wait for a processor before it could begin counts,
   // too. The parts are equal, so on a quiet machine nobody waits for another.
   for (const Share& share : shares) {
@@ -161,8 +163,8 @@ double measure_rate(Executor& executor, double operations_per_round, double seco
   while (time_once(executor, job).seconds < kRunSeconds) rounds *= 2;
   const Timing best = time_best(executor, seconds, job);
   own_share = std::min(own_share, best.own_share);
-  return operations_per_round * static_cast<double>(rounds) *
-         static_cast<double>(executor.threads()) / best.seconds;
+  return operations_per_round * static_cast<double>(rounds) * static_cast<double>(best.workers) /
+         best.seconds;
 }
 
 }  // namespace
@@ -181,7 +183,9 @@ Result<Probes> measure_probes(Executor& executor, const ProbeOptions& options) {
 
   Probes probes;
   probes.isa = table->isa;
-  probes.threads = executor.threads();
+  executor.run([&](Worker& worker) {  // under a quota fewer than the executor has threads
+    if (worker.is_first()) probes.threads = worker.count();
+  });
   probes.read_bytes_per_second =
       measure_read(executor, *table, buffer, options.seconds, probes.own_share);
   probes.f32_operations_per_second = measure_rate(

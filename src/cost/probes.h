@@ -17,8 +17,8 @@
 namespace paring::cost {
 
 struct Probes {
-  std::string isa;  // "avx512", "avx2", "reference"
-  std::size_t threads = 0;
+  std::string isa;          // "avx512", "avx2", "reference"
+  std::size_t threads = 0;  // that worked
   double read_bytes_per_second = 0;
   double f32_operations_per_second = 0;   // 2 a multiply-add
   double int8_operations_per_second = 0;  // 2 a multiply-add
