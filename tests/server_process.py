@@ -4,7 +4,9 @@ import os
 import pathlib
 import re
 import signal
+import shutil
 import subprocess
+import tempfile
 import threading
 import urllib.request
 
@@ -17,6 +19,10 @@ class ServerProcess:
     def __init__(self, program, *words, env=None, port=0):
         settings = {k: v for k, v in os.environ.items() if not k.startswith("PARING_")}
         settings.update(env or {})
+        self.folder = None
+        if "--data-dir" not in words:  # one server owns a folder
+            self.folder = tempfile.mkdtemp(prefix="paring-serve-")
+            words = [*words, "--data-dir", self.folder]
         self.process = subprocess.Popen([program, "serve", *map(str, words), "--port", str(port)], cwd=ROOT,
                                         env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
@@ -74,3 +80,5 @@ class ServerProcess:
         self._reader.join(5)
         self.process.stdout.close()
         self.process.stderr.close()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)

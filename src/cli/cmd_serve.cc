@@ -2,6 +2,7 @@
 // paring serve: models behind HTTP, until a signal ends it.
 #include <fmt/format.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "cli/commands.h"
 #include "serve/access/key_file.h"
 #include "serve/server.h"
+#include "store/data_folder.h"
 
 namespace paring::cli {
 
@@ -70,8 +72,8 @@ std::vector<std::string> split_list(const std::string& text) {
 
 Result<std::vector<serve::FileKey>> read_keys(const config::SettingValues& settings) {
   std::vector<serve::FileKey> keys;
-  if (is_set(settings.serve_key_file)) {
-    PARING_TRY(keys, serve::read_key_file(settings.serve_key_file));
+  if (is_set(settings.api_key_file)) {
+    PARING_TRY(keys, serve::read_key_file(settings.api_key_file));
   }
   if (const char* key = std::getenv(serve::kKeyVariable); key != nullptr && *key != '\0') {
     PARING_TRY(std::vector<serve::FileKey> more, serve::parse_key_file(key, serve::kKeyVariable));
@@ -93,6 +95,7 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
     options.cors_origins = split_list(settings.serve_cors_origins);
   }
   PARING_TRY(options.keys, read_keys(settings));
+  PARING_TRY(options.data_folder, store::data_folder(settings.data_dir, environ));
   return options;
 }
 

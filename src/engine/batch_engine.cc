@@ -98,24 +98,25 @@ Result<void> BatchEngine::check(const SequenceRequest& request) const {
   if (request.samples == 0 || (request.max_tokens == 0 && !request.scored_from)) {
     return invalid_argument("max_tokens and the number of samples must be at least 1");
   }
-  for (const api::TokenBias& entry : request.sampling.logit_bias) {
-    if (entry.token >= 0 && static_cast<std::size_t>(entry.token) < model_.spec().vocabulary) {
-      continue;
-    }
-    return invalid_argument(fmt::format("logit_bias names token {}, the vocabulary has {}",
-                                        entry.token, model_.spec().vocabulary));
-  }
   if (request.prompt.size() >= options_.context_tokens) {
     return invalid_argument(fmt::format("the prompt has {} tokens, the context has room for {}",
                                         request.prompt.size(), options_.context_tokens - 1),
                             "shorten it or raise the context");
   }
   const std::size_t vocabulary = model_.spec().vocabulary;
-  for (const std::int32_t token : request.prompt) {
-    if (token >= 0 && static_cast<std::size_t>(token) < vocabulary) continue;
-    return invalid_argument(
-        fmt::format("the prompt holds token {}, the vocabulary has {}", token, vocabulary),
-        "the prompt belongs to another tokenizer");
+  const auto check_tokens = [&](const char* what, std::span<const std::int32_t> tokens) {
+    for (const std::int32_t token : tokens) {
+      if (token >= 0 && static_cast<std::size_t>(token) < vocabulary) continue;
+      return Result<void>(invalid_argument(
+          fmt::format("{} token {}, the vocabulary has {}", what, token, vocabulary),
+          "it belongs to another tokenizer"));
+    }
+    return Result<void>();
+  };
+  PARING_TRY_VOID(check_tokens("the prompt holds", request.prompt));
+  PARING_TRY_VOID(check_tokens("told_tokens holds", request.told_tokens));
+  for (const api::TokenBias& entry : request.sampling.logit_bias) {
+    PARING_TRY_VOID(check_tokens("logit_bias names", {&entry.token, 1}));
   }
   if (request.adapter != nullptr && request.adapter->rank_max() > options_.lora_rank) {
     return invalid_argument(

@@ -51,6 +51,8 @@ struct SequenceRequest {
   double deadline = 0;       // on the monotonic clock, in seconds; 0: none
   // With each token, its log-probability and those of this many likeliest ones.
   std::optional<std::size_t> logprobs = std::nullopt;
+  // With each token, the log-probabilities of these instead of the likeliest ones.
+  std::vector<std::int32_t> told_tokens = {};
   // The log-probabilities of prompt tokens from this one on, but never of the first.
   std::optional<std::size_t> scored_from = std::nullopt;
   // What limits the tokens of a sample; empty: nothing.

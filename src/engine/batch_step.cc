@@ -73,7 +73,11 @@ TokenPick BatchEngine::Live::pick(std::span<const float> logits, std::size_t kno
     }
     picked.token = sampler.sample(logits, history, known, &*allowed);
   }
-  if (request->logprobs) picked.logprobs = logprobs_of(logits, picked.token, *request->logprobs);
+  if (!request->told_tokens.empty()) {
+    picked.logprobs = logprobs_of(logits, picked.token, request->told_tokens);
+  } else if (request->logprobs) {
+    picked.logprobs = logprobs_of(logits, picked.token, *request->logprobs);
+  }
   return picked;
 }
 

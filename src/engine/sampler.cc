@@ -39,12 +39,19 @@ std::int32_t most_likely(std::span<const float> logits) noexcept {
   return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token, std::size_t top) {
+api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token,
+                               std::span<const std::int32_t> told) {
   const double norm = kernels::kernels().log_sum_exp(logits.data(), logits.size());
   const auto entry = [&](std::int32_t t) {
     return api::TokenLogprob{t, static_cast<float>(logits[static_cast<std::size_t>(t)] - norm)};
   };
   api::TokenLogprobs result{.token = entry(token), .top = {}};
+  for (const std::int32_t t : told) result.top.push_back(entry(t));
+  return result;
+}
+
+api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token,
+                               std::size_t top) {
   std::vector<std::int32_t> best;  // a heap, the least likely in front
   const auto is_likelier = [&](std::int32_t a, std::int32_t b) {
     const float x = logits[static_cast<std::size_t>(a)];
@@ -62,8 +69,7 @@ api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token
     std::push_heap(best.begin(), best.end(), is_likelier);
   }
   std::sort(best.begin(), best.end(), is_likelier);
-  for (const std::int32_t t : best) result.top.push_back(entry(t));
-  return result;
+  return logprobs_of(logits, token, best);
 }
 
 bool Sampler::adjusts() const noexcept {

@@ -21,6 +21,9 @@ std::int32_t most_likely(std::span<const float> logits) noexcept;
 
 // The log-probabilities of `token` and of the `top` likeliest in a row of logits.
 api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token, std::size_t top);
+// The same with those of `told` in the place of the likeliest.
+api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token,
+                               std::span<const std::int32_t> told);
 
 // Tokens that may come next, bit t % 32 of word t / 32 for token t. Tokens behind its end may not.
 using TokenSet = std::span<const std::uint32_t>;

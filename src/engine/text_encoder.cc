@@ -82,7 +82,7 @@ Result<std::unique_ptr<TextEncoder>> TextEncoder::create(const LoadedModel& load
 // The last text of the template is cut to what the rest leaves.
 Result<EncodedText> TextEncoder::fill(const std::vector<text::TemplatePiece>& pieces,
                                       std::vector<std::int32_t> first,
-                                      std::vector<std::int32_t> second) const {
+                                      std::vector<std::int32_t> second, bool cuts) const {
   const bool is_pair = std::any_of(pieces.begin(), pieces.end(),
                                    [](const auto& piece) { return piece.kind == Kind::kSecond; });
   std::vector<std::int32_t>& last = is_pair ? second : first;
@@ -91,7 +91,7 @@ Result<EncodedText> TextEncoder::fill(const std::vector<text::TemplatePiece>& pi
   EncodedText made;
   if (total > tokens_max_) {
     const bool can_cut = fixed < tokens_max_;
-    if (!truncates_ || !can_cut) {
+    if (!cuts || !can_cut) {
       return invalid_argument(
           fmt::format("the text has {} tokens, the limit is {}", total, tokens_max_),
           can_cut ? "split it, or have it cut with --truncate" : "shorten its first part");
@@ -116,16 +116,16 @@ Result<EncodedText> TextEncoder::fill(const std::vector<text::TemplatePiece>& pi
   return made;
 }
 
-Result<EncodedText> TextEncoder::encode(std::string_view text) const {
+Result<EncodedText> TextEncoder::encode(std::string_view text, std::optional<bool> cuts) const {
   PARING_TRY(std::vector<std::int32_t> ids, loaded_.tokenizer->encode(text, {}));
-  return fill(templates_.single, std::move(ids), {});
+  return fill(templates_.single, std::move(ids), {}, cuts.value_or(truncates_));
 }
 
 Result<EncodedText> TextEncoder::encode_pair(std::string_view first,
                                              std::string_view second) const {
   PARING_TRY(std::vector<std::int32_t> ids, loaded_.tokenizer->encode(first, {}));
   PARING_TRY(std::vector<std::int32_t> more, loaded_.tokenizer->encode(second, {}));
-  return fill(templates_.pair, std::move(ids), std::move(more));
+  return fill(templates_.pair, std::move(ids), std::move(more), truncates_);
 }
 
 void TextEncoder::run(std::span<const EncodedText> texts, const OnStates& on_states) {

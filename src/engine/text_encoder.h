@@ -52,7 +52,8 @@ class TextEncoder {
 
   // With the model's special tokens; ones that the text spells out stay text. InvalidArgument for a
   // text of more than tokens_max tokens, unless it is to be cut, and for one without any.
-  Result<EncodedText> encode(std::string_view text) const;
+  // `cuts`: instead of TextEncoderOptions::truncates.
+  Result<EncodedText> encode(std::string_view text, std::optional<bool> cuts = std::nullopt) const;
   // Both texts as one; to fit, the second is cut. InvalidArgument when the first leaves no room.
   Result<EncodedText> encode_pair(std::string_view first, std::string_view second) const;
 
@@ -85,7 +86,8 @@ class TextEncoder {
  private:
   TextEncoder(const LoadedModel& loaded, const TextEncoderOptions& options);
   Result<EncodedText> fill(const std::vector<text::TemplatePiece>& pieces,
-                           std::vector<std::int32_t> first, std::vector<std::int32_t> second) const;
+                           std::vector<std::int32_t> first, std::vector<std::int32_t> second,
+                           bool cuts) const;
 
   const LoadedModel& loaded_;
   model::Numerics numerics_;

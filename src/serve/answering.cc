@@ -40,6 +40,7 @@ struct Answering::Choice {
   std::vector<TokenDetail> tokens;  // not told yet: their text is held back
   std::optional<TokenDetail> next;  // of the token that comes
   std::size_t generated = 0;
+  std::size_t untold = 0;  // of those, since its last event
   bool is_at_end = false;  // the model said so
 };
 
@@ -121,6 +122,7 @@ void Answering::on_logprobs(std::size_t choice, const api::TokenLogprobs& logpro
 bool Answering::on_token(std::size_t index, std::int32_t token) {
   Choice& choice = *choices_[index];
   ++choice.generated;
+  ++choice.untold;
   if (!plan_.ignores_end && model_->tokenizer().is_end(token)) {
     choice.is_at_end = true;
     return false;
@@ -190,7 +192,8 @@ void Answering::on_end(std::size_t index, const engine::SequenceResult& result) 
 void Answering::emit(std::size_t choice, AnswerDelta delta, std::optional<AnswerEnding> ending) {
   if (ending) --open_choices_;
   if (events_.empty()) delivery_->add(shared_from_this());
-  events_.push_back({choice, std::move(delta), std::move(ending)});
+  const std::size_t told = choices_.empty() ? 0 : std::exchange(choices_[choice]->untold, 0);
+  events_.push_back({choice, std::move(delta), std::move(ending), told});
   if (undelivered_->fetch_add(1, std::memory_order_relaxed) >= kUndeliveredMax) cancel();
 }
 

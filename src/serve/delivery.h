@@ -18,6 +18,7 @@ struct AnswerEvent {
   std::size_t choice = 0;
   AnswerDelta delta;                   // may be empty
   std::optional<AnswerEnding> ending;  // after the delta
+  std::size_t generated = 0;           // tokens since the choice's last event
 };
 
 // Takes an answer. Called by one thread, which is not the engine's.

@@ -3,22 +3,33 @@
 
 #include <utility>
 
+#include "serve/server.h"
+
 namespace paring::serve {
 
 HttpAnswer::HttpAnswer(std::shared_ptr<net::Exchange> exchange,
                        std::unique_ptr<AnswerWriter> writer, std::size_t choices, bool streams,
-                       std::vector<net::HttpHeader> headers, ErrorResponse error_response,
-                       OnDone on_done)
+                       std::vector<net::HttpHeader> headers, std::shared_ptr<Ticket> ticket,
+                       ErrorResponse error_response, Cancel cancel)
     : exchange_(std::move(exchange)),
       writer_(std::move(writer)),
       streams_(streams),
       headers_(std::move(headers)),
       error_response_(std::move(error_response)),
-      on_done_(std::move(on_done)),
+      ticket_(std::move(ticket)),
+      cancel_(std::move(cancel)),
       choices_(streams ? 0 : choices),
       choice_count_(choices) {}
 
-void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) {
+void HttpAnswer::receive(std::vector<AnswerEvent> events,
+                         const std::optional<AnswerUsage>& usage) {
+  // What was computed is charged, whoever still listens.
+  for (const AnswerEvent& event : events) generated_ += event.generated;
+  if (usage) {
+    ticket_->settle(*usage);
+  } else if (!ticket_->note(generated_)) {
+    cancel_();
+  }
   if (has_ended_) return;
   for (const AnswerEvent& event : events) {
     if (event.ending && event.ending->error) return fail(*event.ending->error);
@@ -39,7 +50,6 @@ void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<An
                         .headers = std::move(headers_),
                         .body = writer_->whole(choices_, *usage)});
   }
-  if (on_done_) on_done_(usage, std::nullopt);
 }
 
 void HttpAnswer::stream(const std::vector<AnswerEvent>& events) {
@@ -82,7 +92,7 @@ void HttpAnswer::fail(const ApiError& error) {
   } else {
     exchange_->respond(error_response_(error));
   }
-  if (on_done_) on_done_(std::nullopt, error);
+  cancel_();
 }
 
 }  // namespace paring::serve

@@ -14,17 +14,18 @@
 
 namespace paring::serve {
 
+class Ticket;
+
 class HttpAnswer : public AnswerReceiver {
  public:
   // The response to an error that came before anything was sent.
   using ErrorResponse = std::function<net::HttpResponse(const ApiError&)>;
-  // Told once, when the answer is complete or has failed.
-  using OnDone =
-      std::function<void(const std::optional<AnswerUsage>&, const std::optional<ApiError>&)>;
+  // Ends what is still being computed, since nobody wants it.
+  using Cancel = std::function<void()>;
 
   HttpAnswer(std::shared_ptr<net::Exchange> exchange, std::unique_ptr<AnswerWriter> writer,
              std::size_t choices, bool streams, std::vector<net::HttpHeader> headers,
-             ErrorResponse error_response, OnDone on_done);
+             std::shared_ptr<Ticket> ticket, ErrorResponse error_response, Cancel cancel);
 
   void receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) override;
 
@@ -38,7 +39,9 @@ class HttpAnswer : public AnswerReceiver {
   bool streams_;
   std::vector<net::HttpHeader> headers_;
   ErrorResponse error_response_;
-  OnDone on_done_;
+  std::shared_ptr<Ticket> ticket_;
+  Cancel cancel_;
+  std::size_t generated_ = 0;
   std::vector<AnswerChoice> choices_;  // of an answer that is not streamed
   std::size_t choice_count_;
   bool has_begun_ = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/mask_pool.h"
 
+#include <condition_variable>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -10,12 +12,12 @@ namespace paring::serve {
 // State that both the mask's thread and the engine's use, one after the other.
 class MaskPool::Constrained : public engine::TokenConstraint {
  public:
-  Constrained(MaskPool& pool, std::shared_ptr<const text::CompiledConstraint> compiled,
+  Constrained(TaskThread& thread, std::shared_ptr<const text::CompiledConstraint> compiled,
               std::size_t words)
-      : pool_(pool), shared_(std::make_shared<Shared>()) {
+      : thread_(thread), shared_(std::make_shared<Shared>()) {
     shared_->compiled = std::move(compiled);
     shared_->bits.resize(words);
-    pool_.post([shared = shared_] { shared->begin(); });
+    thread_.post([shared = shared_] { shared->begin(); });
   }
 
   Result<engine::TokenSet> allowed() override {
@@ -30,7 +32,7 @@ class MaskPool::Constrained : public engine::TokenConstraint {
       const std::lock_guard lock(shared_->mutex);
       shared_->is_ready = false;
     }
-    pool_.post([shared = shared_, token] { shared->go_on(token); });
+    thread_.post([shared = shared_, token] { shared->go_on(token); });
     return {};  // what goes wrong is told by allowed()
   }
 
@@ -65,46 +67,13 @@ class MaskPool::Constrained : public engine::TokenConstraint {
     }
   };
 
-  MaskPool& pool_;
+  TaskThread& thread_;
   std::shared_ptr<Shared> shared_;
 };
 
-MaskPool::MaskPool() : thread_([this] { run(); }) {}
-
-MaskPool::~MaskPool() {
-  {
-    const std::lock_guard lock(mutex_);
-    is_stopping_ = true;
-  }
-  wakes_.notify_one();
-  thread_.join();
-}
-
 std::unique_ptr<engine::TokenConstraint> MaskPool::start(
     std::shared_ptr<const text::CompiledConstraint> compiled, std::size_t words) {
-  return std::make_unique<Constrained>(*this, std::move(compiled), words);
-}
-
-void MaskPool::post(std::function<void()> task) {
-  {
-    const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
-  }
-  wakes_.notify_one();
-}
-
-void MaskPool::run() {
-  for (;;) {
-    std::function<void()> task;
-    {
-      std::unique_lock lock(mutex_);
-      wakes_.wait(lock, [this] { return is_stopping_ || !tasks_.empty(); });
-      if (is_stopping_) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
-    }
-    task();
-  }
+  return std::make_unique<Constrained>(thread_, std::move(compiled), words);
 }
 
 }  // namespace paring::serve

@@ -106,10 +106,11 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
   if (model.chat_template != nullptr) {
     served->chat_prompt_.emplace(model.tokenizer, model.chat_template, model.add_bos);
   }
-  served->variant_ =
+  const api::Variant variant =
       engine::variant_of(model, mine.numerics == model::Numerics::kExact ? "exact" : "served",
-                         kernels::kv_type_name(kv_type), kernels::kernels().isa)
-          .id();
+                         kernels::kv_type_name(kv_type), kernels::kernels().isa);
+  served->variant_ = variant.id();
+  served->weights_sha256_ = variant.weights_sha256;
   if (model.file.metadata().has(api::kCertificateKey)) {
     PARING_TRY(served->certificate_, model.file.metadata().get_string(api::kCertificateKey));
     // What is shown to clients must be one.

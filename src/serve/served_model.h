@@ -77,6 +77,7 @@ class ServedModel : public Steppable {
   std::size_t context_tokens() const noexcept { return options_.context_tokens; }
   // Hash of everything that decides what is computed.
   const std::string& variant() const noexcept { return variant_; }
+  const std::string& weights_sha256() const noexcept { return weights_sha256_; }
   // As JSON text; empty when the file has none.
   const std::string& certificate() const noexcept { return certificate_; }
   std::int64_t created() const noexcept { return created_; }  // seconds since 1970, of the file
@@ -112,6 +113,7 @@ class ServedModel : public Steppable {
   mutable std::mutex constraints_mutex_;
   mutable std::shared_ptr<const text::ConstraintFactory> constraints_;  // guarded by the mutex
   std::string variant_;
+  std::string weights_sha256_;
   std::string certificate_;
   std::int64_t created_ = 0;
   std::atomic<std::size_t> running_{0};

@@ -12,9 +12,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
+#include "store/keys.h"
 
 namespace paring::serve {
 
@@ -79,23 +81,55 @@ Dialect dialect_of(const net::HttpHead& head) {
 
 }  // namespace
 
-Server::Server(const ServerOptions& options, Executor& executor)
+bool Ticket::note(std::size_t tokens) {
+  const Result<void> noted = admission_.note_generated(static_cast<std::int64_t>(tokens));
+  if (!noted) log_error(noted.error().text());
+  return noted.has_value();
+}
+
+void Ticket::settle(const AnswerUsage& usage) {
+  const Result<void> settled =
+      admission_.settle(static_cast<std::int64_t>(usage.prompt_tokens + usage.completion_tokens));
+  if (!settled) log_error(settled.error().text());
+}
+
+Server::Server(const ServerOptions& options, std::optional<store::ControlDb> control,
+               bool needs_key, Executor& executor)
     : options_(options),
-      keys_(nullptr, options.keys,
-            options.keys.empty() ? KeyRing::WithoutKey::kAnonymous : KeyRing::WithoutKey::kRefuse),
+      control_(std::move(control)),
+      keys_(control_ ? &*control_ : nullptr, options.keys,
+            needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous),
+      gate_(control_ ? &*control_ : nullptr),
       masks_(std::make_unique<MaskPool>()),
       loop_(std::make_unique<EngineLoop>(
           [this](std::function<void()> task) { http_->post(std::move(task)); })),
       registry_(std::make_unique<ModelRegistry>(*loop_, executor)) {}
 
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Executor& executor) {
-  if (!is_loopback(options.http.address) && options.keys.empty()) {
+  std::optional<store::ControlDb> control;
+  std::optional<store::ServingLock> lock;
+  bool needs_key = !options.keys.empty();
+  if (!options.data_folder.empty()) {
+    PARING_TRY(store::ControlDb opened, store::ControlDb::open({.folder = options.data_folder}));
+    PARING_TRY(lock, store::ServingLock::take(options.data_folder));
+    control.emplace(std::move(opened));
+    PARING_TRY(const std::vector<store::KeyRow> keys, store::Keys(*control).list());
+    needs_key = needs_key || std::any_of(keys.begin(), keys.end(), [](const store::KeyRow& key) {
+                  return !key.revoked_s;
+                });
+  }
+  if (!is_loopback(options.http.address) && !needs_key) {
     return invalid_argument(
         fmt::format("the address {} can be reached by others, and there is no key",
                     options.http.address),
-        "set PARING_API_KEY or --key-file, or listen on 127.0.0.1");
+        "make one with 'paring keys create', set PARING_API_KEY, or listen on 127.0.0.1");
   }
-  std::unique_ptr<Server> server(new Server(options, executor));
+  std::unique_ptr<Server> server(new Server(options, std::move(control), needs_key, executor));
+  server->lock_ = std::move(lock);
+  if (server->control_) {
+    PARING_TRY(const store::RecoveredReservations recovered, server->gate_.recover());
+    static_cast<void>(recovered);
+  }
   PARING_TRY(server->http_, net::HttpServer::start(options.http, *server));
   return server;
 }
@@ -203,37 +237,58 @@ std::optional<ApiError> Server::overload(const ServedModel& model,
                   .retry_after_seconds = 1};
 }
 
+ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedModel& model,
+                                                 std::size_t prompt_tokens,
+                                                 std::size_t answer_tokens) {
+  if (auto error = overload(model, prompt_tokens)) {
+    metrics().rejections.add();
+    return *error;
+  }
+  ApiResult<Admission> admission =
+      gate_.admit(call.principal, {.request_id = call.id,
+                                   .prompt_tokens = static_cast<std::int64_t>(prompt_tokens),
+                                   .answer_tokens_max = static_cast<std::int64_t>(answer_tokens)});
+  if (!admission) {
+    metrics().rejections.add();
+    return admission.error();
+  }
+  ++open_answers_;
+  return std::make_shared<Ticket>(open_answers_, std::move(*admission));
+}
+
+void Server::label(const Call& call, engine::SequenceRequest& sequence) {
+  sequence.tenant = std::hash<std::string>()(call.principal.key_id);
+  sequence.weight = static_cast<double>(call.principal.limits.weight);
+  sequence.prefix_scope = std::hash<std::string>()(call.principal.tenant);
+}
+
 void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
                     std::unique_ptr<AnswerWriter> writer, bool streams) {
   std::size_t prompt_tokens = 0;
+  std::size_t answer_tokens = 0;
   for (engine::SequenceRequest& sequence : plan.sequences) {
     prompt_tokens += sequence.prompt.size();
-    sequence.tenant = std::hash<std::string>()(call.principal.key_id);
-    sequence.weight = static_cast<double>(call.principal.limits.weight);
-    sequence.prefix_scope = std::hash<std::string>()(call.principal.tenant);
+    answer_tokens += sequence.max_tokens * sequence.samples;
+    label(call, sequence);
   }
-  if (auto error = overload(*model, prompt_tokens)) return refuse(call, *error);
-  ++open_answers_;
+  auto ticket = admit(call, *model, prompt_tokens, answer_tokens);
+  if (!ticket) return refuse(call, ticket.error());
   std::vector<net::HttpHeader> headers = common_headers(call.exchange->head(), call.id);
   headers.push_back({"x-paring-variant", model->variant()});
   const std::size_t choices = plan.choices();
   // The receiver tells the answering that it failed, the answering tells the receiver what it has.
   const auto cancel = std::make_shared<std::weak_ptr<Answering>>();
   const auto receiver = std::make_shared<HttpAnswer>(
-      call.exchange, std::move(writer), choices, streams, std::move(headers),
+      call.exchange, std::move(writer), choices, streams, std::move(headers), *ticket,
       [this, call](const ApiError& error) { return error_response(call, error); },
-      [this, cancel](const std::optional<AnswerUsage>&, const std::optional<ApiError>& error) {
-        if (!error) return;
+      [cancel] {
         if (const auto answering = cancel->lock()) answering->cancel();
       });
-  const auto answering = std::make_shared<Answering>(std::move(model), std::move(plan), receiver,
-                                                     [this](Answering& ended) {
-                                                       {
-                                                         const std::lock_guard lock(answers_mutex_);
-                                                         answers_.erase(&ended);
-                                                       }
-                                                       --open_answers_;
-                                                     });
+  const auto answering = std::make_shared<Answering>(
+      std::move(model), std::move(plan), receiver, [this](Answering& ended) {
+        const std::lock_guard lock(answers_mutex_);
+        answers_.erase(&ended);
+      });
   {
     const std::lock_guard lock(answers_mutex_);
     answers_.insert(answering.get());

@@ -11,11 +11,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 
 #include "base/executor.h"
 #include "net/http_server.h"
+#include "serve/access/gate.h"
 #include "serve/access/key_ring.h"
 #include "serve/answering.h"
 #include "serve/engine_loop.h"
@@ -23,10 +25,13 @@
 #include "serve/model_registry.h"
 #include "serve/prepare.h"
 #include "serve/route.h"
+#include "serve/task_thread.h"
+#include "store/control_db.h"
 
 namespace paring::serve {
 
 struct ServerOptions {
+  std::string data_folder;  // of control.db; empty: no database (no keys of it, no batches)
   net::HttpServerOptions http;
   RequestLimits limits;
   std::size_t requests_max = 512;           // generating or waiting together: 503 beyond
@@ -36,6 +41,25 @@ struct ServerOptions {
   std::vector<std::string> cors_origins;    // that browsers may call from; empty: none, "*": any
   std::vector<FileKey> keys;                // empty: nobody needs a key
   bool is_strict = true;                    // unknown fields of requests are errors
+};
+
+// The right of a request to be computed: a place among requests_max, and what its key had set aside
+// for it. Given back when the last holder lets go. One thread at a time.
+class Ticket {
+ public:
+  Ticket(std::atomic<std::size_t>& open, Admission admission)
+      : open_(open), admission_(std::move(admission)) {}
+  ~Ticket() { --open_; }
+  Ticket(const Ticket&) = delete;
+  Ticket& operator=(const Ticket&) = delete;
+  // So many tokens of answers are there. False: the key's budget could not be charged for more.
+  bool note(std::size_t tokens);
+  // The end, with what was used.
+  void settle(const AnswerUsage& usage);
+
+ private:
+  std::atomic<std::size_t>& open_;
+  Admission admission_;
 };
 
 class Server : public net::RequestHandler {
@@ -48,6 +72,8 @@ class Server : public net::RequestHandler {
   ModelRegistry& models() noexcept { return *registry_; }
   EngineLoop& loop() noexcept { return *loop_; }
   MaskPool& masks() noexcept { return *masks_; }
+  // Where answers are written that take long to write.
+  TaskThread& finisher() noexcept { return finisher_; }
   const ServerOptions& options() const noexcept { return options_; }
   std::string url() const { return http_->url(); }
 
@@ -65,6 +91,11 @@ class Server : public net::RequestHandler {
   net::HttpResponse error_response(const Call& call, const ApiError& error) const;
   void respond(const Call& call, int status, std::string content_type, std::string body) const;
   void refuse(const Call& call, const ApiError& error) const;
+  // Room for work of so many tokens, or 429 or 503 with when to come back.
+  ApiResult<std::shared_ptr<Ticket>> admit(const Call& call, const ServedModel& model,
+                                           std::size_t prompt_tokens, std::size_t answer_tokens);
+  // Says whose work a sequence is: its turn among others, and whose prefixes it may share.
+  static void label(const Call& call, engine::SequenceRequest& sequence);
   // Runs a prepared answer and writes it to the caller.
   void answer(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
               std::unique_ptr<AnswerWriter> writer, bool streams);
@@ -75,7 +106,8 @@ class Server : public net::RequestHandler {
                           std::string_view message) override;
 
  private:
-  Server(const ServerOptions& options, Executor& executor);
+  Server(const ServerOptions& options, std::optional<store::ControlDb> control, bool needs_key,
+         Executor& executor);
   void abandon_answers();
   std::optional<ApiError> overload(const ServedModel& model, std::size_t prompt_tokens) const;
   ApiResult<Principal> authenticate(const net::HttpHead& head);
@@ -83,7 +115,11 @@ class Server : public net::RequestHandler {
                                               const std::string& id) const;
 
   ServerOptions options_;
+  std::optional<store::ControlDb> control_;
+  std::optional<store::ServingLock> lock_;
   KeyRing keys_;
+  Gate gate_;
+  TaskThread finisher_;
   std::unique_ptr<MaskPool> masks_;
   std::unique_ptr<net::HttpServer> http_;
   std::unique_ptr<EngineLoop> loop_;

@@ -4,7 +4,11 @@
 #include "base/clock.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
+#include "serve/wire/anthropic_messages.h"
+#include "serve/wire/ollama.h"
 #include "serve/wire/openai_chat.h"
+#include "serve/wire/openai_completions.h"
+#include "serve/wire/openai_responses.h"
 
 namespace paring::serve {
 
@@ -30,6 +34,26 @@ wire::WireRules rules_of(const Server& server) { return {.is_strict = server.opt
 
 void serve_chat(Server& server, const Call& call) {
   generate(server, call, wire::read_openai_chat(call.exchange->body(), rules_of(server)));
+}
+
+void serve_completions(Server& server, const Call& call) {
+  generate(server, call, wire::read_openai_completions(call.exchange->body(), rules_of(server)));
+}
+
+void serve_responses(Server& server, const Call& call) {
+  generate(server, call, wire::read_openai_responses(call.exchange->body(), rules_of(server)));
+}
+
+void serve_anthropic_messages(Server& server, const Call& call) {
+  generate(server, call, wire::read_anthropic_messages(call.exchange->body(), rules_of(server)));
+}
+
+void serve_ollama_chat(Server& server, const Call& call) {
+  generate(server, call, wire::read_ollama_chat(call.exchange->body(), rules_of(server)));
+}
+
+void serve_ollama_generate(Server& server, const Call& call) {
+  generate(server, call, wire::read_ollama_generate(call.exchange->body(), rules_of(server)));
 }
 
 }  // namespace paring::serve

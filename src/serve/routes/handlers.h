@@ -15,7 +15,25 @@ void serve_metrics(Server& server, const Call& call);
 // models.cc
 void serve_models(Server& server, const Call& call);
 void serve_model(Server& server, const Call& call);
+void serve_ollama_tags(Server& server, const Call& call);
+void serve_ollama_show(Server& server, const Call& call);
+void serve_ollama_version(Server& server, const Call& call);
 // generate.cc
 void serve_chat(Server& server, const Call& call);
+void serve_completions(Server& server, const Call& call);
+void serve_responses(Server& server, const Call& call);
+void serve_anthropic_messages(Server& server, const Call& call);
+void serve_ollama_chat(Server& server, const Call& call);
+void serve_ollama_generate(Server& server, const Call& call);
+// encode.cc
+void serve_embeddings(Server& server, const Call& call);
+void serve_ollama_embed(Server& server, const Call& call);
+void serve_rerank(Server& server, const Call& call);
+void serve_score(Server& server, const Call& call);
+void serve_classify(Server& server, const Call& call);
+// tokens.cc
+void serve_tokenize(Server& server, const Call& call);
+void serve_detokenize(Server& server, const Call& call);
+void serve_anthropic_count(Server& server, const Call& call);
 
 }  // namespace paring::serve

@@ -1,43 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is served, with what is known of its quality: the certificate of each file and the variant
 // that computes it.
-#include <nlohmann/json.hpp>
-
+#include "base/version.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
+#include "serve/wire/model_card.h"
 
 namespace paring::serve {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+// The type of most bytes of a file's matrices.
+std::string main_type(const io::ModelFile& file) {
+  std::map<std::string, std::uint64_t> bytes;
+  for (const io::TensorInfo& tensor : file.tensors()) {
+    if (tensor.shape.size() > 1) bytes[dtype_name(tensor.type)] += tensor.bytes;
+  }
+  const auto most = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
+    return a.second < b.second;
+  });
+  return most == bytes.end() ? "" : most->first;
+}
 
-Json describe(const ServedModel& model) {
-  Json json = {{"id", model.name()},
-               {"object", "model"},
-               {"created", model.created()},
-               {"owned_by", "paring"},
-               {"kind", model.is_encoder() ? "encoder" : "decoder"},
-               {"max_model_len", model.context_tokens()},
-               {"variant", model.variant()}};
-  json["certificate"] =
-      model.certificate().empty() ? Json() : Json::parse(model.certificate(), nullptr, false);
-  return json;
+wire::ModelCard card_of(const ServedModel& model) {
+  const io::ModelFile& file = model.loaded().file;
+  wire::ModelCard card;
+  card.id = model.name();
+  card.created = model.created();
+  card.variant = model.variant();
+  card.certificate = model.certificate();
+  card.architecture = file.metadata().get_string("general.architecture").value_or("");
+  card.weight_type = main_type(file);
+  card.weights_sha256 = model.weights_sha256();
+  card.chat_template = file.metadata().get_string("tokenizer.chat_template").value_or("");
+  for (const io::TensorInfo& tensor : file.tensors()) {
+    std::uint64_t values = 1;
+    for (const std::uint64_t size : tensor.shape) values *= size;
+    card.parameters += values;
+  }
+  card.file_bytes = file.file_bytes();
+  card.context_tokens = model.context_tokens();
+  if (model.is_encoder()) {
+    card.embedding_width = model.encoder().width();
+    card.capabilities = {"embedding"};
+  } else {
+    card.capabilities = {"completion"};
+  }
+  return card;
+}
+
+std::vector<wire::ModelCard> cards_of(Server& server) {
+  std::vector<wire::ModelCard> cards;
+  for (const auto& model : server.models().list()) cards.push_back(card_of(*model));
+  return cards;
 }
 
 }  // namespace
 
 void serve_models(Server& server, const Call& call) {
-  Json list = Json::array();
-  for (const auto& model : server.models().list()) list.push_back(describe(*model));
-  server.respond(call, 200, "application/json",
-                 Json{{"object", "list"}, {"data", std::move(list)}}.dump());
+  server.respond(call, 200, "application/json", wire::openai_models_answer(cards_of(server)));
 }
 
 void serve_model(Server& server, const Call& call) {
   auto model = server.models().find(call.path_values[0]);
   if (!model) return server.refuse(call, model.error());
-  server.respond(call, 200, "application/json", describe(**model).dump());
+  server.respond(call, 200, "application/json", wire::openai_model_answer(card_of(**model)));
+}
+
+void serve_ollama_tags(Server& server, const Call& call) {
+  server.respond(call, 200, "application/json", wire::ollama_tags_answer(cards_of(server)));
+}
+
+void serve_ollama_show(Server& server, const Call& call) {
+  ApiResult<std::string> name = wire::read_ollama_show(
+      call.exchange->body(), {.is_strict = server.options().is_strict});
+  if (!name) return server.refuse(call, name.error());
+  auto model = server.models().find(*name);
+  if (!model) return server.refuse(call, model.error());
+  server.respond(call, 200, "application/json", wire::ollama_show_answer(card_of(**model)));
+}
+
+void serve_ollama_version(Server& server, const Call& call) {
+  server.respond(call, 200, "application/json", wire::ollama_version_answer(version()));
 }
 
 }  // namespace paring::serve

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text to tokens and back, and how many tokens a request would have.
+#include "serve/routes/handlers.h"
+#include "serve/server.h"
+#include "serve/wire/anthropic_messages.h"
+#include "serve/wire/pooling.h"
+
+namespace paring::serve {
+
+namespace {
+
+wire::WireRules rules_of(const Server& server) { return {.is_strict = server.options().is_strict}; }
+
+}  // namespace
+
+void serve_tokenize(Server& server, const Call& call) {
+  ApiResult<wire::TokenizeCall> read = wire::read_tokenize(call.exchange->body(), rules_of(server));
+  if (!read) return server.refuse(call, read.error());
+  auto model = server.models().find(read->model);
+  if (!model) return server.refuse(call, model.error());
+  const text::Tokenizer& tokenizer = (*model)->tokenizer();
+  const auto* text = std::get_if<std::string>(&read->prompt);
+  const auto tokens =
+      text != nullptr
+          ? tokenizer.encode(*text, {.add_special = read->adds_special, .parse_special = false})
+          : (*model)->encode_chat(std::get<text::ChatInput>(read->prompt));
+  if (!tokens) return server.refuse(call, api_error(tokens.error(), "prompt"));
+  std::vector<std::string> texts;
+  if (read->returns_texts) {
+    for (const std::int32_t token : *tokens) texts.emplace_back(tokenizer.token_bytes(token));
+  }
+  server.respond(call, 200, "application/json",
+                 wire::tokenize_answer(*read, *tokens, texts, (*model)->context_tokens()));
+}
+
+void serve_detokenize(Server& server, const Call& call) {
+  ApiResult<wire::DetokenizeCall> read =
+      wire::read_detokenize(call.exchange->body(), rules_of(server));
+  if (!read) return server.refuse(call, read.error());
+  auto model = server.models().find(read->model);
+  if (!model) return server.refuse(call, model.error());
+  const auto text = (*model)->tokenizer().decode(read->tokens, {.skip_special = false});
+  if (!text) return server.refuse(call, api_error(text.error(), "tokens"));
+  server.respond(call, 200, "application/json", wire::detokenize_answer(*text));
+}
+
+void serve_anthropic_count(Server& server, const Call& call) {
+  ApiResult<GenerateRequest> read =
+      wire::read_anthropic_count(call.exchange->body(), rules_of(server));
+  if (!read) return server.refuse(call, read.error());
+  auto model = server.models().find(read->model);
+  if (!model) return server.refuse(call, model.error());
+  const auto tokens = (*model)->encode_chat(std::get<text::ChatInput>(read->prompts.front()));
+  if (!tokens) return server.refuse(call, api_error(tokens.error(), "messages"));
+  server.respond(call, 200, "application/json", wire::anthropic_count_answer(tokens->size()));
+}
+
+}  // namespace paring::serve
