@@ -232,3 +232,80 @@ def test_keys(paring, model):
             assert post(server, "/v1/chat/completions", body, right)[0] == 200
         assert server.get("/health")
         assert secret not in "".join(server.log)
+
+
+@pytest.fixture(scope="module")
+def encoder_server(paring, model, root):
+    folder = root / "tests/data/encoders"
+    models = [f"{name}={folder / name}" for name in ("bert-mean", "bert-rank", "bert-classes")]
+    with ServerProcess(paring.path, f"smol={model}", *models) as running:
+        yield running
+
+
+def test_embeddings_are_those_of_the_program(encoder_server, paring, root):
+    texts = ["hello world", "a second text", "the third " * 5]
+    alone = paring("embed", root / "tests/data/encoders/bert-mean", *texts, "--json").json()["embeddings"]
+    status, answer, _ = post(encoder_server, "/v1/embeddings", {"model": "bert-mean", "input": texts})
+    assert status == 200, answer
+    for ours, item in zip(alone, answer["data"]):
+        assert max(abs(a - b) for a, b in zip(ours["embedding"], item["embedding"])) < 1e-6
+    status, short, _ = post(encoder_server, "/v1/embeddings",
+                            {"model": "bert-mean", "input": texts[0], "dimensions": 4})
+    values = short["data"][0]["embedding"]
+    assert status == 200 and len(values) == 4 and abs(sum(v * v for v in values) - 1) < 1e-5
+    status, answer, _ = post(encoder_server, "/v1/embeddings", {"model": "smol", "input": "x"})
+    assert status == 400 and answer["error"]["param"] == "model"
+    status, answer, _ = post(encoder_server, "/v1/embeddings", {"model": "bert-mean", "input": "word " * 2000})
+    assert status == 400 and answer["error"]["code"] == "context_length_exceeded"
+
+
+def test_scores_ranks_and_classes(encoder_server):
+    documents = ["Paris is the capital of France.", "Dogs bark at night.", "France lies in Europe."]
+    for which in ("bert-mean", "bert-rank", "smol"):
+        status, answer, _ = post(encoder_server, "/v1/rerank",
+                                 {"model": which, "query": "What is the capital of France?", "documents": documents})
+        assert status == 200, answer
+        scores = [r["relevance_score"] for r in answer["results"]]
+        assert scores == sorted(scores, reverse=True) and len(scores) == 3
+    status, answer, _ = post(encoder_server, "/v1/score", {"model": "bert-mean", "text_1": documents[0],
+                                                           "text_2": documents})
+    assert status == 200 and abs(answer["data"][0]["score"] - 1) < 1e-5
+    status, answer, _ = post(encoder_server, "/v1/classify", {"model": "bert-classes", "input": documents})
+    assert status == 200
+    for row in answer["data"]:
+        assert abs(sum(row["probs"]) - 1) < 1e-5
+    assert post(encoder_server, "/v1/classify", {"model": "smol", "input": "x"})[0] == 400
+
+
+def test_tokens_and_back(server):
+    status, answer, _ = post(server, "/tokenize", {"model": "smol", "prompt": "Hello wörld"})
+    assert status == 200 and answer["count"] == len(answer["tokens"])
+    status, text, _ = post(server, "/detokenize", {"model": "smol", "tokens": answer["tokens"]})
+    assert status == 200 and text["prompt"] == "Hello wörld"
+    status, answer, _ = post(server, "/detokenize", {"model": "smol", "tokens": [10 ** 8]})
+    assert status == 400
+
+
+def test_other_protocols_say_the_same(server):
+    message = {"role": "user", "content": QUESTIONS[0]}
+    want = chat(server, QUESTIONS[0])["choices"][0]["message"]["content"]
+    status, answer, _ = post(server, "/v1/messages", {"model": "smol", "max_tokens": 24, "temperature": 0,
+                                                      "messages": [message]})
+    assert status == 200 and answer["content"][0]["text"] == want
+    status, answer, _ = post(server, "/api/chat", {"model": "smol", "stream": False, "messages": [message],
+                                                   "options": {"num_predict": 24, "temperature": 0}})
+    assert status == 200 and answer["message"]["content"] == want
+    status, answer, _ = post(server, "/v1/responses", {"model": "smol", "input": [message], "temperature": 0,
+                                                       "max_output_tokens": 24})
+    assert status == 200 and answer["output"][0]["content"][0]["text"] == want
+
+
+def test_completions_with_echo_and_logprobs(server):
+    status, answer, _ = post(server, "/v1/completions", {"model": "smol", "prompt": "The capital of France is",
+                                                         "max_tokens": 3, "temperature": 0, "logprobs": 1,
+                                                         "echo": True})
+    assert status == 200
+    choice = answer["choices"][0]
+    assert choice["text"].startswith("The capital of France is")
+    assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
+    assert choice["logprobs"]["token_logprobs"][0] is None and choice["logprobs"]["token_logprobs"][1] < 0

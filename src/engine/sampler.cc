@@ -50,8 +50,7 @@ api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token
   return result;
 }
 
-api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token,
-                               std::size_t top) {
+api::TokenLogprobs logprobs_of(std::span<const float> logits, std::int32_t token, std::size_t top) {
   std::vector<std::int32_t> best;  // a heap, the least likely in front
   const auto is_likelier = [&](std::int32_t a, std::int32_t b) {
     const float x = logits[static_cast<std::size_t>(a)];

@@ -21,8 +21,7 @@ HttpAnswer::HttpAnswer(std::shared_ptr<net::Exchange> exchange,
       choices_(streams ? 0 : choices),
       choice_count_(choices) {}
 
-void HttpAnswer::receive(std::vector<AnswerEvent> events,
-                         const std::optional<AnswerUsage>& usage) {
+void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) {
   // What was computed is charged, whoever still listens.
   for (const AnswerEvent& event : events) generated_ += event.generated;
   if (usage) {

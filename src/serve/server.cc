@@ -114,9 +114,8 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
     PARING_TRY(lock, store::ServingLock::take(options.data_folder));
     control.emplace(std::move(opened));
     PARING_TRY(const std::vector<store::KeyRow> keys, store::Keys(*control).list());
-    needs_key = needs_key || std::any_of(keys.begin(), keys.end(), [](const store::KeyRow& key) {
-                  return !key.revoked_s;
-                });
+    needs_key = needs_key || std::any_of(keys.begin(), keys.end(),
+                                         [](const store::KeyRow& key) { return !key.revoked_s; });
   }
   if (!is_loopback(options.http.address) && !needs_key) {
     return invalid_argument(
@@ -284,11 +283,11 @@ void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, Answer
       [cancel] {
         if (const auto answering = cancel->lock()) answering->cancel();
       });
-  const auto answering = std::make_shared<Answering>(
-      std::move(model), std::move(plan), receiver, [this](Answering& ended) {
-        const std::lock_guard lock(answers_mutex_);
-        answers_.erase(&ended);
-      });
+  const auto answering = std::make_shared<Answering>(std::move(model), std::move(plan), receiver,
+                                                     [this](Answering& ended) {
+                                                       const std::lock_guard lock(answers_mutex_);
+                                                       answers_.erase(&ended);
+                                                     });
   {
     const std::lock_guard lock(answers_mutex_);
     answers_.insert(answering.get());

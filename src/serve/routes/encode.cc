@@ -58,7 +58,8 @@ void run(Server& server, const Call& call, const std::shared_ptr<ServedModel>& m
   call.exchange->release_body();
   const double start = system_clock().monotonic_seconds();
   encode(server.loop(), model, kind, std::move(texts), cancelled,
-         [&server, call, start, done = std::move(done), ticket = *admission](Result<EncodedRows> rows) {
+         [&server, call, start, done = std::move(done),
+          ticket = *admission](Result<EncodedRows> rows) {
            server.finisher().post([&server, call, start, done, ticket, rows = std::move(rows)] {
              if (!rows) return server.refuse(call, api_error(rows.error()));
              AnswerUsage usage;
@@ -87,9 +88,9 @@ Result<engine::EncodedText> encoded(const ServedModel& model, const wire::Poolin
   if (result.tokens.empty()) return invalid_argument("there are no tokens");
   if (result.tokens.size() > encoder.tokens_max()) {
     if (!cuts) {
-      return invalid_argument(fmt::format("{} tokens, the model takes {}", result.tokens.size(),
-                                          encoder.tokens_max()),
-                              "shorten the text, or allow to cut it");
+      return invalid_argument(
+          fmt::format("{} tokens, the model takes {}", result.tokens.size(), encoder.tokens_max()),
+          "shorten the text, or allow to cut it");
     }
     result.tokens.resize(encoder.tokens_max());
     result.is_cut = true;
@@ -98,8 +99,8 @@ Result<engine::EncodedText> encoded(const ServedModel& model, const wire::Poolin
   return result;
 }
 
-ApiResult<Texts> encoded_all(const ServedModel& model, const std::vector<wire::PoolingInput>& inputs,
-                             bool cuts) {
+ApiResult<Texts> encoded_all(const ServedModel& model,
+                             const std::vector<wire::PoolingInput>& inputs, bool cuts) {
   Texts texts;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     auto text = encoded(model, inputs[i], cuts);
@@ -218,8 +219,8 @@ void score_pairs(Server& server, const Call& call, const std::string& asked,
   const bool is_crossed = pairs->is_crossed;
   run(server, call, model, is_crossed ? EncodeJob::Kind::kClassify : EncodeJob::Kind::kEmbed,
       std::move(pairs->texts),
-      [&server, call, write, is_crossed, firsts = first.size(), count = second.size(),
-       asked](const EncodedRows& rows, const AnswerUsage& usage) {
+      [&server, call, write, is_crossed, firsts = first.size(), count = second.size(), asked](
+          const EncodedRows& rows, const AnswerUsage& usage) {
         server.respond(call, 200, "application/json",
                        write(scores_of(rows, is_crossed, firsts, count), usage));
       });
@@ -238,9 +239,8 @@ void serve_embeddings(Server& server, const Call& call) {
 void serve_ollama_embed(Server& server, const Call& call) {
   embed(server, call, wire::read_ollama_embed(call.exchange->body(), rules_of(server)),
         [](const wire::EmbedCall&, const AnswerLabel& label,
-           const std::vector<std::vector<float>>& vectors, const AnswerUsage& usage) {
-          return wire::ollama_embed_answer(label, vectors, usage);
-        });
+           const std::vector<std::vector<float>>& vectors,
+           const AnswerUsage& usage) { return wire::ollama_embed_answer(label, vectors, usage); });
 }
 
 void serve_score(Server& server, const Call& call) {
@@ -278,8 +278,8 @@ void serve_classify(Server& server, const Call& call) {
   if (!model) return server.refuse(call, model.error());
   const model::EncoderSpec& spec = (*model)->encoder().spec();
   if (spec.labels == 0) {
-    return server.refuse(call, bad("model", fmt::format("'{}' has no classes, it embeds texts",
-                                                        (*model)->name())));
+    return server.refuse(
+        call, bad("model", fmt::format("'{}' has no classes, it embeds texts", (*model)->name())));
   }
   ApiResult<Texts> texts = encoded_all(**model, read->inputs, false);
   if (!texts) return server.refuse(call, texts.error());
@@ -289,14 +289,13 @@ void serve_classify(Server& server, const Call& call) {
         std::vector<wire::Classified> results;
         for (std::vector<float> row : rows.rows) {
           engine::to_probabilities(spec.label_kind, row);
-          const auto best = static_cast<std::size_t>(
-              std::max_element(row.begin(), row.end()) - row.begin());
+          const auto best =
+              static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
           const std::string name = best < spec.label_names.size() ? spec.label_names[best]
                                                                   : fmt::format("LABEL_{}", best);
           results.push_back({name, std::vector<double>(row.begin(), row.end())});
         }
-        server.respond(call, 200, "application/json",
-                       wire::classify_answer(label, results, usage));
+        server.respond(call, 200, "application/json", wire::classify_answer(label, results, usage));
       });
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is served, with what is known of its quality: the certificate of each file and the variant
 // that computes it.
+#include <algorithm>
+#include <map>
+
 #include "base/version.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
@@ -16,10 +19,15 @@ std::string main_type(const io::ModelFile& file) {
   for (const io::TensorInfo& tensor : file.tensors()) {
     if (tensor.shape.size() > 1) bytes[dtype_name(tensor.type)] += tensor.bytes;
   }
-  const auto most = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
+  const auto most = std::max_element(
+      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == bytes.end() ? "" : most->first;
+}
+
+// A text of the metadata; empty when there is none.
+std::string text_of(const io::ModelFile& file, const char* key) {
+  Result<std::string> text = file.metadata().get_string(key);
+  return text ? std::move(*text) : std::string();
 }
 
 wire::ModelCard card_of(const ServedModel& model) {
@@ -29,10 +37,10 @@ wire::ModelCard card_of(const ServedModel& model) {
   card.created = model.created();
   card.variant = model.variant();
   card.certificate = model.certificate();
-  card.architecture = file.metadata().get_string("general.architecture").value_or("");
+  card.architecture = text_of(file, "general.architecture");
   card.weight_type = main_type(file);
   card.weights_sha256 = model.weights_sha256();
-  card.chat_template = file.metadata().get_string("tokenizer.chat_template").value_or("");
+  card.chat_template = text_of(file, "tokenizer.chat_template");
   for (const io::TensorInfo& tensor : file.tensors()) {
     std::uint64_t values = 1;
     for (const std::uint64_t size : tensor.shape) values *= size;
@@ -72,8 +80,8 @@ void serve_ollama_tags(Server& server, const Call& call) {
 }
 
 void serve_ollama_show(Server& server, const Call& call) {
-  ApiResult<std::string> name = wire::read_ollama_show(
-      call.exchange->body(), {.is_strict = server.options().is_strict});
+  ApiResult<std::string> name =
+      wire::read_ollama_show(call.exchange->body(), {.is_strict = server.options().is_strict});
   if (!name) return server.refuse(call, name.error());
   auto model = server.models().find(*name);
   if (!model) return server.refuse(call, model.error());
