@@ -48,7 +48,8 @@ std::string heading(const std::vector<cost::Probes>& probes) {
   std::string text = cost::read_machine().cpu + ", one thread, commit " + version_commit() + ".";
   for (const cost::Probes& p : probes) {
     text += " " + p.isa + ": f32 " + digits(p.f32_operations_per_second / 1e9) + " GOP/s, int8 " +
-            digits(p.int8_operations_per_second / 1e9) + " GOP/s, reads " +
+            digits(p.int8_operations_per_second / 1e9) + " GOP/s, bf16 " +
+            digits(p.bf16_operations_per_second / 1e9) + " GOP/s, reads " +
             digits(p.read_bytes_per_second / 1e9) + " GB/s.";
     const std::string note = cost::busy_note(p.own_share);
     if (!note.empty()) text += " (" + note + ")";
@@ -80,6 +81,7 @@ nlohmann::ordered_json json_of(const std::vector<KernelFigure>& figures,
   for (const cost::Probes& p : probes) {
     json["peaks"][p.isa] = {{"f32_gops", p.f32_operations_per_second / 1e9},
                             {"int8_gops", p.int8_operations_per_second / 1e9},
+                            {"bf16_gops", p.bf16_operations_per_second / 1e9},
                             {"read_gigabytes_per_second", p.read_bytes_per_second / 1e9},
                             {"own_time_share", p.own_share}};
   }
@@ -134,8 +136,9 @@ void KernelTableReporter::ReportRuns(const std::vector<Run>& runs) {
     figure.gops = counter("GOPS");
     figure.gigabytes = counter("GB/s");
     if (const cost::Probes* peak = probes(figure.level)) {
-      const double operations =
-          is_integer(figure) ? peak->int8_operations_per_second : peak->f32_operations_per_second;
+      const double operations = figure.kernel == "matmul_bf16" ? peak->bf16_operations_per_second
+                                : is_integer(figure)           ? peak->int8_operations_per_second
+                                                               : peak->f32_operations_per_second;
       figure.of_peak = figure.gops * 1e9 / operations;
       if (reads_memory(figure)) {
         figure.of_bandwidth = figure.gigabytes * 1e9 / peak->read_bytes_per_second;

@@ -32,7 +32,7 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{576, 576},  {1536, 576},  {576, 1536},  {49152, 576},
                              {512, 2048}, {2048, 2048}, {8192, 2048}, {2048, 8192}};
-constexpr std::size_t kTokens[] = {1, 2, 4, 8, 64, 512};
+constexpr std::size_t kTokens[] = {1, 2, 4, 8, 16, 64, 512};
 
 std::vector<DType> all_types() {
   std::vector<DType> types(std::begin(kBlockTypes), std::end(kBlockTypes));
@@ -91,8 +91,10 @@ void require_close(float ours, float truth) {
   std::abort();
 }
 
+enum class Matmul : std::uint8_t { kCodes, kFloats, kRounded };
+
 void bench_matmul(benchmark::State& state, const KernelTable* table, DType type, Shape shape,
-                  std::size_t tokens, bool is_quantized) {
+                  std::size_t tokens, Matmul kind) {
   const std::vector<PackedMatrix>& copies = matrices(type, shape, tokens <= 8);
   const std::size_t used = tokens <= 8 ? copies.size() : 1;
   const std::size_t bytes = copies[0].bytes();
@@ -104,11 +106,12 @@ void bench_matmul(benchmark::State& state, const KernelTable* table, DType type,
   std::vector<float> truth(shape.rows);
   const auto run = [&](const KernelTable& kernel, const PackedMatrix& w, std::size_t count,
                        float* out, std::size_t panels) {
-    if (is_quantized) {
+    if (kind == Matmul::kCodes) {
       kernel.matmul_q(w, rows, count, out, shape.rows, {0, panels});
-    } else {
-      kernel.matmul_f(w, x.data(), shape.cols, count, out, shape.rows, {0, panels});
+      return;
     }
+    const auto matmul = kind == Matmul::kFloats ? kernel.matmul_f : kernel.matmul_bf16;
+    matmul(w, x.data(), shape.cols, count, out, shape.rows, {0, panels});
   };
   run(reference_kernels(), copies[0], 1, truth.data(), 1);
   run(*table, copies[0], tokens, y.data(), copies[0].panels());
@@ -206,8 +209,16 @@ void bench_rows(benchmark::State& state, const KernelTable* table, const std::st
                                               benchmark::Counter::kIsRate);
 }
 
+bool runs_bf16(const KernelTable* table) {
+  for (const IsaLevel& level : isa_levels()) {
+    if (level.table == table) return level.missing_for_bf16() == nullptr;
+  }
+  return false;
+}
+
 void register_level(const KernelTable* table) {
   const std::string isa = table->isa;
+  const bool has_bf16 = runs_bf16(table);
   for (DType type : all_types()) {
     const bool is_block = dtype_info(type).block_values > 1;
     for (const Shape& shape : kShapes) {
@@ -216,10 +227,14 @@ void register_level(const KernelTable* table) {
         const std::string name = isa + "/" + dtype_name(type) + "/" + std::to_string(shape.rows) +
                                  "x" + std::to_string(shape.cols) + "/" + std::to_string(tokens);
         benchmark::RegisterBenchmark(("matmul_f/" + name).c_str(), bench_matmul, table, type, shape,
-                                     tokens, false);
+                                     tokens, Matmul::kFloats);
+        if (has_bf16) {
+          benchmark::RegisterBenchmark(("matmul_bf16/" + name).c_str(), bench_matmul, table, type,
+                                       shape, tokens, Matmul::kRounded);
+        }
         if (!is_block) continue;
         benchmark::RegisterBenchmark(("matmul_q/" + name).c_str(), bench_matmul, table, type, shape,
-                                     tokens, true);
+                                     tokens, Matmul::kCodes);
       }
     }
   }

@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 # CMake's object folders are named after the targets of paring_isa_sources().
-OBJECT_FOLDER = re.compile(r"^paring_([a-z]+)_(reference|avx2|avx512|amx|neon|sve)\.dir$")
+OBJECT_FOLDER = re.compile(r"^paring_([a-z]+)_(reference|avx2|avx512|avx512bf16|amx|neon|sve)\.dir$")
 WEAK = set("WVvwu")
 # What the tables of a module with ISA folders are called.
 TABLES = {"kernels": "Kernels", "cost": "Probes"}

@@ -241,6 +241,24 @@ def test_eval_against_itself(paring, tiny):
     assert exact["divergence_weights_only"]["kl"] == exact["divergence"]["kl"]
 
 
+def test_fast_numerics_are_another_variant_or_refused(paring, tiny):
+    words = ["eval", tiny, "--against", tiny, "--windows", "2", "--context", "64", "--json"]
+    fast = paring(*words, "--numerics", "fast", "--isa", "reference").json()
+    served = paring(*words, "--isa", "reference").json()
+    assert fast["numerics"] == fast["divergence"]["numerics"] == "fast"
+    assert fast["variant"] != served["variant"]
+    assert served["divergence"]["kl"]["mean"] < fast["divergence"]["kl"]["mean"] < 0.01
+    info = paring("info", "--json").json()
+    levels = {level["name"]: level for level in info["isa_levels"]}
+    assert all(level["supported"] == (level["missing"] is None) for level in levels.values())
+    for level in ("avx2", "neon"):
+        if levels.get(level, {}).get("supported"):
+            refused = paring("eval", tiny, "--numerics", "fast", "--isa", level)
+            assert refused.code == 5 and "fast numerics need products in BF16" in refused.err
+    assert (info["limits"]["bf16_operations_per_second"] > 0) == (info["operations"]["matmul_bf16"] not in
+                                                                  ("none", "not on this CPU"))
+
+
 def test_eval_labels_its_protocol(paring, tiny):
     words = ["eval", tiny, "--windows", "2", "--context", "32", "--json"]
     ours, papers = paring(*words).json(), paring(*words, "--protocol", "papers").json()

@@ -13,7 +13,7 @@ struct Variant {
   std::string weights_sha256;
   std::string tokenizer_sha256;
   std::string chat_template_sha256;   // empty: the model has none
-  std::string numerics;               // "served", "exact"
+  std::string numerics;               // "served", "exact", "fast"
   std::string kv_type;                // "q8", "f16", "f32"
   std::string isa_family;             // kernels that agree bit for bit share a family
   std::vector<std::string> adapters;  // SHA-256 of each, in the order of application

@@ -68,6 +68,7 @@ Result<void> run_command(const Runner& runner, const GlobalFlags& flags,
   PARING_TRY(const LogLevel level, parse_log_level(settings.values().log_level));
   set_log_level(level);
   PARING_TRY_VOID(use_isa(settings.values().isa));
+  if (settings.values().numerics == "fast") PARING_TRY_VOID(kernels::check_fast());
   Context context(settings, output);
   return runner(context);
 }

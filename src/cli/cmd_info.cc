@@ -40,6 +40,13 @@ Result<Info> collect(Context& context) {
   return info;
 }
 
+std::string implementation_of(const kernels::OpName& op) {
+  const kernels::KernelTable& table = kernels::kernels();
+  if (!op.is_there(table)) return "none";
+  const bool is_bf16 = std::string_view(op.name) == "matmul_bf16";
+  return is_bf16 && !kernels::check_fast() ? "not on this CPU" : kernels::origin_of(op, table);
+}
+
 Json to_json(const Info& info) {
   const cost::Machine& m = info.machine;
   Json json;
@@ -53,7 +60,7 @@ Json to_json(const Info& info) {
                                   {"missing", missing == nullptr ? Json() : Json(missing)}});
   }
   for (const kernels::OpName& op : kernels::op_names()) {
-    json["operations"][op.name] = kernels::origin_of(op, kernels::kernels());
+    json["operations"][op.name] = implementation_of(op);
   }
   json["logical_cpus"] = m.logical_cpus;
   json["cores"] = m.cores;
@@ -102,6 +109,8 @@ std::string to_text(const Info& info) {
             format_bytes(static_cast<std::uint64_t>(info.probes.read_bytes_per_second)) + "/s");
   facts.add("f32 peak", format_operations(info.probes.f32_operations_per_second) + "/s");
   facts.add("int8 peak", format_operations(info.probes.int8_operations_per_second) + "/s");
+  const double bf16 = info.probes.bf16_operations_per_second;
+  facts.add("bf16 peak", bf16 > 0 ? format_operations(bf16) + "/s" : "no products in BF16");
   const std::string busy = cost::busy_note(info.probes.own_share);
   if (!busy.empty()) facts.add("these figures", busy + ": the machine can do more");
   facts.add("energy counters",
@@ -115,7 +124,7 @@ std::string to_text(const Info& info) {
   }
   Table table({{"operation"}, {"implementation"}});
   for (const kernels::OpName& op : kernels::op_names()) {
-    table.add({op.name, kernels::origin_of(op, kernels::kernels())});
+    table.add({op.name, implementation_of(op)});
   }
   facts.gap();
   facts.add("paring", fmt::format("{} ({})", version(), version_commit()));

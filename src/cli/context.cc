@@ -23,7 +23,8 @@ Result<Executor*> Context::executor() {
 }
 
 model::Numerics Context::numerics() const {
-  return settings().numerics == "exact" ? model::Numerics::kExact : model::Numerics::kServed;
+  if (settings().numerics == "exact") return model::Numerics::kExact;
+  return settings().numerics == "fast" ? model::Numerics::kFast : model::Numerics::kServed;
 }
 
 kernels::KvType Context::kv_type(const io::ModelFile& file) const {
@@ -50,7 +51,15 @@ Result<engine::LoadedModel> Context::load(const std::string& name, std::size_t e
 }
 
 const char* numerics_name(model::Numerics numerics) noexcept {
-  return numerics == model::Numerics::kExact ? "exact" : "served";
+  switch (numerics) {
+    case model::Numerics::kExact:
+      return "exact";
+    case model::Numerics::kFast:
+      return "fast";
+    case model::Numerics::kServed:
+      break;
+  }
+  return "served";
 }
 
 }  // namespace paring::cli

@@ -60,6 +60,7 @@ Json limits_json(const cost::Probes& probes) {
   return {{"read_bytes_per_second", probes.read_bytes_per_second},
           {"f32_operations_per_second", probes.f32_operations_per_second},
           {"int8_operations_per_second", probes.int8_operations_per_second},
+          {"bf16_operations_per_second", probes.bf16_operations_per_second},
           {"own_time_share", probes.own_share},
           {"is_busy", probes.own_share < kQuietShare}};
 }

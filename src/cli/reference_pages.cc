@@ -122,6 +122,10 @@ std::string kernels_page() {
   for (const kernels::OpName& operation : kernels::op_names()) {
     std::vector<std::string> cells = {operation.name};
     for (const kernels::IsaLevel& level : kernels::isa_levels()) {
+      if (!operation.is_there(*level.table)) {
+        cells.emplace_back("-");
+        continue;
+      }
       const std::string_view from = kernels::origin_of(operation, *level.table);
       cells.emplace_back(from == level.name ? "own" : fmt::format("of {}", from));
     }

@@ -38,7 +38,8 @@ const Probes kProbes{.isa = "test",
                      .threads = 2,
                      .read_bytes_per_second = 50e9,
                      .f32_operations_per_second = 200e9,
-                     .int8_operations_per_second = 1000e9};
+                     .int8_operations_per_second = 1000e9,
+                     .bf16_operations_per_second = 400e9};
 
 TEST(Roofline, DecodeIsBoundByMemoryWhenArithmeticIsCheap) {
   const TokenWork token{
@@ -46,10 +47,14 @@ TEST(Roofline, DecodeIsBoundByMemoryWhenArithmeticIsCheap) {
   EXPECT_DOUBLE_EQ(decode_limit(token, kProbes), 500.0);  // 100 MB at 50 GB/s
 }
 
-TEST(Roofline, ArithmeticOfBothKindsAddsUp) {
-  EXPECT_DOUBLE_EQ(least_seconds(0, 1000e9, 200e9, kProbes), 2.0);
-  EXPECT_DOUBLE_EQ(least_seconds(100e9, 1000e9, 200e9, kProbes), 2.0);
-  EXPECT_DOUBLE_EQ(least_seconds(150e9, 1000e9, 200e9, kProbes), 3.0);
+TEST(Roofline, ArithmeticOfAllKindsAddsUp) {
+  const TokenWork token{
+      .int8_operations = 500e9, .f32_operations = 100e9, .bf16_operations = 400e9};
+  EXPECT_DOUBLE_EQ(token.operations(), 1000e9);
+  EXPECT_DOUBLE_EQ(least_seconds(0, token, 1, kProbes), 2.0);
+  EXPECT_DOUBLE_EQ(least_seconds(0, token, 3, kProbes), 6.0);
+  EXPECT_DOUBLE_EQ(least_seconds(100e9, token, 1, kProbes), 2.0);
+  EXPECT_DOUBLE_EQ(least_seconds(150e9, token, 1, kProbes), 3.0);
 }
 
 TEST(Roofline, PrefillReadsTheWeightsOnceAStep) {

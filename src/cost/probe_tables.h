@@ -23,15 +23,22 @@ struct ProbeTable {
   // The same for products of 8-bit integers, summed in the widest way that the kernels use.
   std::int32_t (*multiply_int8)(std::uint64_t rounds) noexcept = nullptr;
   double multiply_int8_operations = 0;
+  // The same for products of bf16, summed in f32. Null: the level has none. REQUIRES:
+  // kernels::IsaLevel::missing_for_bf16() gives null.
+  float (*multiply_bf16)(std::uint64_t rounds) noexcept = nullptr;
+  double multiply_bf16_operations = 0;
 };
 
 extern const ProbeTable kReferenceProbes;
 extern const ProbeTable kAvx2Probes;
 extern const ProbeTable kAvx512Probes;
-extern const ProbeTable kAmxProbes;  // extends AVX-512
+extern const ProbeTable kAvx512bf16Probes;  // extends AVX-512
+extern const ProbeTable kAmxProbes;         // extends AVX-512
 extern const ProbeTable kNeonProbes;
 
 // All of this architecture, complete, whether this CPU runs them or not; as kernels::isa_levels().
 std::span<const ProbeTable> probe_tables() noexcept;
+// Whether this CPU, which runs the table, runs its multiply_bf16.
+bool runs_bf16(const ProbeTable& table) noexcept;
 
 }  // namespace paring::cost

@@ -25,13 +25,18 @@ constexpr std::size_t kRunsMin = 5;
 constexpr std::size_t kRunsMax = 200;
 constexpr std::size_t kBusyRounds = 3;
 
-// `base` with what `own` has in its place.
-[[maybe_unused]] ProbeTable extended(const ProbeTable& base, const ProbeTable& own) {
+// `base` with what `own` has in its place, under the name of `isa`.
+[[maybe_unused]] ProbeTable extended(const char* isa, const ProbeTable& base,
+                                     const ProbeTable& own) {
   ProbeTable table = base;
-  table.isa = own.isa;
+  table.isa = isa;
   if (own.multiply_int8 != nullptr) {
     table.multiply_int8 = own.multiply_int8;
     table.multiply_int8_operations = own.multiply_int8_operations;
+  }
+  if (own.multiply_bf16 != nullptr) {
+    table.multiply_bf16 = own.multiply_bf16;
+    table.multiply_bf16_operations = own.multiply_bf16_operations;
   }
   return table;
 }
@@ -39,10 +44,13 @@ constexpr std::size_t kBusyRounds = 3;
 }  // namespace
 
 std::span<const ProbeTable> probe_tables() noexcept {
+#if defined(__x86_64__)
+  static const ProbeTable avx512 = extended("avx512", kAvx512Probes, kAvx512bf16Probes);
+#endif
   static const ProbeTable all[] = {
 #if defined(__x86_64__)
-      extended(kAvx512Probes, kAmxProbes),
-      kAvx512Probes,
+      extended("amx", avx512, kAmxProbes),
+      avx512,
       kAvx2Probes,
 #elif defined(__aarch64__)
       kNeonProbes,
@@ -50,6 +58,14 @@ std::span<const ProbeTable> probe_tables() noexcept {
       kReferenceProbes,
   };
   return all;
+}
+
+bool runs_bf16(const ProbeTable& table) noexcept {
+  if (table.multiply_bf16 == nullptr) return false;
+  for (const kernels::IsaLevel& level : kernels::isa_levels()) {
+    if (std::string_view(level.name) == table.isa) return level.missing_for_bf16() == nullptr;
+  }
+  return false;
 }
 
 namespace {
@@ -200,6 +216,14 @@ Result<Probes> measure_probes(Executor& executor, const ProbeOptions& options) {
         sink.value += static_cast<std::uint32_t>(table->multiply_int8(rounds));
       },
       probes.own_share);
+  if (runs_bf16(*table)) {
+    probes.bf16_operations_per_second = measure_rate(
+        executor, table->multiply_bf16_operations, options.seconds,
+        [table](std::uint64_t rounds, Sink& sink) {
+          sink.value += static_cast<std::uint64_t>(table->multiply_bf16(rounds));
+        },
+        probes.own_share);
+  }
   return probes;
 }
 

@@ -22,7 +22,8 @@ struct Probes {
   double read_bytes_per_second = 0;
   double f32_operations_per_second = 0;   // 2 a multiply-add
   double int8_operations_per_second = 0;  // 2 a multiply-add
-  // Share of the time of the best runs in which our threads ran; the least of the three figures.
+  double bf16_operations_per_second = 0;  // 2 a multiply-add; 0: no products in BF16 here
+  // Share of the time of the best runs in which our threads ran; the least of the figures.
   // Below kQuietShare the machine was busy with something else and can do more than this.
   double own_share = 1;
 };
@@ -34,7 +35,7 @@ struct ProbeOptions {
   std::string isa{};             // empty: the level that the kernels use
   std::size_t buffer_bytes = 0;  // 0: four times the last-level cache, at least 128 MiB, at most
                                  // 1 GiB and a quarter of the available memory
-  double seconds = 0.15;         // time for each of the three figures
+  double seconds = 0.15;         // time for each figure
 };
 
 // Exhausted when there is no memory for the buffer, Unsupported for a level this CPU lacks.

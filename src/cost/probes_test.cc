@@ -79,6 +79,15 @@ TEST(ProbeTables, ArithmeticIsReallyDone) {
       EXPECT_NEAR(table->multiply_f32(100), 2 * chains, 1e-4) << isa;
       EXPECT_NEAR(table->multiply_f32(1), chains + starts / 2, 1e-4) << isa;
     }
+    if (table->multiply_bf16 != nullptr && (isa == "amx" || runs_bf16(*table))) {
+      // A sum adds 1 * 0.5 for each of its products, which are pairs where bytes are quads.
+      const double sums = widths.int8_sums;
+      const double products = widths.int8_products / 2.0;
+      const double chains_bf16 = table->multiply_bf16_operations / 2 / (sums * products);
+      EXPECT_EQ(table->multiply_bf16(10),
+                chains_bf16 * (chains_bf16 - 1) / 2 + 10 * chains_bf16 * products / 2)
+          << isa;
+    }
     if (isa == "reference") continue;
     const int sum_chains = static_cast<int>(table->multiply_int8_operations / 2 /
                                             (widths.int8_sums * widths.int8_products));
@@ -128,9 +137,10 @@ TEST(Probes, FiguresAreSaneOnEveryLevel) {
     EXPECT_GT(probes->f32_operations_per_second, 0.1e9);
     EXPECT_LT(probes->f32_operations_per_second, 1e15);
     EXPECT_GT(probes->int8_operations_per_second, 0.1e9);
-    std::printf("%-10s read %.1f GB/s, f32 %.0f, int8 %.0f G operations/s\n", table->isa,
+    EXPECT_EQ(probes->bf16_operations_per_second > 0, runs_bf16(*table));
+    std::printf("%-10s read %.1f GB/s, f32 %.0f, bf16 %.0f, int8 %.0f G operations/s\n", table->isa,
                 probes->read_bytes_per_second / 1e9, probes->f32_operations_per_second / 1e9,
-                probes->int8_operations_per_second / 1e9);
+                probes->bf16_operations_per_second / 1e9, probes->int8_operations_per_second / 1e9);
   }
 }
 

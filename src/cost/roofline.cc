@@ -12,17 +12,17 @@ double time_of(double amount, double rate) noexcept { return amount > 0 ? amount
 
 }  // namespace
 
-double least_seconds(double bytes, double int8_operations, double f32_operations,
+double least_seconds(double bytes, const TokenWork& token, double tokens,
                      const Probes& probes) noexcept {
-  // Both kinds of arithmetic use the same ports, so their times add; reading overlaps with them.
-  const double arithmetic = time_of(int8_operations, probes.int8_operations_per_second) +
-                            time_of(f32_operations, probes.f32_operations_per_second);
-  return std::max(time_of(bytes, probes.read_bytes_per_second), arithmetic);
+  // All kinds of arithmetic use the same ports, so their times add; reading overlaps with them.
+  const double arithmetic = time_of(token.int8_operations, probes.int8_operations_per_second) +
+                            time_of(token.f32_operations, probes.f32_operations_per_second) +
+                            time_of(token.bf16_operations, probes.bf16_operations_per_second);
+  return std::max(time_of(bytes, probes.read_bytes_per_second), tokens * arithmetic);
 }
 
 double decode_limit(const TokenWork& token, const Probes& probes) noexcept {
-  const double seconds = least_seconds(token.weight_bytes + token.kv_bytes, token.int8_operations,
-                                       token.f32_operations, probes);
+  const double seconds = least_seconds(token.weight_bytes + token.kv_bytes, token, 1, probes);
   return seconds > 0 ? 1.0 / seconds : 0;
 }
 
@@ -33,8 +33,7 @@ double prefill_limit(const TokenWork& token, std::size_t tokens, std::size_t ste
   const auto steps = static_cast<double>((tokens + step_tokens - 1) / step_tokens);
   // The tokens of a step share one reading of the weights and of the cached keys and values.
   const double bytes = steps * (token.weight_bytes + token.kv_bytes);
-  const double seconds =
-      least_seconds(bytes, count * token.int8_operations, count * token.f32_operations, probes);
+  const double seconds = least_seconds(bytes, token, count, probes);
   return seconds > 0 ? count / seconds : 0;
 }
 

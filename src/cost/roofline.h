@@ -17,10 +17,12 @@ struct TokenWork {
   double kv_bytes = 0;      // keys and values that this token attends to
   double int8_operations = 0;
   double f32_operations = 0;
+  double bf16_operations = 0;
+  double operations() const noexcept { return int8_operations + f32_operations + bf16_operations; }
 };
 
-// Seconds that `bytes` and the operations take at least.
-double least_seconds(double bytes, double int8_operations, double f32_operations,
+// Seconds that reading `bytes` and the operations of `tokens` tokens take at least.
+double least_seconds(double bytes, const TokenWork& token, double tokens,
                      const Probes& probes) noexcept;
 
 // Tokens a second that one sequence can reach: every token reads all weights.

@@ -9,7 +9,8 @@
 
 namespace paring::engine {
 
-// `numerics` ("served", "exact"), `kv_type` ("q8", ...) and `isa_family` as in api::Variant.
+// `numerics` ("served", "exact", "fast"), `kv_type` ("q8", ...) and `isa_family` as in
+// api::Variant.
 api::Variant variant_of(const LoadedModel& loaded, std::string numerics, std::string kv_type,
                         std::string isa_family);
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/op_list.h"
 #include "kernels/ops.h"
 #include "kernels/self_check.h"
 #include "kernels/tables.h"
@@ -23,6 +24,10 @@ namespace paring::kernels {
 namespace {
 
 const char* nothing() noexcept { return nullptr; }
+
+[[maybe_unused]] const char* no_bf16_kernels() noexcept {
+  return "this level has no products in BF16";
+}
 
 #if defined(__x86_64__)
 // Bits of CPUID leaf 1 ECX and 0x80000001 ECX that __builtin_cpu_supports does not name in every
@@ -69,16 +74,22 @@ bool get_tile_registers() noexcept {
   return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, kTileData) == 0;
 }
 
-// `base` with what `own` has in its place.
-KernelTable extended(const KernelTable& base, const KernelTable& own) noexcept {
-  KernelTable table = base;
-  table.isa = own.isa;
-  if (own.matmul_q != nullptr) table.matmul_q = own.matmul_q;
-  return table;
+bool has_avx512_bf16() noexcept {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512bf16");
+}
+
+const KernelTable* avx512_table() noexcept {
+  static const KernelTable table = [] {
+    KernelTable all = extended(kAvx512Kernels, kAvx512bf16Kernels);
+    all.isa = kAvx512Kernels.isa;
+    return all;
+  }();
+  return &table;
 }
 
 const KernelTable* amx_table() noexcept {
-  static const KernelTable table = extended(kAvx512Kernels, kAmxKernels);
+  static const KernelTable table = extended(*avx512_table(), kAmxKernels);
   return &table;
 }
 
@@ -92,14 +103,14 @@ const char* missing_for_amx() noexcept {
   unsigned ebx = 0;
   unsigned ecx = 0;
   unsigned edx = 0;
-  if (!has_avx512() || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 ||
+  if (!has_avx512() || !has_avx512_bf16() || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 ||
       (edx & kAmx) != kAmx) {
-    return "the CPU has no AMX-INT8 and AMX-BF16 beside AVX-512 with VNNI";
+    return "the CPU has no AMX-INT8 and AMX-BF16 beside AVX-512 with VNNI and BF16";
   }
   if ((saved_registers() & kTileState) != kTileState || !get_tile_registers()) {
     return "the CPU has AMX, but the system does not give this process its tile registers";
   }
-  if (!gives_same_products(*amx_table(), kAvx512Kernels)) {
+  if (!gives_same_products(*amx_table(), *avx512_table())) {
     return "the CPU has AMX, but its products are not the bits that AVX-512 gives";
   }
   return nullptr;
@@ -111,6 +122,9 @@ const char* without_amx() noexcept {
 }
 const char* without_avx512() noexcept {
   return has_avx512() ? nullptr : "the CPU has no AVX-512 F, BW, CD, DQ, VL with VNNI";
+}
+const char* without_avx512_bf16() noexcept {
+  return has_avx512_bf16() ? nullptr : "the CPU has no AVX512_BF16";
 }
 const char* without_avx2() noexcept {
   return has_avx2() ? nullptr : "the CPU has no AVX2 with FMA and F16C";
@@ -127,13 +141,13 @@ const char* without_neon() noexcept {
 std::span<const IsaLevel> levels() noexcept {
   static const IsaLevel all[] = {
 #if defined(__x86_64__)
-      {"amx", without_amx, amx_table()},
-      {"avx512", without_avx512, &kAvx512Kernels},
-      {"avx2", without_avx2, &kAvx2Kernels},
+      {"amx", without_amx, amx_table(), nothing},
+      {"avx512", without_avx512, avx512_table(), without_avx512_bf16},
+      {"avx2", without_avx2, &kAvx2Kernels, no_bf16_kernels},
 #elif defined(__aarch64__)
-      {"neon", without_neon, &kNeonKernels},
+      {"neon", without_neon, &kNeonKernels, no_bf16_kernels},
 #endif
-      {"reference", nothing, &kReferenceKernels},
+      {"reference", nothing, &kReferenceKernels, nothing},
   };
   return all;
 }
@@ -218,6 +232,22 @@ Result<void> select_isa(const char* name) {
   }
   active_table.store(level->table, std::memory_order_release);
   return {};
+}
+
+Result<void> check_fast() {
+  const KernelTable& table = kernels();
+  std::string able;
+  const char* missing = nullptr;
+  for (const IsaLevel& level : levels()) {
+    if (level.table == &table) missing = level.missing_for_bf16();
+    if (level.missing_for_bf16() == nullptr && level.supported()) {
+      able += (able.empty() ? "" : ", ") + std::string(level.name);
+    }
+  }
+  if (missing == nullptr) return {};
+  return unsupported("fast numerics need products in BF16, which instruction-set level \"" +
+                         std::string(table.isa) + "\" does not have here: " + missing,
+                     "levels of this machine that have them: " + able);
 }
 
 std::size_t QuantizedRows::bytes(std::size_t tokens, std::size_t cols) noexcept {

@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The f32 inner loop that matmul_f and attention share: a tile of dot products with one accumulator
-// each, terms added in ascending order. Included by the ISA tables alone.
+// What float products share, and the f32 inner loop of matmul_f and attention: a tile of dot
+// products with one accumulator each, terms added in ascending order. Included by the ISA tables
+// alone.
 #pragma once
 
 namespace paring::kernels {
 namespace {
+
+// y[t][n] = sum_k w[n][k] x[t][k].
+struct FloatMatmul {
+  const PackedMatrix& w;
+  const float* x;
+  std::size_t x_stride;
+  float* y;
+  std::size_t y_stride;
+};
 
 // One step of add_products(): the weights at b, the activations at a. A function of its own that is
 // always inlined, because the sums must stay in registers.

@@ -11,14 +11,6 @@ namespace {
 // activations.
 constexpr std::size_t kDecodedFloats = 6144;
 
-struct FloatMatmul {
-  const PackedMatrix& w;
-  const float* x;
-  std::size_t x_stride;
-  float* y;
-  std::size_t y_stride;
-};
-
 // Panels a tile of `rows` tokens covers: enough independent sums to hide the latency of fma.
 constexpr int tile_columns(int rows) {
   int columns = kFloatTileVectors / rows;

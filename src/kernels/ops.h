@@ -139,6 +139,13 @@ struct AttentionJoinArgs {
   float* out;  // [D]
 };
 
+// Numbers of tokens, by the kind of weights.
+struct Bf16Tokens {
+  static constexpr std::size_t kNever = static_cast<std::size_t>(-1);
+  std::size_t float_types = kNever;  // F32, F16, BF16
+  std::size_t block_types = kNever;
+};
+
 struct KernelTable {
   const char* isa = nullptr;
 
@@ -154,6 +161,14 @@ struct KernelTable {
   // Any type, decoded to f32 exactly; f32 activations x [tokens][x_stride].
   void (*matmul_f)(const PackedMatrix& w, const float* x, std::size_t x_stride, std::size_t tokens,
                    float* y, std::size_t stride, PanelRange panels) noexcept = nullptr;
+  // As matmul_f with weights and activations rounded to bf16 (to nearest even; denormals are zero):
+  // products exact, sums in f32 in an order of the level's own, which may depend on nothing but the
+  // columns. Null: the level has none. REQUIRES: check_fast() of this table.
+  void (*matmul_bf16)(const PackedMatrix& w, const float* x, std::size_t x_stride,
+                      std::size_t tokens, float* y, std::size_t stride,
+                      PanelRange panels) noexcept = nullptr;
+  // From so many tokens on it is faster than what served numerics take.
+  Bf16Tokens bf16_from{};
 
   // y[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i], one row of `width`.
   void (*rms_norm)(const float* x, const float* weight, float* y, std::size_t width,
@@ -202,6 +217,8 @@ struct IsaLevel {
   // What this machine lacks for it ("the CPU has no AVX2 or no FMA"); null: nothing.
   const char* (*missing)() noexcept;
   const KernelTable* table;
+  // The same for its matmul_bf16, beside what the level needs anyway.
+  const char* (*missing_for_bf16)() noexcept;
   bool supported() const noexcept { return missing() == nullptr; }
 };
 // From fastest to "reference".
@@ -213,6 +230,9 @@ const KernelTable& kernels() noexcept;
 // Forces a level for the process (tests, --isa); null or "" means PARING_ISA, or the fastest when
 // that is not set. NotFound / Unsupported with the choices; the level in use then stays.
 Result<void> select_isa(const char* name);
+// Whether fast numerics (model/forward.h) can be computed with the table in use: Unsupported tells
+// what this machine lacks.
+Result<void> check_fast();
 // The table of a level by name, null when unknown or unsupported here.
 const KernelTable* find_kernels(const char* isa) noexcept;
 

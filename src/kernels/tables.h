@@ -11,7 +11,8 @@ namespace paring::kernels {
 extern const KernelTable kReferenceKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
-extern const KernelTable kAmxKernels;  // extends AVX-512
+extern const KernelTable kAvx512bf16Kernels;  // extends AVX-512, where the CPU has AVX512_BF16
+extern const KernelTable kAmxKernels;         // extends AVX-512
 extern const KernelTable kNeonKernels;
 
 }  // namespace paring::kernels

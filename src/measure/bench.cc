@@ -103,7 +103,7 @@ PhaseSpeed phase_speed(std::size_t tokens, double seconds, double limit, double 
   speed.limit_tokens_per_second = limit;
   speed.limit_share = cost::limit_share(speed.tokens_per_second, limit);
   speed.bytes_per_token = bytes_per_token;
-  speed.operations_per_token = work.int8_operations + work.f32_operations;
+  speed.operations_per_token = work.operations();
   return speed;
 }
 

@@ -3,7 +3,7 @@
 
 #include "measure/memory.h"
 #include "model/kv_cache.h"
-#include "quant/format.h"
+#include "model/product.h"
 
 namespace paring::measure {
 
@@ -57,6 +57,23 @@ std::vector<MatrixLoad> matrix_loads(const io::ModelFile& file, const model::Blo
   return loads;
 }
 
+namespace {
+
+// The sum that products of a matrix with `rows` rows belong to.
+double& operations_of(DType type, double rows, model::Numerics numerics, cost::TokenWork& work) {
+  switch (model::product_of(type, static_cast<std::size_t>(rows), numerics, kernels::kernels())) {
+    case model::Product::kCodes:
+      return work.int8_operations;
+    case model::Product::kRounded:
+      return work.bf16_operations;
+    case model::Product::kFloats:
+      break;
+  }
+  return work.f32_operations;
+}
+
+}  // namespace
+
 cost::TokenWork token_work(const std::vector<MatrixLoad>& loads, const model::BlockSpec& spec,
                            const WorkShape& shape) {
   cost::TokenWork work;
@@ -65,10 +82,9 @@ cost::TokenWork token_work(const std::vector<MatrixLoad>& loads, const model::Bl
     work.weight_bytes +=
         load.bytes * (experts == nullptr ? 1 : experts->read_share(shape.step_tokens));
     if (load.is_gathered) continue;
-    const quant::Format* format = quant::find_format(load.type);
-    const bool is_int8 = shape.numerics == model::Numerics::kServed && format != nullptr &&
-                         format->is_block_quantized;
-    (is_int8 ? work.int8_operations : work.f32_operations) +=
+    const model::Numerics numerics =
+        load.is_head ? model::head_numerics(shape.numerics) : shape.numerics;
+    operations_of(load.type, shape.step_tokens, numerics, work) +=
         2 * load.values * (load.is_head ? shape.head_share : 1) *
         (experts == nullptr ? 1 : experts->read_share(1));
   }

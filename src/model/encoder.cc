@@ -104,10 +104,10 @@ class Encoder::Step {
     std::size_t count;
   };
 
-  bool uses_codes(MatrixId id) const {
-    const DType type = view_.matrix(id).type;
-    return options_.numerics == Numerics::kServed && dtype_info(type).block_values > 1;
+  Product product(MatrixId id) const {
+    return product_of(view_.matrix(id).type, tokens_.size(), options_.numerics, kernels_);
   }
+  bool uses_codes(MatrixId id) const { return product(id) == Product::kCodes; }
   bool attention_uses_codes(std::size_t layer) const {
     return uses_codes({MatrixKind::kQuery, layer}) || uses_codes({MatrixKind::kKey, layer}) ||
            uses_codes({MatrixKind::kValue, layer});
@@ -151,16 +151,12 @@ class Encoder::Step {
   }
 
   // target[t * stride + n] = (W x)[n] + bias[n] for the rows n of `panels` and every token t.
-  Range multiply(MatrixId id, const float* x, const QuantizedRows& codes, float* target,
-                 std::size_t stride, PanelRange panels) {
+  Range multiply_tokens(MatrixId id, const float* x, const QuantizedRows& codes, float* target,
+                        std::size_t stride, PanelRange panels) {
     const PackedMatrix& w = view_.matrix(id);
     const Range mine = outputs_of(w, panels);
     if (mine.empty()) return mine;
-    if (uses_codes(id)) {
-      kernels_.matmul_q(w, codes, tokens_.size(), target, stride, panels);
-    } else {
-      kernels_.matmul_f(w, x, w.cols, tokens_.size(), target, stride, panels);
-    }
+    multiply(product(id), kernels_, w, x, codes, tokens_.size(), target, stride, panels);
     const float* bias = view_.bias(id).data() + mine.begin;
     for (std::size_t t = 0; t < tokens_.size(); ++t) {
       kernels_.add(target + t * stride + mine.begin, bias, mine.size());
@@ -179,8 +175,8 @@ class Encoder::Step {
     for (std::size_t r = 0; r < kReaders.size(); ++r) {
       const PanelRange part{std::clamp(mine.begin, r * panels, (r + 1) * panels) - r * panels,
                             std::clamp(mine.end, r * panels, (r + 1) * panels) - r * panels};
-      multiply({kReaders[r], layer}, buffers_.x, buffers_.narrow,
-               buffers_.qkv + r * spec_.query_width(), spec_.qkv_width(), part);
+      multiply_tokens({kReaders[r], layer}, buffers_.x, buffers_.narrow,
+                      buffers_.qkv + r * spec_.query_width(), spec_.qkv_width(), part);
     }
     worker.barrier();
     for (std::size_t i = worker.index(); i < texts_.size() * spec_.heads; i += worker.count()) {
@@ -249,7 +245,7 @@ class Encoder::Step {
       worker.barrier();
     }
     const Range split = worker.split(w.panels());
-    multiply(id, data, codes, buffers_.delta, spec_.width, {split.begin, split.end});
+    multiply_tokens(id, data, codes, buffers_.delta, spec_.width, {split.begin, split.end});
     worker.barrier();
     for (std::size_t t = rows.begin; t < rows.end; ++t) {
       float* x = buffers_.x + t * spec_.width;
@@ -264,8 +260,8 @@ class Encoder::Step {
     tap(worker, TapSite::kFfnInput, layer, buffers_.x, spec_.width);
     const MatrixId up{MatrixKind::kUp, layer};
     const Range split = worker.split(view_.matrix(up).panels());
-    const Range mine = multiply(up, buffers_.x, buffers_.narrow, buffers_.inner, spec_.ffn_width,
-                                {split.begin, split.end});
+    const Range mine = multiply_tokens(up, buffers_.x, buffers_.narrow, buffers_.inner,
+                                       spec_.ffn_width, {split.begin, split.end});
     for (std::size_t t = 0; !mine.empty() && t < tokens_.size(); ++t) {
       activate(kernels_, spec_.encoder->activation,
                buffers_.inner + t * spec_.ffn_width + mine.begin, mine.size());
@@ -292,6 +288,8 @@ std::span<const float> Encoder::run(const ModelView& view, std::span<const Encod
   Step step(*this, view, texts, options);
   PARING_CHECK(step.token_count() > 0 && step.token_count() <= tokens_max_,
                "a step must fit its buffers");
+  PARING_CHECK(options.numerics != Numerics::kFast || kernels::check_fast().has_value(),
+               "fast numerics need products in BF16");
   executor_.run([&](Worker& worker) { step.run(worker); });
   return {buffers_->x, step.token_count() * spec_.width};
 }

@@ -106,9 +106,10 @@ class Forward::Step {
     if (!has_own_rows_) worker.barrier();
   }
 
-  bool uses_codes(const PackedMatrix& matrix) const {
-    return options_.numerics == Numerics::kServed && is_block_type(matrix.type);
+  Product product(const PackedMatrix& matrix) const {
+    return product_of(matrix.type, tokens_.size(), options_.numerics, kernels_);
   }
+  bool uses_codes(const PackedMatrix& matrix) const { return product(matrix) == Product::kCodes; }
 
   void tap(Worker& worker, TapSite site, std::size_t layer, const float* data, std::size_t rows,
            std::size_t width) {
@@ -172,14 +173,10 @@ class Forward::Step {
   }
 
   // target[t * stride + n] = (W x)[n] for the rows n of `panels` and every token t.
-  void multiply(const PackedMatrix& w, const float* x, const QuantizedRows& codes, float* target,
-                std::size_t stride, PanelRange panels, std::size_t tokens) {
+  void multiply_tokens(const PackedMatrix& w, const float* x, const QuantizedRows& codes,
+                       float* target, std::size_t stride, PanelRange panels) {
     if (panels.begin >= panels.end) return;
-    if (uses_codes(w)) {
-      kernels_.matmul_q(w, codes, tokens, target, stride, panels);
-    } else {
-      kernels_.matmul_f(w, x, w.cols, tokens, target, stride, panels);
-    }
+    multiply(product(w), kernels_, w, x, codes, tokens_.size(), target, stride, panels);
   }
 
   // The same with bias and adapters of matrix `id`, the `place`th of adapt(); inputs from `normed`
@@ -188,7 +185,7 @@ class Forward::Step {
                        std::size_t stride, PanelRange panels) {
     if (panels.begin >= panels.end) return;
     const PackedMatrix& w = view_.matrix(id);
-    multiply(w, rows.normed, rows.narrow, target, stride, panels, tokens_.size());
+    multiply_tokens(w, rows.normed, rows.narrow, target, stride, panels);
     const Range mine = outputs_of(w, panels);
     for (std::size_t t = 0; t < tokens_.size(); ++t) {
       add_bias(kernels_, view_.bias(id), mine, target + t * stride);
@@ -274,7 +271,7 @@ class Forward::Step {
     adapt(worker, {&id, 1}, data, w.cols);
     const Range split = worker.split(w.panels());
     const PanelRange panels{split.begin, split.end};
-    multiply(w, data, codes, buffers_.delta, spec_.width, panels, tokens_.size());
+    multiply_tokens(w, data, codes, buffers_.delta, spec_.width, panels);
     adapters_.add(0, id, buffers_.delta, spec_.width, panels);
     const Range mine = outputs_of(w, panels);
     for (std::size_t t = 0; !mine.empty() && t < tokens_.size(); ++t) {
@@ -399,7 +396,7 @@ class Forward::Step {
         kernels_.rms_norm(inputs.x + logit_tokens_[first + r] * width,
                           view_.model().final_norm().data(), inputs.head_in + r * width, width,
                           spec_.norm_epsilon);
-        if (uses_codes(w)) quantize_in_terms(inputs, r);
+        if (head_product(w) == Product::kCodes) quantize_in_terms(inputs, r);
       }
       meet(worker);
       tap(worker, TapSite::kHeadInput, spec_.layers, inputs.head_in, rows, width);
@@ -410,6 +407,10 @@ class Forward::Step {
                              {first, rows, buffers_.logits, spec_.vocabulary, inputs.head_in});
       worker.barrier();
     }
+  }
+
+  Product head_product(const PackedMatrix& w) const {
+    return product_of(w.type, 1, head_numerics(options_.numerics), kernels_);
   }
 
   // Rows kHeadTerms * r and the next of `narrow` become the codes of head input r and of the rest.
@@ -426,9 +427,11 @@ class Forward::Step {
     const Range split = worker.split(w.panels());
     const PanelRange panels{split.begin, split.end};
     const Range mine = outputs_of(w, panels);
-    const bool has_terms = uses_codes(w);
-    multiply(w, inputs.head_in, inputs.narrow, buffers_.logits, w.rows, panels,
-             has_terms ? kHeadTerms * rows : rows);
+    const bool has_terms = head_product(w) == Product::kCodes;
+    if (!mine.empty()) {
+      multiply(head_product(w), kernels_, w, inputs.head_in, inputs.narrow,
+               has_terms ? kHeadTerms * rows : rows, buffers_.logits, w.rows, panels);
+    }
     for (std::size_t r = 0; !mine.empty() && r < rows; ++r) {
       float* row = buffers_.logits + r * w.rows;
       if (has_terms) {
@@ -466,6 +469,8 @@ void Forward::run(const ModelView& view, std::span<const Segment> segments,
                "a step must fit its buffers");
   PARING_CHECK((options.first_layer == 0) == (options.hidden == nullptr),
                "a start in the middle needs the residual stream");
+  PARING_CHECK(options.numerics != Numerics::kFast || kernels::check_fast().has_value(),
+               "fast numerics need products in BF16");
   for (RopeTable& rope : ropes_) rope.extend(step.positions_end());
   executor_.run([&](Worker& worker) { step.run(worker); });
 }

@@ -4,7 +4,8 @@
 // layer for the few tokens of a decoding step, whose rows every worker norms and quantizes itself.
 //
 // Batch invariance: a token's result depends on its sequence's tokens, the weights and the
-// numerics, not on the batch, the chunking or the thread count (see kernels/ops.h). Attention
+// numerics, not on the batch, the chunking or the thread count (see kernels/ops.h); fast numerics
+// are the exception (model/product.h). Attention
 // always reads keys and values back from the cache, so a chunk sees its own tokens as later chunks
 // will.
 #pragma once
@@ -18,6 +19,7 @@
 #include "base/executor.h"
 #include "base/result.h"
 #include "model/kv_cache.h"
+#include "model/product.h"
 #include "model/rope.h"
 #include "model/taps.h"
 #include "model/weights.h"
@@ -25,10 +27,6 @@
 namespace paring::model {
 
 class Lora;
-
-// Exact: weights decoded to f32, f32 activations (and an f32 KvPool): the yardstick.
-// Served: block-quantized weights meet int8 activations in groups of 32; float weights f32 ones.
-enum class Numerics : std::uint8_t { kServed, kExact };
 
 // Consecutive tokens of one sequence. Its KvSequence must already have been grown by tokens.size():
 // they take the last tokens.size() positions of it.

@@ -271,6 +271,54 @@ TEST(Forward, ServedNumericsStayNearTheOracle) {
   }
 }
 
+// Steps of many tokens round products to BF16 where the level prefers it, those of few do not.
+TEST(Forward, FastNumericsRoundTheProductsOfManyRows) {
+  for (const kernels::IsaLevel& level : kernels::isa_levels()) {
+    if (!level.supported() || level.missing_for_bf16() != nullptr) continue;
+    SCOPED_TRACE(level.name);
+    ASSERT_TRUE(kernels::select_isa(level.name).has_value());
+    for (const DType type : {DType::kF16, DType::kQ4_0}) {
+      const BlockSpec spec = spec_for(type);
+      const auto tokens = test_tokens(40, spec.vocabulary, 2);
+      const RandomModel random = random_model(spec, type, 12);
+      const auto run = [&](std::size_t chunk, Numerics numerics) {
+        return run_chunks(*random.model, tokens, {chunk}, 2, numerics, kernels::KvType::kF16);
+      };
+      const std::vector<float> served = run(40, Numerics::kServed);
+      const std::vector<double> want(served.begin(), served.end());
+      const double error = relative_error(run(40, Numerics::kFast), want);
+      const bool is_rounded =
+          product_of(type, 40, Numerics::kFast, kernels::kernels()) == Product::kRounded;
+      EXPECT_EQ(error > 0, is_rounded) << dtype_name(type);
+      EXPECT_LT(error, type == DType::kF16 ? 0.02 : 0.06) << dtype_name(type);
+      EXPECT_EQ(run(8, Numerics::kFast), served) << dtype_name(type);
+      // Not of other tokens, but threads do not matter.
+      EXPECT_EQ(run(40, Numerics::kFast),
+                run_chunks(*random.model, tokens, {40}, 3, Numerics::kFast, kernels::KvType::kF16));
+    }
+  }
+  ASSERT_TRUE(kernels::select_isa(nullptr).has_value());
+}
+
+TEST(Product, FollowsNumericsTypeAndRows) {
+  kernels::KernelTable table;
+  table.bf16_from = {.float_types = 13};
+  const auto of = [&](DType type, std::size_t rows, Numerics numerics) {
+    return product_of(type, rows, numerics, table);
+  };
+  EXPECT_EQ(of(DType::kQ4_0, 100, Numerics::kExact), Product::kFloats);
+  EXPECT_EQ(of(DType::kQ4_0, 100, Numerics::kServed), Product::kCodes);
+  EXPECT_EQ(of(DType::kF16, 100, Numerics::kServed), Product::kFloats);
+  EXPECT_EQ(of(DType::kF16, 13, Numerics::kFast), Product::kRounded);
+  EXPECT_EQ(of(DType::kF16, 12, Numerics::kFast), Product::kFloats);
+  EXPECT_EQ(of(DType::kQ4_0, 100, Numerics::kFast), Product::kCodes);
+  table.bf16_from.block_types = 9;
+  EXPECT_EQ(of(DType::kQ4_0, 9, Numerics::kFast), Product::kRounded);
+  EXPECT_EQ(of(DType::kQ4_0, 8, Numerics::kFast), Product::kCodes);
+  EXPECT_EQ(head_numerics(Numerics::kFast), Numerics::kServed);
+  EXPECT_EQ(head_numerics(Numerics::kExact), Numerics::kExact);
+}
+
 // One key channel far above the others, as Qwen2 has: key_balance.h keeps the others' bits.
 TEST(Forward, LargeKeyBiasesDoNotSpoilAnInt8Cache) {
   BlockSpec spec = tiny_spec();

@@ -70,8 +70,13 @@ PARING_INLINE void multiply_groups(const UnpackedPanel& panel, const Tokens& x, 
   if (count > 3) tile_store<3>(products[3].values, kTileRowBytes);
 }
 
-PARING_INLINE F32x16 load_product(const std::int32_t* values) {
-  return to_f32(I32x16{_mm512_load_si512(values)});
+// Sums of a tile: they go through memory once a pass, so that one loop serves any number of tokens.
+struct alignas(64) SumRows {
+  float values[kTileRows][kPanelRows];
+};
+
+PARING_INLINE F32x16 load_product(const ProductTile& product, std::size_t t) {
+  return to_f32(I32x16{_mm512_load_si512(product.values[t])});
 }
 
 // `sum` of token t with the products of group i added, in the order of ops.h.
@@ -81,7 +86,7 @@ PARING_INLINE F32x16 add_group(const UnpackedPanel& panel, const Tokens& x,
                                F32x16 sum) {
   const F32x16 x_scale = broadcast(x.scales[t][i]);
   const F32x16 scale = load(panel.scales[i]);
-  const F32x16 product = load_product(products[0].values[t]);
+  const F32x16 product = load_product(products[0], t);
   if constexpr (kTraits.halves == 1) {
     sum = fma(mul(x_scale, scale), product, sum);
     if constexpr (kTraits.has_mins) {
@@ -90,7 +95,7 @@ PARING_INLINE F32x16 add_group(const UnpackedPanel& panel, const Tokens& x,
     return sum;
   } else {
     F32x16 group = mul(scale, product);
-    group = fma(load(panel.scales[i] + kPanelRows), load_product(products[1].values[t]), group);
+    group = fma(load(panel.scales[i] + kPanelRows), load_product(products[1], t), group);
     if constexpr (kTraits.has_mins) {
       group = fma(load(panel.mins[i]), broadcast(x.sums[0][t][i]), group);
       group = fma(load(panel.mins[i] + kPanelRows), broadcast(x.sums[1][t][i]), group);
@@ -99,36 +104,39 @@ PARING_INLINE F32x16 add_group(const UnpackedPanel& panel, const Tokens& x,
   }
 }
 
-template <TileTraits kTraits, int kTokens, int kPanels>
-PARING_NOINLINE void tile_unpacked(const TileJob& job, const TileTokens& x,
-                                   const UnpackedPanel& panel, std::size_t matrix_rows,
-                                   std::size_t panel_index) {
-  static_assert(kPanels == 1);
+template <TileTraits kTraits>
+PARING_NOINLINE void tile_of(const TileJob& job, const TileTokens& x, const UnpackedPanel& panel,
+                             std::size_t rows, std::size_t tokens, float* y) {
   constexpr std::size_t kPassGroups = kProductTiles / kTraits.halves;
-  const std::size_t left = matrix_rows - panel_index * kPanelRows;
-  const std::size_t rows = left < kPanelRows ? left : kPanelRows;
-  float* y = job.y + panel_index * kPanelRows;
-  F32x16 sums[kTokens];
-#pragma GCC unroll 16
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    sums[t] = job.first_group == 0 ? zero() : load_first(y + t * job.y_stride, rows);
+  SumRows sums;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    store(sums.values[t], job.first_group == 0 ? zero() : load_first(y + t * job.y_stride, rows));
   }
   ProductTile products[kProductTiles];
   for (std::size_t i = 0; i < job.groups; i += kPassGroups) {
     const std::size_t rest = job.groups - i;
     const std::size_t groups = rest < kPassGroups ? rest : kPassGroups;
     multiply_groups<kTraits>(panel, x, i, groups, products);
-    for (std::size_t g = 0; g < groups; ++g) {
-#pragma GCC unroll 16
-      for (std::size_t t = 0; t < kTokens; ++t) {
-        sums[t] = add_group<kTraits>(panel, x, products + g * kTraits.halves, t, i + g, sums[t]);
+    for (std::size_t t = 0; t < tokens; ++t) {
+      F32x16 sum = load(sums.values[t]);
+      for (std::size_t g = 0; g < groups; ++g) {
+        sum = add_group<kTraits>(panel, x, products + g * kTraits.halves, t, i + g, sum);
       }
+      store(sums.values[t], sum);
     }
   }
-#pragma GCC unroll 16
-  for (std::size_t t = 0; t < kTokens; ++t) {
-    store_first(y + t * job.y_stride, sums[t], rows);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    store_first(y + t * job.y_stride, load(sums.values[t]), rows);
   }
+}
+
+template <TileTraits kTraits, int kTokens, int kPanels>
+inline void tile_unpacked(const TileJob& job, const TileTokens& x, const UnpackedPanel& panel,
+                          std::size_t matrix_rows, std::size_t panel_index) {
+  static_assert(kPanels == 1);
+  const std::size_t left = matrix_rows - panel_index * kPanelRows;
+  tile_of<kTraits>(job, x, panel, left < kPanelRows ? left : kPanelRows, kTokens,
+                   job.y + panel_index * kPanelRows);
 }
 
 inline void matmul_q(const PackedMatrix& w, const QuantizedRows& x, std::size_t tokens, float* y,

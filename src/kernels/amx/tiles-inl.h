@@ -53,5 +53,13 @@ PARING_INLINE void tile_add_products_s8() {
   asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
 }
 
+// kSum[m][n] += the products of pairs of bf16 that lie as the quads above: over all k those of the
+// first of each pair, over all k those of the second, both from zero on; then their sum. Rounded to
+// nearest at each step, denormals are zero.
+template <int kSum, int kLeft, int kRight>
+PARING_INLINE void tile_add_products_bf16() {
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
+}
+
 }  // namespace
 }  // namespace paring::kernels

@@ -23,9 +23,23 @@
 namespace paring::kernels {
 
 const KernelTable kNeonKernels = {
-    "neon",   quantize_rows, matmul_q,       matmul_f,    rms_norm,      layer_norm,
-    add_rows, silu_mul,      gelu_mul,       gelu_erf,    gelu_tanh,     soft_cap,
-    kv_write, attention,     attention_join, log_sum_exp, kl_divergence,
+    .isa = "neon",
+    .quantize_rows = quantize_rows,
+    .matmul_q = matmul_q,
+    .matmul_f = matmul_f,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .add = add_rows,
+    .silu_mul = silu_mul,
+    .gelu_mul = gelu_mul,
+    .gelu_erf = gelu_erf,
+    .gelu_tanh = gelu_tanh,
+    .soft_cap = soft_cap,
+    .kv_write = kv_write,
+    .attention = attention,
+    .attention_join = attention_join,
+    .log_sum_exp = log_sum_exp,
+    .kl_divergence = kl_divergence,
 };
 
 }  // namespace paring::kernels

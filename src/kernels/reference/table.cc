@@ -190,6 +190,25 @@ void matmul_f(const PackedMatrix& w, const float* x, std::size_t x_stride, std::
   }
 }
 
+float rounded_to_bf16(float value) {
+  const float rounded = quant::bf16_to_f32(quant::f32_to_bf16(value));
+  return fabsf(rounded) < 0x1p-126F ? 0.0F : rounded;
+}
+
+void matmul_bf16(const PackedMatrix& w, const float* x, std::size_t x_stride, std::size_t tokens,
+                 float* y, std::size_t stride, PanelRange panels) noexcept {
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t n = panels.begin * kPanelRows; n < end_row(w, panels); ++n) {
+      double sum = 0;
+      for (std::size_t k = 0; k < w.cols; ++k) {
+        sum += static_cast<double>(rounded_to_bf16(weight_f32(w, n, k))) *
+               rounded_to_bf16(x[t * x_stride + k]);
+      }
+      y[t * stride + n] = static_cast<float>(sum);
+    }
+  }
+}
+
 void rms_norm(const float* x, const float* weight, float* y, std::size_t width,
               float epsilon) noexcept {
   double squares = 0;
@@ -472,9 +491,25 @@ double kl_divergence(const float* p, double p_lse, const float* q, double q_lse,
 }  // namespace
 
 const KernelTable kReferenceKernels = {
-    "reference", quantize_rows, matmul_q,       matmul_f,    rms_norm,      layer_norm,
-    add,         silu_mul,      gelu_mul,       gelu_erf,    gelu_tanh,     soft_cap,
-    kv_write,    attention,     attention_join, log_sum_exp, kl_divergence,
+    .isa = "reference",
+    .quantize_rows = quantize_rows,
+    .matmul_q = matmul_q,
+    .matmul_f = matmul_f,
+    .matmul_bf16 = matmul_bf16,
+    .bf16_from = {.float_types = 9, .block_types = 9},  // as AMX
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .add = add,
+    .silu_mul = silu_mul,
+    .gelu_mul = gelu_mul,
+    .gelu_erf = gelu_erf,
+    .gelu_tanh = gelu_tanh,
+    .soft_cap = soft_cap,
+    .kv_write = kv_write,
+    .attention = attention,
+    .attention_join = attention_join,
+    .log_sum_exp = log_sum_exp,
+    .kl_divergence = kl_divergence,
 };
 
 }  // namespace paring::kernels

@@ -50,13 +50,14 @@ ExpertStep::ExpertStep(const ModelView& view, const ForwardBuffers& buffers, std
       numerics_(numerics),
       has_own_choice_(has_own_choice) {}
 
-bool ExpertStep::uses_codes(const PackedMatrix& matrix) const {
-  return numerics_ == Numerics::kServed && dtype_info(matrix.type).block_values > 1;
+Product ExpertStep::product(const PackedMatrix& matrix, std::size_t rows) const {
+  return product_of(matrix.type, rows, numerics_, kernels_);
 }
 
 bool ExpertStep::uses_codes(std::size_t layer) const {
-  return uses_codes(view_.matrix({MatrixKind::kExpertGate, layer})) ||
-         uses_codes(view_.matrix({MatrixKind::kExpertUp, layer}));
+  // An expert may get one row.
+  return product(view_.matrix({MatrixKind::kExpertGate, layer}), 1) == Product::kCodes ||
+         product(view_.matrix({MatrixKind::kExpertUp, layer}), 1) == Product::kCodes;
 }
 
 void ExpertStep::score(std::size_t layer, const float* normed, Range tokens,
@@ -150,8 +151,9 @@ void ExpertStep::multiply_in(const ExpertWorkerBuffers& mine, std::size_t layer,
   const float* values = source.normed + first_token * spec_.width;
   QuantizedRows codes = source.narrow.from_row(first_token);
   if (!are_consecutive(mine.tokens, rows)) {
-    const bool with_codes = uses_codes(gate) || uses_codes(up);
-    const bool with_values = !uses_codes(gate) || !uses_codes(up);
+    const Product products[] = {product(gate, rows.size()), product(up, rows.size())};
+    const bool with_codes = products[0] == Product::kCodes || products[1] == Product::kCodes;
+    const bool with_values = products[0] != Product::kCodes || products[1] != Product::kCodes;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::size_t token = mine.tokens[rows.begin + i];
       if (with_codes) copy_row(source.narrow, token, mine.narrow, i);
@@ -165,16 +167,12 @@ void ExpertStep::multiply_in(const ExpertWorkerBuffers& mine, std::size_t layer,
   }
   const std::size_t width = spec_.ffn_width;
   const std::size_t start = rows.begin * width + panels.begin * kernels::kPanelRows;
-  const auto multiply = [&](const PackedMatrix& w, float* target) {
-    const PanelRange all{0, w.panels()};
-    if (uses_codes(w)) {
-      kernels_.matmul_q(w, codes, rows.size(), target + start, width, all);
-    } else {
-      kernels_.matmul_f(w, values, w.cols, rows.size(), target + start, width, all);
-    }
+  const auto multiply_all = [&](const PackedMatrix& w, float* target) {
+    multiply(product(w, rows.size()), kernels_, w, values, codes, rows.size(), target + start,
+             width, {0, w.panels()});
   };
-  multiply(gate, buffers_.gate);
-  multiply(up, buffers_.up);
+  multiply_all(gate, buffers_.gate);
+  multiply_all(up, buffers_.up);
   const auto activate =
       spec_.activation == GateActivation::kGeluTanh ? kernels_.gelu_mul : kernels_.silu_mul;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -197,14 +195,13 @@ void ExpertStep::multiply_out(const ExpertWorkerBuffers& mine, std::size_t layer
   const float* values = buffers_.product + rows.begin * spec_.ffn_width;
   float* target =
       buffers_.experts.out + rows.begin * spec_.width + panels.begin * kernels::kPanelRows;
-  const PanelRange all{0, down.panels()};
-  if (uses_codes(down)) {
+  const Product kind = product(down, rows.size());
+  if (kind == Product::kCodes) {
     // Workers that share an expert each quantize its rows: cheaper than another barrier.
     kernels_.quantize_rows(values, rows.size(), spec_.ffn_width, spec_.ffn_width, mine.wide);
-    kernels_.matmul_q(down, mine.wide, rows.size(), target, spec_.width, all);
-  } else {
-    kernels_.matmul_f(down, values, spec_.ffn_width, rows.size(), target, spec_.width, all);
   }
+  multiply(kind, kernels_, down, values, mine.wide, rows.size(), target, spec_.width,
+           {0, down.panels()});
 }
 
 void ExpertStep::add(const Worker& worker, Range tokens, float* x) const {

@@ -46,7 +46,7 @@ class ExpertStep {
   void add(const Worker& worker, Range tokens, float* x) const;
 
  private:
-  bool uses_codes(const kernels::PackedMatrix& matrix) const;
+  Product product(const kernels::PackedMatrix& matrix, std::size_t rows) const;
   const ExpertWorkerBuffers& own(const Worker& worker) const {
     return buffers_.experts.own[worker.index()];
   }

@@ -27,8 +27,6 @@ inline std::vector<StepToken> tokens_of(std::span<const Segment> segments) {
   return tokens;
 }
 
-inline bool is_block_type(DType type) { return dtype_info(type).block_values > 1; }
-
 // Outputs [begin, end) that `panels` of a matrix stand for.
 inline Range outputs_of(const kernels::PackedMatrix& w, kernels::PanelRange panels) {
   return {std::min(panels.begin * kernels::kPanelRows, w.rows),
