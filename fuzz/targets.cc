@@ -24,6 +24,7 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_json.h"
+#include "wire_targets.h"
 
 namespace paring::fuzz {
 
@@ -268,6 +269,12 @@ constexpr Target kTargets[] = {
     {"certificate", run_certificate, 70},
     {"yaml", run_yaml, 50},
     {"http", run_http, 100},
+    {"wire_openai_chat", run_wire_openai_chat, 40},
+    {"wire_openai_completions", run_wire_openai_completions, 40},
+    {"wire_openai_responses", run_wire_openai_responses, 40},
+    {"wire_anthropic", run_wire_anthropic, 40},
+    {"wire_ollama", run_wire_ollama, 40},
+    {"wire_pooling", run_wire_pooling, 40},
 };
 
 }  // namespace

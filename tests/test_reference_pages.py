@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.parametrize("page", ["settings", "commands", "formats", "architectures", "kernels"])
+@pytest.mark.parametrize("page", ["settings", "commands", "formats", "architectures", "kernels", "routes"])
 def test_page_is_up_to_date(paring, root, page):
     printed = paring("docs", page)
     assert printed.code == 0, printed.err

@@ -48,9 +48,9 @@ void append_usage(std::string& out, const AnswerUsage& usage) {
 
 // Arguments are made by a model; what is no object is kept as text.
 void append_input(std::string& out, const std::string& arguments) {
-  const Json input = Json::parse(arguments, nullptr, /*allow_exceptions=*/false);
-  if (input.is_object()) {
-    out += json_of(input);
+  ApiResult<Json> input = read_json_object(arguments);
+  if (input) {
+    out += json_of(*input);
   } else if (arguments.empty()) {
     out += "{}";
   } else {

@@ -136,9 +136,12 @@ class Builder : public nlohmann::json_sax<Json> {
   // "messages[2].content"
   std::string place() const {
     std::string path = name_;
-    for (const Level& level : levels_) {
+    for (std::size_t i = 0; i < levels_.size(); ++i) {
+      const Level& level = levels_[i];
       if (level.value->is_array()) {
-        path += '[' + std::to_string(level.value->size()) + ']';
+        // The innermost list does not hold the value yet that is being read.
+        const std::size_t size = level.value->size();
+        path += '[' + std::to_string(i + 1 < levels_.size() ? size - 1 : size) + ']';
       } else if (!level.key.empty()) {
         if (!path.empty()) path += '.';
         path += escape_control(level.key.substr(0, kShownBytesMax));

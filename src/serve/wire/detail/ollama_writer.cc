@@ -46,11 +46,11 @@ void append_logprobs(std::string& out, const std::vector<TokenDetail>& tokens) {
 
 // Arguments are made by a model; what is no object is kept as text.
 void append_call(std::string& out, const ToolCallDelta& call) {
-  const Json arguments = Json::parse(call.arguments, nullptr, /*allow_exceptions=*/false);
+  ApiResult<Json> arguments = read_json_object(call.arguments);
   append(out, "{\"id\":", json_string(call.id), ",\"function\":{\"index\":", call.index,
          ",\"name\":", json_string(call.name), ",\"arguments\":");
-  if (arguments.is_object()) {
-    out += json_of(arguments);
+  if (arguments) {
+    out += json_of(*arguments);
   } else if (call.arguments.empty()) {
     out += "{}";
   } else {

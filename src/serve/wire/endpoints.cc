@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/wire/endpoints.h"
+
+#include "serve/wire/anthropic_messages.h"
+#include "serve/wire/detail/openai_answer.h"
+#include "serve/wire/model_card.h"
+#include "serve/wire/ollama.h"
+#include "serve/wire/openai_chat.h"
+#include "serve/wire/openai_completions.h"
+#include "serve/wire/openai_responses.h"
+#include "serve/wire/pooling.h"
+
+namespace paring::serve::wire {
+namespace {
+
+// The error of a reader.
+template <auto kRead>
+std::optional<ApiError> error_of(std::string_view body, const WireRules& rules) {
+  const auto result = kRead(body, rules);
+  if (result) return std::nullopt;
+  return result.error();
+}
+
+constexpr const char* kEvents = "text/event-stream";
+constexpr const char* kLines = "application/x-ndjson";
+constexpr Protocol kOpenAi = Protocol::kOpenAi;
+constexpr Protocol kAnthropic = Protocol::kAnthropic;
+constexpr Protocol kOllama = Protocol::kOllama;
+
+constexpr Endpoint kEndpoints[] = {
+    {"POST", "/v1/chat/completions", "create_chat_completion", "Answer a conversation", kOpenAi,
+     openai_chat_request, openai_chat_answer, kEvents, error_of<read_openai_chat>},
+    {"POST", "/v1/completions", "create_completion", "Go on from a text", kOpenAi,
+     openai_completions_request, openai_completions_answer, kEvents,
+     error_of<read_openai_completions>},
+    {"POST", "/v1/responses", "create_response", "Answer a conversation, as items", kOpenAi,
+     openai_responses_request, openai_responses_answer, kEvents, error_of<read_openai_responses>},
+    {"POST", "/v1/embeddings", "create_embedding", "Vectors of texts", kOpenAi,
+     openai_embeddings_request, openai_embeddings_answer_shape, nullptr,
+     error_of<read_openai_embeddings>},
+    {"POST", "/v1/rerank", "rerank", "Order documents by their relevance", kOpenAi, rerank_request,
+     rerank_answer_shape, nullptr, error_of<read_rerank>},
+    {"POST", "/v1/score", "score", "Scores of pairs of texts", kOpenAi, score_request,
+     score_answer_shape, nullptr, error_of<read_score>},
+    {"POST", "/v1/classify", "classify", "Classes of texts", kOpenAi, classify_request,
+     classify_answer_shape, nullptr, error_of<read_classify>},
+    {"GET", "/v1/models", "list_models", "The models", kOpenAi, nullptr, openai_models_answer_shape,
+     nullptr, nullptr},
+    {"GET", "/v1/models/{model}", "get_model", "A model", kOpenAi, nullptr,
+     openai_model_answer_shape, nullptr, nullptr},
+    {"POST", "/tokenize", "tokenize", "Token ids of a text or conversation", kOpenAi,
+     tokenize_request, tokenize_answer_shape, nullptr, error_of<read_tokenize>},
+    {"POST", "/detokenize", "detokenize", "The text of token ids", kOpenAi, detokenize_request,
+     detokenize_answer_shape, nullptr, error_of<read_detokenize>},
+    {"POST", "/v1/messages", "create_message", "Answer a conversation, as Anthropic", kAnthropic,
+     anthropic_messages_request, anthropic_messages_answer, kEvents,
+     error_of<read_anthropic_messages>},
+    {"POST", "/v1/messages/count_tokens", "count_message_tokens", "Tokens of a conversation",
+     kAnthropic, anthropic_count_request, anthropic_count_answer_shape, nullptr,
+     error_of<read_anthropic_count>},
+    {"POST", "/api/chat", "ollama_chat", "Answer a conversation, as Ollama", kOllama,
+     ollama_chat_request, ollama_chat_answer, kLines, error_of<read_ollama_chat>},
+    {"POST", "/api/generate", "ollama_generate", "Answer a prompt, as Ollama", kOllama,
+     ollama_generate_request, ollama_generate_answer, kLines, error_of<read_ollama_generate>},
+    {"POST", "/api/embed", "ollama_embed", "Vectors of texts, as Ollama", kOllama,
+     ollama_embed_request, ollama_embed_answer_shape, nullptr, error_of<read_ollama_embed>},
+    {"GET", "/api/tags", "ollama_tags", "The models, as Ollama", kOllama, nullptr,
+     ollama_tags_answer_shape, nullptr, nullptr},
+    {"POST", "/api/show", "ollama_show", "A model, as Ollama", kOllama, ollama_show_request,
+     ollama_show_answer_shape, nullptr, error_of<read_ollama_show>},
+    {"GET", "/api/version", "ollama_version", "The server's version, as Ollama", kOllama, nullptr,
+     ollama_version_answer_shape, nullptr, nullptr},
+};
+
+}  // namespace
+
+std::span<const Endpoint> endpoints() noexcept { return kEndpoints; }
+
+std::string error_body(Protocol protocol, const ApiError& error) {
+  if (protocol == Protocol::kAnthropic) return anthropic_error_body(error);
+  return protocol == Protocol::kOllama ? ollama_error_body(error) : openai_error_body(error);
+}
+
+const Shape& error_shape(Protocol protocol) {
+  static const Shape openai = openai_error_shape();
+  if (protocol == Protocol::kAnthropic) return anthropic_error_shape();
+  return protocol == Protocol::kOllama ? ollama_error_shape() : openai;
+}
+
+}  // namespace paring::serve::wire
