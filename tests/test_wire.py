@@ -169,7 +169,7 @@ def test_chat_whole():
         answer = client.chat.completions.create(model="m", messages=MESSAGES)
     assert [choice.index for choice in answer.choices] == [0, 1]
     assert answer.choices[0].logprobs.content[1].bytes == [0xc3]
-    assert answer.choices[0].logprobs.content[1].logprob < -1e30
+    assert answer.choices[0].logprobs.content[1].logprob == -9999
     with openai_client("chat_function.json") as client:
         answer = client.chat.completions.create(model="m", messages=MESSAGES)
     assert answer.choices[0].message.function_call.name == "get_weather"

@@ -121,7 +121,7 @@ std::vector<Field> prompt_fields() {
       ignored("user_profile_id", text(0, kNameCharactersMax), "Of no concern here."),
       ignored("workspace_id", text(0, kNameCharactersMax), "Of no concern here."),
       refused("mcp_servers", "this server calls no others"),
-      refused("context_management", "send the messages that are to be read"),
+      ignored("context_management", open_object(), "All messages that are sent are read."),
   };
 }
 

@@ -87,7 +87,7 @@ void append_logprob(std::string& out, float logprob) {
   if (std::isnan(logprob)) {
     out += "null";
   } else {
-    append_number(out, logprob);
+    append_number(out, shown_logprob(logprob));
   }
 }
 

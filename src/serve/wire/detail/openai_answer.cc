@@ -76,6 +76,8 @@ std::string openai_error_body(const ApiError& error) {
   return body;
 }
 
+float shown_logprob(float logprob) noexcept { return std::max(logprob, -9999.0F); }
+
 void append_bytes(std::string& out, const std::string& bytes) {
   out += '[';
   for (std::size_t i = 0; i < bytes.size(); ++i) {

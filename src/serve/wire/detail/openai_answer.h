@@ -20,6 +20,8 @@ void append_openai_usage(std::string& out, const AnswerUsage& usage);
 void append_timings(std::string& out, const AnswerUsage& usage);
 // {"error": {...}}
 void append_openai_error(std::string& out, const ApiError& error);
+// A log-probability as clients get it: not below -9999, as OpenAI's, since JSON has no infinities.
+float shown_logprob(float logprob) noexcept;
 // "bytes" of a token, a list of numbers.
 void append_bytes(std::string& out, const std::string& bytes);
 

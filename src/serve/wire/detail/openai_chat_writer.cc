@@ -14,7 +14,7 @@ namespace paring::serve::wire {
 namespace {
 
 void append_token(std::string& out, const TokenText& token) {
-  append(out, "\"token\":", json_string(token.bytes), ",\"logprob\":", token.logprob,
+  append(out, "\"token\":", json_string(token.bytes), ",\"logprob\":", shown_logprob(token.logprob),
          ",\"bytes\":");
   append_bytes(out, token.bytes);
 }

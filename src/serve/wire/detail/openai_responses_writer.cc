@@ -28,7 +28,7 @@ struct Item {
 void append_token(std::string& out, const TokenText& token) {
   append(out, "{\"token\":", json_string(token.bytes), ",\"bytes\":");
   append_bytes(out, token.bytes);
-  append(out, ",\"logprob\":", token.logprob);
+  append(out, ",\"logprob\":", shown_logprob(token.logprob));
 }
 
 void append_logprobs(std::string& out, const std::vector<TokenDetail>& tokens) {
