@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/wire/openapi.h"
 
+#include <cstdint>
 #include <limits>
 #include <utility>
 
@@ -11,11 +12,13 @@ namespace paring::serve::wire {
 namespace {
 
 constexpr std::size_t kUnbounded = std::numeric_limits<std::size_t>::max();
-// No character NUL, which JSON can write but texts cannot hold.
+// Texts of requests have no character NUL. What a model says may.
 constexpr const char* kTextPattern = "^[^\\u0000]*$";
 constexpr const char* kTokenPattern = "^(0|[1-9][0-9]{0,8})$";
 
-Json schema_of(const Shape& shape);
+enum class Of : std::uint8_t { kRequest, kAnswer };
+
+Json schema_of(const Shape& shape, Of of);
 
 void set_sizes(Json& schema, const Shape& shape, const char* min, const char* max) {
   if (shape.size_min > 0) schema[min] = shape.size_min;
@@ -35,23 +38,23 @@ Json nullable(Json schema) {
   return schema;
 }
 
-Json field_schema(const Field& field) {
+Json field_schema(const Field& field, Of of) {
   if (field.use == FieldUse::kRefused) {
     return {{"type", "null"}, {"description", "Refused: " + field.help + "."}};
   }
-  Json schema = schema_of(field.shape);
+  Json schema = schema_of(field.shape, of);
   if (!field.is_required) schema = nullable(std::move(schema));
   const bool is_ignored = field.use == FieldUse::kIgnored;
   schema["description"] = is_ignored ? "Without effect. " + field.help : field.help;
   return schema;
 }
 
-Json object_schema(const Shape& shape) {
+Json object_schema(const Shape& shape, Of of) {
   Json schema = {{"type", "object"}};
   Json properties = Json::object();
   Json required = Json::array();
   for (const Field& field : shape.fields) {
-    properties[field.name] = field_schema(field);
+    properties[field.name] = field_schema(field, of);
     if (field.is_required) required.push_back(field.name);
   }
   if (!properties.empty()) schema["properties"] = std::move(properties);
@@ -69,7 +72,7 @@ Json number_schema(const Shape& shape) {
   return schema;
 }
 
-Json schema_of(const Shape& shape) {
+Json schema_of(const Shape& shape, Of of) {
   Json schema = Json::object();
   switch (shape.kind) {
     case ShapeKind::kAny:
@@ -85,26 +88,27 @@ Json schema_of(const Shape& shape) {
     case ShapeKind::kNumber:
       return number_schema(shape);
     case ShapeKind::kText:
-      schema = {{"type", "string"}, {"pattern", kTextPattern}};
+      schema["type"] = "string";
+      if (of == Of::kRequest) schema["pattern"] = kTextPattern;
       set_sizes(schema, shape, "minLength", "maxLength");
       break;
     case ShapeKind::kName:
       schema = {{"type", "string"}, {"enum", shape.names}};
       break;
     case ShapeKind::kList:
-      schema = {{"type", "array"}, {"items", schema_of(shape.options.front())}};
+      schema = {{"type", "array"}, {"items", schema_of(shape.options.front(), of)}};
       set_sizes(schema, shape, "minItems", "maxItems");
       break;
     case ShapeKind::kObject:
-      return object_schema(shape);
+      return object_schema(shape, of);
     case ShapeKind::kMap:
-      schema = {{"type", "object"}, {"additionalProperties", schema_of(shape.options.front())}};
+      schema = {{"type", "object"}, {"additionalProperties", schema_of(shape.options.front(), of)}};
       set_sizes(schema, shape, "minProperties", "maxProperties");
       if (shape.has_token_keys) schema["propertyNames"] = {{"pattern", kTokenPattern}};
       break;
     case ShapeKind::kUnion:
       schema["anyOf"] = Json::array();
-      for (const Shape& option : shape.options) schema["anyOf"].push_back(schema_of(option));
+      for (const Shape& option : shape.options) schema["anyOf"].push_back(schema_of(option, of));
       break;
   }
   return schema;
@@ -156,10 +160,10 @@ Json operation_of(const Endpoint& endpoint) {
                                             {"schema", {{"type", "string"}, {"minLength", 1}}}}});
   }
   if (endpoint.request != nullptr) {
-    operation["requestBody"] = {{"required", true},
-                                {"content", json_content(schema_of(endpoint.request()))}};
+    operation["requestBody"] = {
+        {"required", true}, {"content", json_content(schema_of(endpoint.request(), Of::kRequest))}};
   }
-  Json content = json_content(schema_of(endpoint.answer()));
+  Json content = json_content(schema_of(endpoint.answer(), Of::kAnswer));
   if (endpoint.stream_type != nullptr) {
     content[endpoint.stream_type] = {{"schema", {{"type", "string"}}}};
   }
@@ -178,7 +182,7 @@ std::string openapi_document(std::string_view version) {
   }
   Json schemas = Json::object();
   for (const Protocol protocol : {Protocol::kOpenAi, Protocol::kAnthropic, Protocol::kOllama}) {
-    schemas[error_name(protocol)] = schema_of(error_shape(protocol));
+    schemas[error_name(protocol)] = schema_of(error_shape(protocol), Of::kAnswer);
   }
   const Json document = {
       {"openapi", "3.1.0"},
