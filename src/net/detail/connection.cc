@@ -133,8 +133,11 @@ std::size_t Connection::advance(std::string_view data) {
         break;
       case Phase::kAnswering:
         return used;
-      case Phase::kRefusing:
       case Phase::kLinger:
+        // A client on a slow line that is still sending has its answer to read behind that.
+        deadline_ = std::min(linger_end_, core_.now() + kLingerSeconds);
+        [[fallthrough]];
+      case Phase::kRefusing:
         lingered_bytes_ += rest.size();
         if (lingered_bytes_ > kLingerBytesMax) close();
         return data.size();

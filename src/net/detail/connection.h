@@ -65,6 +65,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     kClosed,
   };
 
+  // How long a client may stay silent after the last answer.
+  static constexpr double kLingerSeconds = 3;
+
   void wait_readable();
   void on_readable();
   void take_encrypted(std::string_view fresh);
@@ -118,6 +121,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   double idle_since_ = 0;
   double deadline_ = 0;  // of the phase; 0: none
   double body_begin_ = 0;
+  double linger_end_ = 0;
   std::uint64_t lingered_bytes_ = 0;
 
   std::shared_ptr<Flight> flight_;

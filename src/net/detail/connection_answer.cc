@@ -18,8 +18,8 @@ namespace {
 
 // Pieces of output are joined up to this size.
 constexpr std::size_t kJoinedBytesMax = std::size_t{64} << 10;
-// How long a client may take to close after the last answer.
-constexpr double kLingerSeconds = 3;
+// How long a client may go on sending after the last answer.
+constexpr double kLingerSecondsMax = 30;
 
 }  // namespace
 
@@ -97,7 +97,11 @@ void Connection::send(std::string bytes) {
 bool Connection::load_wire() {
   wire_.clear();
   wire_offset_ = 0;
-  if (out_.empty()) return false;
+  if (out_.empty()) {
+    if (wire_.capacity() > kJoinedBytesMax)
+      std::string().swap(wire_);  // an idle connection is small
+    return false;
+  }
   if (!tls_) {
     wire_ = std::move(out_.front());
     out_bytes_ -= wire_.size();
@@ -178,7 +182,9 @@ void Connection::begin_linger() {
   detach_flight();
   in_.clear();
   phase_ = Phase::kLinger;
-  deadline_ = core_.now() + kLingerSeconds;
+  const double now = core_.now();
+  linger_end_ = now + kLingerSecondsMax;
+  deadline_ = now + kLingerSeconds;
   if (tls_) tls_->end(&wire_);
   flush();
   if (is_read_closed_ && wire_.empty()) return close();

@@ -192,8 +192,8 @@ void tune_connection(int descriptor, int family, double write_seconds) noexcept 
   const int on = 1;
   ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
   set(TCP_NODELAY, 1);  // a token goes out when it is there
-  // A machine that vanished answers nothing: found out after 30 + 3 * 10 seconds without data, or
-  // as soon as sent data stay unacknowledged for as long as a reader may take nothing.
+  // A machine that vanished answers nothing: found out within a minute without data, or as soon as
+  // sent data stay unacknowledged for as long as a reader may take nothing.
   set(TCP_KEEPIDLE, 30);
   set(TCP_KEEPINTVL, 10);
   set(TCP_KEEPCNT, 3);
