@@ -279,13 +279,23 @@ TEST(HttpServer, ADroppedExchangeIsA500) {
 
 TEST(HttpServer, ADroppedStreamHasNoEnd) {
   TestServer server;
-  server.handler.on_exchange = [](const std::shared_ptr<Exchange>& exchange) {
+  Signal is_read;
+  server.handler.on_exchange = [&](const std::shared_ptr<Exchange>& exchange) {
     exchange->begin_stream(200, "text/plain");
     exchange->write("begun");
-    std::this_thread::sleep_for(milliseconds(10));
+    EXPECT_TRUE(is_read.wait());
   };
-  const std::string answer = server.ask(kGet);
-  EXPECT_TRUE(answer.ends_with("5\r\nbegun\r\n")) << answer;
+  TestClient client(server.port());
+  client.send(kGet);
+  std::string answer;
+  while (!answer.ends_with("5\r\nbegun\r\n")) {
+    const std::string piece = client.read_some();
+    ASSERT_FALSE(piece.empty()) << answer;
+    answer += piece;
+  }
+  is_read.set();
+  EXPECT_EQ(client.read_all(), "");
+  EXPECT_TRUE(client.ended());
 }
 
 TEST(HttpServer, AHandlerThatThrowsIsA500WithoutItsWords) {
