@@ -19,6 +19,7 @@ class ServerProcess:
     def __init__(self, program, *words, env=None, port=0):
         settings = {k: v for k, v in os.environ.items() if not k.startswith("PARING_")}
         settings.update(env or {})
+        self.key = (settings.get("PARING_API_KEY") or " ").split(" ")[0]
         self.folder = None
         if "--data-dir" not in words:  # one server owns a folder
             self.folder = tempfile.mkdtemp(prefix="paring-serve-")
@@ -46,6 +47,8 @@ class ServerProcess:
         return self.process.pid
 
     def get(self, path, headers=None):
+        if self.key:
+            headers = {"authorization": f"Bearer {self.key}", **(headers or {})}
         request = urllib.request.Request(self.url + path, headers=headers or {})
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.read().decode()

@@ -19,7 +19,7 @@ QUESTIONS = ["What is the capital of France?", "Name three colours.", "Why is th
 
 @pytest.fixture(scope="module")
 def server(paring, model):
-    with ServerProcess(paring.path, f"smol={model}", "--context-tokens", 2048) as running:
+    with ServerProcess(paring.path, f"smol={model}", "--context-tokens", 2048, "--cache-bytes", 0) as running:
         yield running
 
 
@@ -309,3 +309,62 @@ def test_completions_with_echo_and_logprobs(server):
     assert choice["text"].startswith("The capital of France is")
     assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
     assert choice["logprobs"]["token_logprobs"][0] is None and choice["logprobs"]["token_logprobs"][1] < 0
+
+
+@pytest.fixture(scope="module")
+def caching(paring, model):
+    with ServerProcess(paring.path, f"smol={model}", 
+                       env={"PARING_API_KEY": "one-key-of-many-letters scopes=inference,metrics"}) as running:
+        yield running
+
+
+def ask(server, question, headers=None, **more):
+    body = {"model": "smol", "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 20}
+    return post(server, "/v1/chat/completions", {**body, **more},
+                {"authorization": "Bearer one-key-of-many-letters", **(headers or {})})
+
+
+def test_equal_requests_are_computed_once(caching):
+    _, first, headers = ask(caching, "What is a cache?")
+    assert headers["x-paring-cache"] == "miss"
+    before = caching.metric("vllm:generation_tokens_total")
+    _, second, headers = ask(caching, "What is a cache?")
+    assert headers["x-paring-cache"].startswith("exact; age=")
+    assert caching.metric("vllm:generation_tokens_total") == before
+    assert second["choices"] == first["choices"] and second["usage"] == first["usage"]
+    assert ask(caching, "What is a cache?", max_tokens=21)[2]["x-paring-cache"] == "miss"
+    assert ask(caching, "What is a cache?", {"cache-control": "no-cache"})[2]["x-paring-cache"] == "miss"
+    assert "x-paring-cache" not in ask(caching, "What is a cache?", {"cache-control": "no-store"})[2]
+    assert "x-paring-cache" not in ask(caching, "What is a cache?", temperature=1)[2]
+    assert ask(caching, "What is a cache?", temperature=1, seed=5)[2]["x-paring-cache"] == "miss"
+    assert ask(caching, "What is a cache?", temperature=1, seed=5)[2]["x-paring-cache"].startswith("exact")
+
+
+def test_equal_requests_at_the_same_time_are_computed_once(caching):
+    before = caching.metric("vllm:generation_tokens_total")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(ask, caching, "Tell me of the sea.", max_tokens=60, ignore_eos=True) for _ in range(8)]
+        answers = [job.result() for job in jobs]
+    assert caching.metric("vllm:generation_tokens_total") == before + 60
+    assert len({json.dumps(answer[1]["choices"]) for answer in answers}) == 1
+    assert sum(answer[2]["x-paring-cache"] == "miss" for answer in answers) == 1
+
+
+def test_who_asked_first_may_leave(caching):
+    body = {"model": "smol", "messages": [{"role": "user", "content": "Tell me of the wind."}], "temperature": 0,
+            "max_tokens": 300, "ignore_eos": True, "stream": True}
+    address = urllib.parse.urlparse(caching.url)
+    data = json.dumps(body).encode()
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                           b"Authorization: Bearer one-key-of-many-letters\r\n"
+                           + f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        connection.recv(100)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            job = pool.submit(ask, caching, "Tell me of the wind.", max_tokens=300, ignore_eos=True)
+            while caching.metric("paring:response_cache_hits_total") == 0:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            connection.close()
+            _, answer, _ = job.result()
+    assert answer["usage"]["completion_tokens"] == 300

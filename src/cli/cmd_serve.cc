@@ -88,6 +88,8 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
   options.http.port = static_cast<std::uint16_t>(settings.serve_port);
   options.requests_max = settings.serve_requests_max;
   options.queued_tokens_max = settings.serve_queued_tokens_max;
+  options.cache.bytes_max = settings.serve_cache_bytes;
+  options.cache.seconds_max = static_cast<double>(settings.serve_cache_seconds);
   options.drain_seconds = static_cast<double>(settings.serve_drain_seconds);
   options.stall_seconds = static_cast<double>(settings.serve_stall_seconds);
   options.is_strict = !settings.serve_lenient;

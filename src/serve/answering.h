@@ -31,6 +31,10 @@ struct AnswerPlan {
   bool wants_tokens = false;  // AnswerDelta::tokens
   bool echoes_prompt = false;
   std::size_t truncated_tokens = 0;
+  std::string format_key;  // of what limits the answer; empty: nothing does
+  // Whether equal requests give equal answers: greedy, or with a seed of the client's.
+  bool is_reproducible = false;
+  std::optional<bool> uses_cache;  // of whole answers; absent: when it is reproducible
   std::size_t choices() const noexcept {
     return sequences.empty() ? 0 : sequences.size() * sequences.front().samples;
   }

@@ -23,9 +23,9 @@ HttpAnswer::HttpAnswer(std::shared_ptr<net::Exchange> exchange,
 
 void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) {
   // What was computed is charged, whoever still listens.
-  for (const AnswerEvent& event : events) generated_ += event.generated;
+  for (const AnswerEvent& event : events) generated_ += is_free_ ? 0 : event.generated;
   if (usage) {
-    ticket_->settle(*usage);
+    ticket_->settle(is_free_ ? AnswerUsage() : *usage);
   } else if (!ticket_->note(generated_)) {
     cancel_();
   }

@@ -27,6 +27,11 @@ class HttpAnswer : public AnswerReceiver {
              std::size_t choices, bool streams, std::vector<net::HttpHeader> headers,
              std::shared_ptr<Ticket> ticket, ErrorResponse error_response, Cancel cancel);
 
+  // Before anything is received: one more header, and whether what comes was computed for another
+  // and is not charged.
+  void set_header(net::HttpHeader header) { headers_.push_back(std::move(header)); }
+  void set_free() noexcept { is_free_ = true; }
+
   void receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) override;
 
  private:
@@ -44,6 +49,7 @@ class HttpAnswer : public AnswerReceiver {
   std::size_t generated_ = 0;
   std::vector<AnswerChoice> choices_;  // of an answer that is not streamed
   std::size_t choice_count_;
+  bool is_free_ = false;
   bool has_begun_ = false;
   bool has_ended_ = false;
 };

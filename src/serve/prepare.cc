@@ -150,6 +150,10 @@ std::optional<ApiError> constrain(AnswerPlan& plan, const OutputFormat& format,
   if (!factory) return api_error(factory.error(), "response_format");
   auto compiled = (*factory)->compile(*spec);
   if (!compiled) return api_error(compiled.error(), "response_format");
+  plan.format_key = fmt::format("{}:{}", static_cast<int>(format.kind), format.definition);
+  for (const std::string& choice : format.choices) {
+    plan.format_key += fmt::format(":{}:{}", choice.size(), choice);
+  }
   for (engine::SequenceRequest& sequence : plan.sequences) {
     sequence.constraint = [&masks, compiled = *compiled, words = (*factory)->mask_words()](
                               std::size_t) { return masks.start(compiled, words); };
@@ -187,6 +191,8 @@ ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel&
   plan.ignores_end = request.ignores_end;
   plan.wants_tokens = request.logprobs.has_value();
   plan.echoes_prompt = request.echoes_prompt;
+  plan.is_reproducible = sampling.temperature == 0 || request.seed.has_value();
+  plan.uses_cache = request.uses_cache;
   const std::size_t context = model.context_tokens();
   for (std::size_t p = 0; p < request.prompts.size(); ++p) {
     auto tokens = tokens_of(request.prompts[p], model);

@@ -73,6 +73,16 @@ std::string error_body(Dialect dialect, const ApiError& error) {
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+CacheRule cache_rule(const net::HttpHead& head, const AnswerPlan& plan,
+                     const ResponseCacheOptions& options) {
+  if (options.bytes_max == 0 || !plan.uses_cache.value_or(plan.is_reproducible)) return {};
+  const std::string* control = head.find("cache-control");
+  const auto says = [&](const char* word) {
+    return control != nullptr && control->find(word) != std::string::npos;
+  };
+  return {.reads = !says("no-cache") && !says("no-store"), .writes = !says("no-store")};
+}
+
 Dialect dialect_of(const net::HttpHead& head) {
   if (head.path.starts_with("/v1/messages")) return Dialect::kAnthropic;
   if (head.path.starts_with("/api/")) return Dialect::kOllama;
@@ -101,6 +111,7 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
             needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous),
       gate_(control_ ? &*control_ : nullptr),
       masks_(std::make_unique<MaskPool>()),
+      cache_(options.cache),
       loop_(std::make_unique<EngineLoop>(
           [this](std::function<void()> task) { http_->post(std::move(task)); })),
       registry_(std::make_unique<ModelRegistry>(*loop_, executor)) {}
@@ -278,13 +289,25 @@ void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, Answer
   // The receiver tells the answering that it failed, the answering tells the receiver what it has.
   const auto cancel = std::make_shared<std::weak_ptr<Answering>>();
   const auto receiver = std::make_shared<HttpAnswer>(
-      call.exchange, std::move(writer), choices, streams, std::move(headers), *ticket,
+      call.exchange, std::move(writer), choices, streams, std::move(headers), std::move(*ticket),
       [this, call](const ApiError& error) { return error_response(call, error); },
       [cancel] {
         if (const auto answering = cancel->lock()) answering->cancel();
       });
-  const auto answering = std::make_shared<Answering>(std::move(model), std::move(plan), receiver,
-                                                     [this](Answering& ended) {
+  call.exchange->release_body();
+  const CacheRule rule = cache_rule(call.exchange->head(), plan, options_.cache);
+  if (rule.reads || rule.writes) {
+    return answer_shared(call, std::move(model), std::move(plan), receiver, rule);
+  }
+  const auto answering = compute(std::move(model), std::move(plan), receiver);
+  *cancel = answering;
+  call.exchange->on_gone([answering] { answering->cancel(); });
+}
+
+std::shared_ptr<Answering> Server::compute(std::shared_ptr<ServedModel> model, AnswerPlan plan,
+                                           std::shared_ptr<AnswerReceiver> receiver) {
+  const auto answering = std::make_shared<Answering>(std::move(model), std::move(plan),
+                                                     std::move(receiver), [this](Answering& ended) {
                                                        const std::lock_guard lock(answers_mutex_);
                                                        answers_.erase(&ended);
                                                      });
@@ -292,10 +315,45 @@ void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, Answer
     const std::lock_guard lock(answers_mutex_);
     answers_.insert(answering.get());
   }
-  *cancel = answering;
-  call.exchange->on_gone([answering] { answering->cancel(); });
-  call.exchange->release_body();
   loop_->post([this, answering] { answering->start(loop_->delivery()); });
+  return answering;
+}
+
+// An answer that others may have as well: from the cache, with one that is being computed, or
+// computed for all who ask meanwhile.
+void Server::answer_shared(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
+                           const std::shared_ptr<HttpAnswer>& receiver, const CacheRule& rule) {
+  const std::string key = response_key(model->variant(), call.principal.tenant, plan);
+  http_->post([this, call, model = std::move(model), plan = std::move(plan), receiver, rule, key] {
+    const ResponseCache::Hit hit = rule.reads ? cache_.find(key) : ResponseCache::Hit();
+    std::shared_ptr<SharedAnswer> shared = hit.answer;
+    if (hit.found == ResponseCache::Found::kNothing) {
+      receiver->set_header({"x-paring-cache", "miss"});
+      const auto cancel = std::make_shared<std::weak_ptr<Answering>>();
+      shared = std::make_shared<SharedAnswer>(
+          options_.cache.answer_bytes_max,
+          [this, key](SharedAnswer& ended) { cache_.end(key, ended); },
+          [cancel] {
+            if (const auto answering = cancel->lock()) answering->cancel();
+          });
+      if (rule.writes) cache_.begin(key, shared);
+      *cancel = compute(model, plan, shared);
+    } else {
+      metrics().response_cache_hits.add();
+      receiver->set_free();
+      receiver->set_header(
+          {"x-paring-cache", hit.found == ResponseCache::Found::kInFlight
+                                 ? std::string("exact; joined")
+                                 : fmt::format("exact; age={:.0f}", hit.age_seconds)});
+    }
+    shared->join(receiver);
+    // Weak: the exchange and its receiver hold each other otherwise.
+    call.exchange->on_gone([this, shared, gone = std::weak_ptr<HttpAnswer>(receiver)] {
+      http_->post([shared, gone] {
+        if (const auto left = gone.lock()) shared->leave(*left);
+      });
+    });
+  });
 }
 
 ApiResult<Principal> Server::authenticate(const net::HttpHead& head) {

@@ -20,6 +20,7 @@
 #include "serve/access/gate.h"
 #include "serve/access/key_ring.h"
 #include "serve/answering.h"
+#include "serve/cache/response_cache.h"
 #include "serve/engine_loop.h"
 #include "serve/mask_pool.h"
 #include "serve/model_registry.h"
@@ -36,11 +37,12 @@ struct ServerOptions {
   RequestLimits limits;
   std::size_t requests_max = 512;           // generating or waiting together: 503 beyond
   std::size_t queued_tokens_max = 1 << 18;  // prompt tokens that wait: 503 beyond
-  double drain_seconds = 30;                // that running answers get after SIGTERM
-  double stall_seconds = 30;                // without a step: /livez says so
-  std::vector<std::string> cors_origins;    // that browsers may call from; empty: none, "*": any
-  std::vector<FileKey> keys;                // empty: nobody needs a key
-  bool is_strict = true;                    // unknown fields of requests are errors
+  ResponseCacheOptions cache;
+  double drain_seconds = 30;              // that running answers get after SIGTERM
+  double stall_seconds = 30;              // without a step: /livez says so
+  std::vector<std::string> cors_origins;  // that browsers may call from; empty: none, "*": any
+  std::vector<FileKey> keys;              // empty: nobody needs a key
+  bool is_strict = true;                  // unknown fields of requests are errors
 };
 
 // The right of a request to be computed: a place among requests_max, and what its key had set aside
@@ -60,6 +62,14 @@ class Ticket {
  private:
   std::atomic<std::size_t>& open_;
   Admission admission_;
+};
+
+class HttpAnswer;
+
+// What a request wants of the cache of whole answers (RFC 9111, section 5.2.1).
+struct CacheRule {
+  bool reads = false;
+  bool writes = false;
 };
 
 class Server : public net::RequestHandler {
@@ -109,6 +119,11 @@ class Server : public net::RequestHandler {
   Server(const ServerOptions& options, std::optional<store::ControlDb> control, bool needs_key,
          Executor& executor);
   void abandon_answers();
+  // Has `plan` computed for `receiver`, which can be told to end.
+  std::shared_ptr<Answering> compute(std::shared_ptr<ServedModel> model, AnswerPlan plan,
+                                     std::shared_ptr<AnswerReceiver> receiver);
+  void answer_shared(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
+                     const std::shared_ptr<HttpAnswer>& receiver, const CacheRule& rule);
   std::optional<ApiError> overload(const ServedModel& model, std::size_t prompt_tokens) const;
   ApiResult<Principal> authenticate(const net::HttpHead& head);
   std::vector<net::HttpHeader> common_headers(const net::HttpHead& head,
@@ -121,6 +136,7 @@ class Server : public net::RequestHandler {
   Gate gate_;
   TaskThread finisher_;
   std::unique_ptr<MaskPool> masks_;
+  ResponseCache cache_;  // on HTTP's I/O thread only
   std::unique_ptr<net::HttpServer> http_;
   std::unique_ptr<EngineLoop> loop_;
   std::unique_ptr<ModelRegistry> registry_;
