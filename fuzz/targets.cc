@@ -11,6 +11,7 @@
 #include "api/certificate.h"
 #include "base/check.h"
 #include "config/yaml.h"
+#include "constraint_target.h"
 #include "engine/loaded_model.h"
 #include "io/gguf.h"
 #include "io/gguf_writer.h"
@@ -268,6 +269,7 @@ constexpr Target kTargets[] = {
     {"imatrix", run_imatrix, 220},
     {"certificate", run_certificate, 70},
     {"yaml", run_yaml, 50},
+    {"constraint", run_constraint, 5},
     {"http", run_http, 100},
     {"wire_openai_chat", run_wire_openai_chat, 40},
     {"wire_openai_completions", run_wire_openai_completions, 40},

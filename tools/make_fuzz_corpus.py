@@ -9,6 +9,43 @@ import struct
 CORPUS = pathlib.Path(__file__).resolve().parent.parent / "fuzz" / "corpus"
 U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
 
+# Kind (JSON schema, expression, grammar), name, source.
+CONSTRAINTS = [
+    (0, "allof",
+     '{"allOf":[{"properties":{"a":{"type":"integer"}}},{"required":["a"],"maxProperti'
+     'es":3}],"type":"object"}'),
+    (1, "class",
+     '[^\\x00-\\x1f"\\\\]*\\p{Lu}(?i:abc)+'),
+    (1, "dots",
+     '(?s:.*)</x>'),
+    (2, "json",
+     'start: "<" %json {"type": "integer"} ">"\n'),
+    (2, "lark",
+     'start: "a" NAME ("," NAME)* | list\nlist[lazy]: /.*;/\nNAME: /[a-z]+/ & ~/abc/\n%ig'
+     'nore / +/\n'),
+    (0, "map",
+     '{"patternProperties":{"^x_":{"type":"boolean"}},"additionalProperties":false,"mi'
+     'nProperties":1}'),
+    (0, "object",
+     '{"type":"object","properties":{"a":{"type":"integer","minimum":-3},"b":{"type":['
+     '"string","null"],"maxLength":5}},"required":["a"],"additionalProperties":false}'),
+    (0, "oneof",
+     '{"oneOf":[{"type":"object","properties":{"k":{"const":"a"}},"required":["k"]},{"'
+     'type":"object","properties":{"k":{"const":"b"},"n":{"type":"number","multipleOf"'
+     ':0.5}},"required":["k"]}]}'),
+    (0, "refs",
+     '{"$defs":{"n":{"type":"object","properties":{"v":{"const":"x"},"c":{"type":"arra'
+     'y","items":{"$ref":"#/$defs/n"},"maxItems":3}},"required":["v"]}},"$ref":"#/$def'
+     's/n"}'),
+    (2, "rules",
+     'start: e\ne: t | e "+" t\nt: "(" e ")" | N\nN: "0".."9"{1,3}\n'),
+    (0, "strings",
+     '{"type":"array","prefixItems":[{"format":"date"},{"pattern":"^[a-c]{2,4}$"},{"en'
+     'um":["x",1,null,{"a":[]}]}],"items":{"type":"string","minLength":2},"minItems":3'
+     '}'),
+    (1, "words",
+     '([a-z]{1,5} ?){2,3}(yes|no)\\.'),
+]
 
 def put(target, name, data):
     path = CORPUS / target / name
@@ -185,6 +222,8 @@ def main():
     put("imatrix", "older", older + struct.pack("<3f", 1.0, 0.5, 2.0) + struct.pack("<ii", 2, 4) + b"text")
     put("yaml", "settings", "threads: 2\nkv_type: q8\nserve:\n  port: 8080\n  host: \"127.0.0.1\"\n# a comment\n")
     put("yaml", "quotes", "a: 'it''s'\nb: \"x\\n\"\nc: 1e5\n\"d\": ~\n")
+    for kind, name, source in CONSTRAINTS:
+        put("constraint", name, bytes([kind]) + source.encode())
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@
 namespace paring::text {
 namespace {
 
-constexpr std::string_view kNoSpace = "[^\\x00-\\xFF]";
-
 using SharedTokenizer = std::shared_ptr<const Tokenizer>;
 
 // Called by the bridge from any thread, never after release_tokenizer().
@@ -93,7 +91,10 @@ std::string key_of(const std::vector<GrammarPart>& parts, JsonSpace space) {
   std::string text = std::to_string(static_cast<int>(space));
   for (const GrammarPart& part : parts) {
     text += ";" + std::to_string(part.name.size()) + "," + std::to_string(part.source.size()) +
-            (part.is_schema ? "s" : "l") + part.name + part.source;
+            (part.is_schema    ? "s"
+             : part.is_foreign ? "f"
+                               : "l") +
+            part.name + part.source;
   }
   return sha256_hex(text);
 }
@@ -111,6 +112,7 @@ CompiledConstraint::~CompiledConstraint() = default;
 struct ConstraintFactory::State {
   using Entry = std::pair<std::string, std::shared_ptr<const CompiledConstraint>>;
 
+  SharedTokenizer tokenizer;
   GrammarFactoryHandle factory;
   std::size_t mask_words = 0;
   std::size_t cached_max = 0;
@@ -146,6 +148,7 @@ Result<std::shared_ptr<const ConstraintFactory>> ConstraintFactory::create(
   auto state = std::make_unique<State>();
   PARING_TRY(state->factory, make_factory(tokenizer));
   state->mask_words = (tokenizer->vocab_size() + 31) / 32;
+  state->tokenizer = std::move(tokenizer);
   state->cached_max = options.cached_constraints;
   return std::shared_ptr<const ConstraintFactory>(new ConstraintFactory(std::move(state)));
 }
@@ -154,17 +157,17 @@ std::size_t ConstraintFactory::mask_words() const noexcept { return state_->mask
 
 Result<std::shared_ptr<const CompiledConstraint>> ConstraintFactory::compile(
     const ConstraintSpec& spec) const {
-  PARING_TRY(const std::vector<GrammarPart> parts, grammar_parts(spec));
+  PARING_TRY(const std::vector<GrammarPart> parts, grammar_parts(spec, *state_->tokenizer));
   const std::string key = key_of(parts, spec.space);
   if (auto found = state_->find(key)) return found;
   std::vector<paring_bridge_grammar_part> given;
   given.reserve(parts.size());
   for (const GrammarPart& part : parts) {
-    const bool is_compact = part.is_schema && spec.space == JsonSpace::kCompact;
     given.push_back({.name = bridge_slice(part.name),
                      .source = bridge_slice(part.source),
-                     .whitespace = bridge_slice(is_compact ? kNoSpace : ""),
-                     .is_schema = part.is_schema});
+                     .is_schema = part.is_schema,
+                     .is_compact = spec.space == JsonSpace::kCompact,
+                     .is_foreign = part.is_foreign});
   }
   paring_bridge_grammar* grammar = nullptr;
   PARING_TRY_VOID(bridge_result(

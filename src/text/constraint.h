@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Constrained decoding: which tokens may come next so that an answer follows a JSON schema, a
-// regular expression or a list of choices. The work is done by llguidance behind the Rust bridge.
+// regular expression, a grammar, a list of choices, or calls tools in the form of a model. The work
+// is done by llguidance behind the Rust bridge.
 // Nothing of a constraint is ever dropped: what cannot be followed to the letter is an error before
 // a token is drawn.
 //
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,18 +34,21 @@ inline constexpr std::uint64_t kSchemaRepeatMax = 4096;    // min/maxItems, min/
                                                            // minLength
 inline constexpr std::size_t kRegexBytesMax = 4096;        // of one pattern
 inline constexpr std::size_t kChoicesMax = 4096;
+inline constexpr std::size_t kToolsMax = 128;
 inline constexpr std::size_t kGrammarSymbolsMax = 200'000;  // of a compiled grammar
 inline constexpr std::uint64_t kCompileFuel = 1'000'000;    // about 20 ms
 inline constexpr std::uint64_t kMaskFuel = 200'000;         // of one mask, about 15 ms
 inline constexpr std::size_t kMaskItemsMax = 50'000;        // of one mask, about 3 ms
-inline constexpr std::size_t kLexerStatesMax = 100'000;     // of one sequence, 1 to 2 kB each
+inline constexpr std::size_t kLexerStatesMax = 40'000;      // of one sequence, 1 to 2 kB each
 inline constexpr std::uint64_t kCompileTimeMsMax = 900;     // one compile() call
 
 enum class ConstraintKind : std::uint8_t {
   kJsonSchema,  // `source`: JSON Schema; see README for what is supported
   kJsonObject,  // any JSON object
   kRegex,       // `source`: the whole answer matches; syntax of Rust's regex crate
+  kLark,        // `source`: llguidance's variant of Lark, without special tokens and options
   kChoice,      // the answer is one of `choices`
+  kTools,       // `tools`
 };
 
 // White space between JSON's tokens.
@@ -52,11 +57,49 @@ enum class JsonSpace : std::uint8_t {
   kCompact,  // none: fewer tokens, and more of them forced
 };
 
+// How a model writes calls of tools:
+//   trigger list_begin call_begin "name" call_middle {arguments} call_end ... list_end
+// with more calls behind `separator`: inside the list, or each with trigger and list of its own.
+// Special tokens that are spelled out in these texts are those tokens.
+struct ToolCallForm {
+  std::string trigger{};  // text or a special token; empty: the answer is calls from its start, or
+                          // text that begins otherwise
+  std::string list_begin{};
+  std::string call_begin{};   // up to the name, a JSON string
+  std::string call_middle{};  // between name and arguments
+  std::string call_end{};
+  std::string separator{};
+  std::string list_end{};
+  bool triggers_each_call = false;
+  bool quotes_name = true;  // false: as it is, up to call_middle
+};
+
+struct ToolChoice {
+  std::string name{};
+  std::string schema{};  // of the arguments; empty: any object
+};
+
+struct ToolCallSpec {
+  ToolCallForm form{};
+  std::vector<ToolChoice> tools{};  // that may be called
+  bool is_required = false;         // no text, at least one call
+  bool is_single = false;           // at most one call
+};
+
+// What a model writes before its answer, free of the constraint.
+struct ReasoningForm {
+  std::string begin{};   // "<think>"
+  std::string end{};     // "</think>"
+  bool is_open = false;  // the prompt ends inside: the answer starts without `begin`
+};
+
 struct ConstraintSpec {
   ConstraintKind kind = ConstraintKind::kJsonSchema;
   std::string source{};  // as the client sent it: the order of its properties is the answer's
   std::vector<std::string> choices{};
+  ToolCallSpec tools{};
   JsonSpace space = JsonSpace::kAny;
+  std::optional<ReasoningForm> reasoning{};  // where there is one, the answer follows behind it
 };
 
 // Immutable, shared by sequences and threads.
@@ -79,10 +122,10 @@ struct ConstraintFactoryOptions {
   std::size_t cached_constraints = 64;  // compiled ones kept, the least recently used dropped first
 };
 
-// One a tokenizer, shared by threads. Holds the vocabulary as a trie: about 100 bytes a token.
+// One a tokenizer, shared by threads. Holds the vocabulary as tries: about 500 bytes a token.
 class ConstraintFactory {
  public:
-  // Takes about 2 microseconds a token. InvalidArgument for a tokenizer without an end token.
+  // Takes 3 to 5 microseconds a token. InvalidArgument for a tokenizer without an end token.
   static Result<std::shared_ptr<const ConstraintFactory>> create(
       std::shared_ptr<const Tokenizer> tokenizer, ConstraintFactoryOptions options = {});
 
@@ -91,9 +134,9 @@ class ConstraintFactory {
   ConstraintFactory& operator=(const ConstraintFactory&) = delete;
 
   // From the cache where the same was compiled before. InvalidArgument for what cannot be compiled,
-  // is not supported (with keyword and JSON pointer) or is beyond a limit above. Exhausted while
-  // other compilations that ran out of time have not ended. Blocks for at most kCompileTimeMsMax;
-  // not for the engine's thread.
+  // is not supported (with keyword and JSON pointer) or is beyond a limit above. Exhausted after
+  // kCompileTimeMsMax, and while others that took longer have not ended. Blocks; not for the
+  // engine's thread.
   Result<std::shared_ptr<const CompiledConstraint>> compile(const ConstraintSpec& spec) const;
 
   // 32-bit words of a mask: one bit a token.

@@ -14,9 +14,12 @@ struct GrammarPart {
   std::string name;    // how others refer to it
   std::string source;  // JSON schema or Lark
   bool is_schema = false;
+  bool is_foreign = false;  // Lark of a client
 };
 
-// The first part begins. InvalidArgument beyond the limits of constraint.h.
-Result<std::vector<GrammarPart>> grammar_parts(const ConstraintSpec& spec);
+// The first part begins. The tokenizer tells which triggers are special tokens. InvalidArgument
+// beyond the limits of constraint.h.
+Result<std::vector<GrammarPart>> grammar_parts(const ConstraintSpec& spec,
+                                               const Tokenizer& tokenizer);
 
 }  // namespace paring::text

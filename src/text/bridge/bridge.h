@@ -186,9 +186,9 @@ struct paring_bridge_grammar_limits {
 struct paring_bridge_grammar_part {
   struct paring_bridge_slice name;
   struct paring_bridge_slice source; /* a JSON schema, or llguidance's variant of Lark */
-  /* Of a schema: a regular expression of the white space between JSON's tokens; empty: any. */
-  struct paring_bridge_slice whitespace;
   bool is_schema;
+  bool is_compact; /* of a schema: no white space between JSON's tokens */
+  bool is_foreign; /* Lark of a stranger: checked, schemas inside it too */
 };
 
 struct paring_bridge_status paring_bridge_grammar_factory_create(

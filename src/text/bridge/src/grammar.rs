@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Grammars compiled for one vocabulary. A compiled grammar is immutable; sequences copy it.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -11,6 +12,7 @@ use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::{InferenceCapabilities, TokEnv};
 use llguidance::{ParserFactory, TokenParser};
 
+use crate::lark_source::LarkSource;
 use crate::matcher::SequenceMatcher;
 use crate::schema::{self, Schema, SchemaLimits};
 use crate::status::{Code, Failure};
@@ -19,6 +21,10 @@ use crate::status::{Code, Failure};
 const COMPILE_STACK_BYTES: usize = 64 << 20;
 /// Compilations that ran out of time and have not ended yet. Beyond it nothing is compiled.
 const STRAYS_MAX: usize = 4;
+
+/// Classes of tokens that are allowed or not as a whole. Each one more speeds up some masks and adds
+/// a few copies of the vocabulary's trie: of llguidance's four these two give nearly all.
+const SLICES: [&str; 2] = [r#"[^"\\\x00-\x1F\x7F]{1,10}"#, r#"[^"\\\x00-\x1F\x7F]+"#];
 
 #[derive(Clone, Copy)]
 pub struct Limits {
@@ -33,8 +39,17 @@ pub struct Limits {
 
 /// One grammar of a set; others refer to it as `@name`.
 pub enum Part {
-    Schema { name: String, json: String, whitespace: Option<String> },
-    Lark { name: String, source: String },
+    Schema {
+        name: String,
+        json: String,
+        is_compact: bool,
+    },
+    /// `is_foreign`: of a stranger.
+    Lark {
+        name: String,
+        source: String,
+        is_foreign: bool,
+    },
 }
 
 struct Shared {
@@ -57,7 +72,7 @@ impl Factory {
             ff_tokens: env.tokenize_is_canonical(),
             ..InferenceCapabilities::default()
         };
-        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+        let slices = SLICES.map(str::to_string);
         let mut parsers = ParserFactory::new(env, capabilities, &slices)
             .map_err(|error| Failure::new(Code::Internal, readable(&error)))?;
         parsers.quiet();
@@ -104,7 +119,7 @@ impl Factory {
                 "the grammar was not compiled within {} ms, the limit of one request",
                 time.as_millis()
             );
-            Err(Failure::new(Code::InvalidArgument, message))
+            Err(Failure::new(Code::Exhausted, message))
         })
     }
 }
@@ -113,28 +128,41 @@ impl Shared {
     fn compile(&self, parts: Vec<Part>) -> Result<Grammar, Failure> {
         let mut grammars = Vec::with_capacity(parts.len());
         let mut schemas = Vec::new();
-        for part in parts {
-            match part {
-                Part::Schema { name, json, whitespace } => {
+        let mut pending: VecDeque<Part> = parts.into();
+        while let Some(part) = pending.pop_front() {
+            let (name, mut grammar) = match part {
+                Part::Schema { name, json, is_compact } => {
                     let schema = Schema::parse(&json, &self.limits.schema)?;
-                    let mut grammar =
-                        GrammarWithLexer::from_json_schema(schema.compiled(whitespace.as_deref()));
-                    grammar.name = Some(name);
-                    grammars.push(grammar);
+                    let whole = schema.compiled(is_compact);
                     schemas.push(schema);
+                    (name, GrammarWithLexer::from_json_schema(whole))
                 }
-                Part::Lark { name, source } => {
-                    let mut grammar = GrammarWithLexer::from_lark(source);
-                    grammar.name = Some(name);
-                    grammars.push(grammar);
+                Part::Lark { name, source, is_foreign: false } => {
+                    (name, GrammarWithLexer::from_lark(source))
                 }
-            }
+                Part::Lark { name, source, is_foreign: true } => {
+                    let lark = LarkSource::parse(&source, self.limits.schema.regex_bytes)?;
+                    for (name, json) in lark.schemas {
+                        pending.push_back(Part::Schema { name, json, is_compact: false });
+                    }
+                    (name, GrammarWithLexer::from_lark(lark.text))
+                }
+            };
+            grammar.name = Some(name);
+            grammars.push(grammar);
         }
         let prototype = self.parser(grammars).map_err(|message| {
             let at = schemas.iter().find_map(|schema| self.diagnose(schema));
             Failure::new(Code::InvalidArgument, at.unwrap_or(message))
         })?;
-        Ok(Grammar { prototype, ends: self.ends.clone().into() })
+        let grammar = Grammar { prototype, ends: self.ends.clone().into() };
+        // What cannot begin within the limits of one mask is refused now rather than drawn from.
+        let words = self.parsers.tok_env().tok_trie().vocab_size().div_ceil(32);
+        grammar.start().mask(&mut vec![0; words]).map_err(|_| {
+            let message = "no answer can begin by the grammar, or it is too complex";
+            Failure::new(Code::InvalidArgument, message)
+        })?;
+        Ok(grammar)
     }
 
     fn parser(&self, grammars: Vec<GrammarWithLexer>) -> Result<TokenParser, String> {
@@ -159,6 +187,14 @@ pub fn readable(error: &impl Display) -> String {
         return "the grammar cannot be compiled".to_string();
     }
     let text = text.split("\n<").next().unwrap_or("");
+    if text.contains("oneOf constraints") {
+        return "its options must exclude each other: by type, or by a required property that has \
+                another const in each"
+            .to_string();
+    }
+    if text.contains("limits.") || text.contains("too large") {
+        return "it is too complex".to_string();
+    }
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(400).collect()
 }

@@ -49,8 +49,9 @@ pub struct GrammarLimits {
 pub struct GrammarPart {
     name: Slice,
     source: Slice,
-    whitespace: Slice,
     is_schema: bool,
+    is_compact: bool,
+    is_foreign: bool,
 }
 
 /// # Safety
@@ -120,12 +121,10 @@ pub unsafe extern "C" fn paring_bridge_grammar_compile(
         for part in view(parts, part_count) {
             let name = part.name.text("the name of a grammar")?.to_string();
             let source = part.source.text("the grammar")?.to_string();
-            let whitespace = part.whitespace.text("the white space")?;
             owned.push(if part.is_schema {
-                let whitespace = (!whitespace.is_empty()).then(|| whitespace.to_string());
-                Part::Schema { name, json: source, whitespace }
+                Part::Schema { name, json: source, is_compact: part.is_compact }
             } else {
-                Part::Lark { name, source }
+                Part::Lark { name, source, is_foreign: part.is_foreign }
             });
         }
         *out = Box::into_raw(Box::new((*factory).compile(owned)?));

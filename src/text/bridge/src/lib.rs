@@ -8,6 +8,7 @@ mod bpe;
 mod grammar;
 mod grammar_calls;
 mod guards;
+mod lark_source;
 mod matcher;
 mod pipeline;
 mod python_json;

@@ -88,12 +88,9 @@ impl Schema {
     }
 
     /// With the options of llguidance, which it reads from the schema itself.
-    pub fn compiled(&self, whitespace: Option<&str>) -> Value {
+    pub fn compiled(&self, is_compact: bool) -> Value {
         let mut root = self.root.clone();
-        let options = match whitespace {
-            Some(pattern) => json!({ "whitespace_pattern": pattern }),
-            None => json!({}),
-        };
+        let options = json!({ "whitespace_flexible": !is_compact });
         if let Value::Object(keywords) = &mut root {
             keywords.insert("x-guidance".to_string(), options);
         }
@@ -138,6 +135,7 @@ impl Checker<'_> {
         }
         self.check_together(keywords, pointer)?;
         values::bound_integers(&mut checked, pointer)?;
+        values::sharpen_format(&mut checked);
         self.settle_one_of(&mut checked, keywords);
         Ok(Value::Object(checked))
     }
@@ -333,10 +331,8 @@ impl Checker<'_> {
         if let Some(format) = keywords.get("format").and_then(Value::as_str) {
             values::check_format(format, keywords, pointer)?;
         }
-        let mut conjuncts =
-            usize::from(keywords.keys().any(|k| {
-                k == "properties" || k == "patternProperties" || k == "additionalProperties"
-            }));
+        let own = ["properties", "patternProperties", "additionalProperties", "multipleOf"];
+        let mut conjuncts = usize::from(own.iter().any(|keyword| has(keyword)));
         for keyword in IN_PLACE {
             conjuncts += match keywords.get(keyword) {
                 Some(Value::Array(members)) if keyword == "allOf" => members.len(),
@@ -344,11 +340,13 @@ impl Checker<'_> {
                 None => 0,
             };
         }
-        // Their intersection with additionalProperties of another part is not exact.
+        // Intersections of these with the same of another part are not exact.
         let whole = Value::Object(keywords.clone());
-        if conjuncts > 1 && self.uses_in_place(&whole, "patternProperties", &mut HashSet::new()) {
-            let why = "it is not supported together with other parts for the same object";
-            return Err(refused(pointer, "patternProperties", why));
+        for keyword in ["patternProperties", "multipleOf"] {
+            if conjuncts > 1 && self.uses_in_place(&whole, keyword, &mut HashSet::new()) {
+                let why = "it is not supported together with other parts for the same value";
+                return Err(refused(pointer, keyword, why));
+            }
         }
         Ok(())
     }

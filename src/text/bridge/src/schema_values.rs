@@ -10,6 +10,7 @@ use crate::status::Failure;
 
 /// llguidance computes with doubles: greater integers would be rounded, and other values allowed.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+const DIVISOR_MAX: u64 = 10_000;
 /// Of names followed while two options are compared.
 const COMPARED_DEPTH_MAX: usize = 16;
 
@@ -28,11 +29,28 @@ pub fn check_number(value: &Value, at: &str, keyword: &str) -> Result<(), Failur
     let Some(number) = value.as_f64() else {
         return Err(refused(at, keyword, "it must be a number"));
     };
-    if number.abs() > EXACT_MAX {
-        return Err(refused(at, keyword, "numbers beyond 2^53 are not supported"));
+    if number.abs() >= EXACT_MAX {
+        return Err(refused(at, keyword, "numbers from 2^53 on are not supported"));
     }
-    if keyword == "multipleOf" && number <= 0.0 {
-        return Err(refused(at, keyword, "it must be greater than 0"));
+    if keyword == "multipleOf" {
+        return check_divisor(value, number, at);
+    }
+    Ok(())
+}
+
+/// A divisor is compiled to as many states as its digits say, without the decimal point.
+fn check_divisor(value: &Value, number: f64, at: &str) -> Result<(), Failure> {
+    if number <= 0.0 {
+        return Err(refused(at, "multipleOf", "it must be greater than 0"));
+    }
+    let digits: String = value.to_string().chars().filter(char::is_ascii_digit).collect();
+    let digits = digits.trim_start_matches('0').trim_end_matches('0');
+    let is_short = value.to_string().chars().all(|c| c.is_ascii_digit() || c == '.');
+    let states: u64 = digits.parse().unwrap_or(u64::MAX);
+    if !is_short || states > DIVISOR_MAX || number > DIVISOR_MAX as f64 || number < 1e-6 {
+        let why =
+            format!("its digits must make a number of at most {DIVISOR_MAX}, from 0.000001 on");
+        return Err(refused(at, "multipleOf", &why));
     }
     Ok(())
 }
@@ -66,6 +84,51 @@ pub fn check_format(format: &str, all: &Map<String, Value>, at: &str) -> Result<
     let shown: String = format.chars().take(40).collect();
     let why = format!("\"{shown}\" is not supported; known are {}", FORMATS.join(", "));
     Err(refused(at, "format", &why))
+}
+
+/// A day of the calendar: llguidance's own format has a 29th of February in every year.
+macro_rules! day {
+    () => {
+        concat!(
+            "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])",
+            "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))",
+            "|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)"
+        )
+    };
+}
+/// A time of the day with its zone, without the leap seconds that only some minutes have.
+macro_rules! time {
+    () => {
+        concat!(
+            "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,9})?",
+            "(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+        )
+    };
+}
+
+/// What a format is compiled as beside what llguidance knows of it.
+fn stricter(format: &str) -> Option<&'static str> {
+    match format {
+        "date" => Some(concat!("^", day!(), "$")),
+        "time" => Some(concat!("^", time!(), "$")),
+        "date-time" => Some(concat!("^", day!(), "T", time!(), "$")),
+        _ => None,
+    }
+}
+
+/// Formats of dates as patterns that hold to the calendar.
+pub fn sharpen_format(keywords: &mut Map<String, Value>) {
+    let format = keywords.get("format").and_then(Value::as_str);
+    let Some(pattern) = format.and_then(stricter) else { return };
+    keywords.shift_remove("format");
+    if !keywords.contains_key("pattern") {
+        keywords.insert("pattern".to_string(), json!(pattern));
+        return;
+    }
+    let parts = keywords.entry("allOf").or_insert_with(|| json!([]));
+    if let Value::Array(parts) = parts {
+        parts.push(json!({ "pattern": pattern }));
+    }
 }
 
 /// int32 and int64 of OpenAPI as the bounds that they are; float and double bound nothing that has

@@ -45,8 +45,8 @@ unsafe impl Sync for Caller {}
 pub struct Vocabulary {
     trie: TokTrie,
     caller: Caller,
-    /// Whether there is a token for each byte, so that every text can be spelled.
-    spells_all: bool,
+    /// Whether every text can be spelled, so that forced text can be cut before it is drawn.
+    spells_text: bool,
 }
 
 impl Vocabulary {
@@ -76,14 +76,16 @@ impl Vocabulary {
             }
             words.push(word);
         }
-        // Bytes that UTF-8 never has need no token.
-        let spells_all = (0..=255_u8)
-            .filter(|byte| !matches!(byte, 0xC0 | 0xC1 | 0xF5..=0xFF))
-            .all(|byte| spelled[usize::from(byte)]);
+        let spells_text =
+            (0..=255_u8).filter(|byte| !is_seldom(*byte)).all(|byte| spelled[usize::from(byte)]);
         let count = u32::try_from(words.len()).map_err(|_| too_many())?;
         let info = TokRxInfo::new(count, ends.first().copied().unwrap_or(INVALID_TOKEN));
         let trie = TokTrie::from(&info, &words);
-        Ok(Self { trie, caller, spells_all })
+        Ok(Self { trie, caller, spells_text })
+    }
+
+    fn after<'t>(&self, text: &'t [u8], id: TokenId) -> Option<&'t [u8]> {
+        text.strip_prefix(self.trie.token(id))
     }
 
     fn by_caller(&self, text: &[u8]) -> Option<Vec<TokenId>> {
@@ -102,6 +104,13 @@ impl Vocabulary {
     }
 }
 
+/// Control characters, which JSON escapes; bytes that UTF-8 never has; bytes that begin characters of
+/// planes in which none is assigned. Vocabularies learnt from text lack some of them.
+fn is_seldom(byte: u8) -> bool {
+    let is_space = matches!(byte, b'\t' | b'\n' | b'\r');
+    (byte < b' ' && !is_space) || matches!(byte, 0x7F | 0xC0 | 0xC1 | 0xF1 | 0xF2 | 0xF5..=0xFF)
+}
+
 fn too_many() -> Failure {
     Failure::new(Code::InvalidArgument, "the vocabulary has more than 2^32 tokens")
 }
@@ -115,10 +124,21 @@ impl TokenizerEnv for Vocabulary {
         if text.is_empty() {
             return Vec::new();
         }
-        self.by_caller(text).unwrap_or_else(|| self.trie.greedy_tokenize(text))
+        // What cannot be spelled ends the cut: what follows it would be forced in its place.
+        self.by_caller(text).unwrap_or_else(|| {
+            let mut rest = text;
+            let mut ids = self.trie.greedy_tokenize(text);
+            let mut count = 0;
+            while let Some(tail) = ids.get(count).and_then(|id| self.after(rest, *id)) {
+                rest = tail;
+                count += 1;
+            }
+            ids.truncate(count);
+            ids
+        })
     }
 
     fn tokenize_is_canonical(&self) -> bool {
-        self.spells_all
+        self.spells_text
     }
 }
