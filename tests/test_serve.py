@@ -4,6 +4,8 @@ import concurrent.futures
 import json
 import signal
 import socket
+import ssl
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -158,6 +160,40 @@ def test_models_and_health(server):
     assert server.metric("vllm:generation_tokens_total") > 0
 
 
+def test_the_routes_that_openapi_tells_are_there(server):
+    document = json.loads(server.get("/openapi.json"))
+    assert document["openapi"].startswith("3.1")
+    for path, methods in document["paths"].items():
+        for method in methods:
+            if method.upper() == "POST":
+                status, answer, _ = post(server, path, {})
+                assert status == 400, (path, status, answer)  # a body without what it must have
+            else:
+                assert server.get(path.replace("{model}", "smol"))
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
+def test_what_cannot_be_promised_is_refused(server, choice):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    body = {"model": "smol", "messages": [{"role": "user", "content": "Hi"}], "tools": tools, "tool_choice": choice}
+    status, answer, _ = post(server, "/v1/chat/completions", body)
+    assert status == 400 and answer["error"]["param"] == "tool_choice"
+
+
+def test_tls(paring, model, tmp_path):
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True,
+                   capture_output=True)
+    with ServerProcess(paring.path, f"smol={model}", "--tls-certificate", certificate, "--tls-key", key) as server:
+        assert server.url.startswith("https://")
+        context = ssl.create_default_context(cafile=str(certificate))
+        with urllib.request.urlopen(server.url + "/health", context=context, timeout=20) as response:
+            assert json.loads(response.read()) == {"status": "ok"}
+    done = paring("serve", model, "--tls-key", key, "--data-dir", tmp_path / "data", timeout=20)
+    assert done.code == 2 and "--tls-certificate" in done.err
+
+
 def vanish(server, body):
     """A client that goes away while its answer comes."""
     address = urllib.parse.urlparse(server.url)
@@ -216,8 +252,8 @@ def test_what_is_not_over_in_time_ends_with_an_error(paring, model):
         assert server.end() == 0
 
 
-def test_no_public_address_without_a_key(paring, model):
-    done = paring("serve", model, "--host", "0.0.0.0", "--port", 0, timeout=20)
+def test_no_public_address_without_a_key(paring, model, tmp_path):
+    done = paring("serve", model, "--host", "0.0.0.0", "--port", 0, "--data-dir", tmp_path, timeout=20)
     assert done.code == 2 and "key" in done.err
 
 

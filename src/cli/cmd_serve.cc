@@ -86,6 +86,14 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
   serve::ServerOptions options;
   options.http.address = settings.serve_host;
   options.http.port = static_cast<std::uint16_t>(settings.serve_port);
+  options.http.connections_max = settings.serve_connections_max;
+  if (is_set(settings.serve_tls_certificate) != is_set(settings.serve_tls_key)) {
+    return invalid_argument("TLS takes both --tls-certificate and --tls-key", "give both or none");
+  }
+  if (is_set(settings.serve_tls_certificate)) {
+    options.http.tls_certificate_file = settings.serve_tls_certificate;
+    options.http.tls_key_file = settings.serve_tls_key;
+  }
   options.requests_max = settings.serve_requests_max;
   options.queued_tokens_max = settings.serve_queued_tokens_max;
   options.cache.bytes_max = settings.serve_cache_bytes;

@@ -50,6 +50,11 @@ std::optional<ApiError> check_limits(const GenerateRequest& request, const Reque
     return bad("top_logprobs", fmt::format("{} likeliest tokens, at most {} are told",
                                            *request.logprobs, limits.logprobs_max));
   }
+  // A call that must come cannot be promised yet; calls that a model makes by itself are text.
+  if (request.tools.choice == ToolUse::Choice::kRequired ||
+      request.tools.choice == ToolUse::Choice::kNamed) {
+    return bad("tool_choice", "a call of a tool cannot be forced; use \"auto\" or \"none\"");
+  }
   if (request.format.kind == OutputFormat::Kind::kGrammar) {
     return bad("guided_grammar",
                "grammars are not supported; use a JSON schema, a regular "

@@ -33,6 +33,7 @@ const std::vector<Route>& routes() {
       {"GET", "/livez", {kAnybody, kNoBody}, serve_livez},
       {"GET", "/readyz", {kAnybody, kNoBody}, serve_readyz},
       {"GET", "/metrics", {Scope::kMetrics, kNoBody}, serve_metrics},
+      {"GET", "/openapi.json", {kAnybody, kNoBody}, serve_openapi},
       {"GET", "/v1/models", {Scope::kInference, kNoBody}, serve_models},
       {"GET", "/v1/models/{model}", {Scope::kInference, kNoBody}, serve_model},
       {"POST", "/v1/chat/completions", {Scope::kInference, kTextBody}, serve_chat},

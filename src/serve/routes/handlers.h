@@ -15,6 +15,7 @@ void serve_metrics(Server& server, const Call& call);
 // models.cc
 void serve_models(Server& server, const Call& call);
 void serve_model(Server& server, const Call& call);
+void serve_openapi(Server& server, const Call& call);
 void serve_ollama_tags(Server& server, const Call& call);
 void serve_ollama_show(Server& server, const Call& call);
 void serve_ollama_version(Server& server, const Call& call);

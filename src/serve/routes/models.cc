@@ -8,6 +8,7 @@
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
 #include "serve/wire/model_card.h"
+#include "serve/wire/openapi.h"
 
 namespace paring::serve {
 
@@ -73,6 +74,10 @@ void serve_model(Server& server, const Call& call) {
   auto model = server.models().find(call.path_values[0]);
   if (!model) return server.refuse(call, model.error());
   server.respond(call, 200, "application/json", wire::openai_model_answer(card_of(**model)));
+}
+
+void serve_openapi(Server& server, const Call& call) {
+  server.respond(call, 200, "application/json", wire::openapi_document(version()));
 }
 
 void serve_ollama_tags(Server& server, const Call& call) {
