@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 
+import tiny_model
 from server_process import ServerProcess
 
 QUESTIONS = ["What is the capital of France?", "Name three colours.", "Why is the sky blue?",
@@ -172,12 +173,50 @@ def test_the_routes_that_openapi_tells_are_there(server):
                 assert server.get(path.replace("{model}", "smol"))
 
 
+# As Qwen2.5's template, but short: each byte is a token, and there is room for 256.
+HERMES = ('{% if tools %}{% for t in tools %}{{ t.function.name }}{% endfor %} <tool_call>\n{"name": <function-name>, '
+          '"arguments": <args-json-object>}\n</tool_call>{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n'
+          '{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}')
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {
+    "type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"], "additionalProperties": False}}}
+
+
+@pytest.fixture(scope="module")
+def caller(paring, tmp_path_factory):
+    """A model with random weights whose template knows tools: what it says is what it must say."""
+    path = tmp_path_factory.mktemp("caller") / "caller.gguf"
+    tiny_model.write(path, chat_template=HERMES)
+    with ServerProcess(paring.path, f"tiny={path}") as running:
+        yield running
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
-def test_what_cannot_be_promised_is_refused(server, choice):
-    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
-    body = {"model": "smol", "messages": [{"role": "user", "content": "Hi"}], "tools": tools, "tool_choice": choice}
-    status, answer, _ = post(server, "/v1/chat/completions", body)
-    assert status == 400 and answer["error"]["param"] == "tool_choice"
+@pytest.mark.parametrize("streams", [False, True])
+def test_calls_of_tools_come_when_they_must(caller, choice, streams):
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "tools": [TOOL], "tool_choice": choice,
+            "parallel_tool_calls": False, "max_tokens": 100, "temperature": 1, "seed": 3}
+    if not streams:
+        status, answer, _ = post(caller, "/v1/chat/completions", body)
+        assert status == 200, answer
+        end, (call,) = answer["choices"][0]["finish_reason"], answer["choices"][0]["message"]["tool_calls"]
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+    else:
+        events = stream(caller, "Hi", **body)
+        deltas = [d for e in events for c in e["choices"] for d in c["delta"].get("tool_calls") or []]
+        end, name = events[-1]["choices"][0]["finish_reason"], deltas[0]["function"]["name"]
+        arguments = "".join(d["function"].get("arguments") or "" for d in deltas)
+        assert deltas[0]["id"] and not any(c["delta"].get("content") for e in events for c in e["choices"])
+    assert end == "tool_calls" and name == "f"
+    assert set(json.loads(arguments)) == {"on"} and isinstance(json.loads(arguments)["on"], bool)
+
+
+def test_tools_for_a_model_that_knows_none_are_refused(server):
+    for choice in ("required", "auto"):
+        body = {"model": "smol", "messages": [{"role": "user", "content": "Hi"}], "tools": [TOOL],
+                "tool_choice": choice}
+        status, answer, _ = post(server, "/v1/chat/completions", body)
+        assert status == 400 and answer["error"]["param"] == "tools", answer
+    assert post(server, "/v1/chat/completions", {**body, "tool_choice": "none", "max_tokens": 2})[0] == 200
 
 
 def test_tls(paring, model, tmp_path):

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/log.h"
 #include "text/tokenizer.h"
 
 namespace paring::serve {
@@ -33,10 +34,18 @@ class Answering::Listener : public engine::SequenceListener {
 };
 
 struct Answering::Choice {
-  Choice(std::shared_ptr<const text::Tokenizer> tokenizer, const std::vector<std::string>& stop)
-      : decoder(std::move(tokenizer)), filter(stop) {}
+  // Tags of calls and reasoning may be control tokens: who takes an answer apart sees them.
+  Choice(std::shared_ptr<const text::Tokenizer> tokenizer, const std::vector<std::string>& stop,
+         const text::AnswerParserOptions* options)
+      : decoder(std::move(tokenizer),
+                {.skip_special = options == nullptr, .is_continuation = true}),
+        filter(stop) {
+    if (options != nullptr) parser.emplace(*options);
+  }
   text::StreamDecoder decoder;
   engine::StopFilter filter;
+  std::optional<text::AnswerParser> parser;
+  bool has_calls = false;
   std::vector<TokenDetail> tokens;  // not told yet: their text is held back
   std::optional<TokenDetail> next;  // of the token that comes
   std::size_t generated = 0;
@@ -64,7 +73,10 @@ void Answering::start(Delivery& delivery) {
   open_choices_ = plan_.choices();
   usage_.truncated_tokens = plan_.truncated_tokens;
   for (std::size_t c = 0; c < open_choices_; ++c) {
-    choices_.push_back(std::make_unique<Choice>(model_->loaded().tokenizer, plan_.stop));
+    const std::size_t prompt = c / plan_.sequences.front().samples;
+    choices_.push_back(
+        std::make_unique<Choice>(model_->loaded().tokenizer, plan_.stop,
+                                 plan_.parsers.empty() ? nullptr : &plan_.parsers[prompt]));
   }
   for (std::size_t p = 0; p < plan_.sequences.size(); ++p) {
     engine::SequenceRequest& request = plan_.sequences[p];
@@ -86,6 +98,42 @@ void Answering::start(Delivery& delivery) {
       emit(c, {}, AnswerEnding{.error = api_error(submitted.error())});
     }
     return;
+  }
+}
+
+void Answering::say(std::size_t index, const std::string& text, AnswerDelta& delta) {
+  Choice& choice = *choices_[index];
+  if (text.empty()) return;
+  if (choice.parser) {
+    take_apart(index, choice.parser->feed(text), delta);
+  } else {
+    delta.content += text;
+  }
+}
+
+void Answering::take_apart(std::size_t index, const std::vector<text::AnswerEvent>& found,
+                           AnswerDelta& delta) {
+  for (const text::AnswerEvent& event : found) {
+    switch (event.kind) {
+      case text::AnswerEventKind::kContent:
+        delta.content += event.text;
+        break;
+      case text::AnswerEventKind::kReasoning:
+        delta.reasoning += event.text;
+        break;
+      case text::AnswerEventKind::kCallBegin:
+        choices_[index]->has_calls = true;
+        delta.tool_calls.push_back({.index = event.call, .id = event.id, .name = event.text});
+        break;
+      case text::AnswerEventKind::kCallArguments:
+        delta.tool_calls.push_back({.index = event.call, .arguments = event.text});
+        break;
+      case text::AnswerEventKind::kCallEnd:
+        break;
+      case text::AnswerEventKind::kMalformed:
+        log_debug("a call of a tool: " + event.text);
+        break;
+    }
   }
 }
 
@@ -128,10 +176,12 @@ bool Answering::on_token(std::size_t index, std::int32_t token) {
     return false;
   }
   if (choice.next) choice.tokens.push_back(*std::exchange(choice.next, std::nullopt));
-  std::string text = choice.filter.push(choice.decoder.push(token));
-  if (!text.empty()) {
-    emit(index, {.content = std::move(text), .tokens = std::exchange(choice.tokens, {})},
-         std::nullopt);
+  const std::string text = choice.filter.push(choice.decoder.push(token));
+  AnswerDelta delta;
+  say(index, text, delta);
+  if (!delta.content.empty() || !delta.reasoning.empty() || !delta.tool_calls.empty()) {
+    delta.tokens = std::exchange(choice.tokens, {});
+    emit(index, std::move(delta), std::nullopt);
   }
   return !choice.filter.is_stopped();
 }
@@ -172,10 +222,13 @@ void Answering::on_end(std::size_t index, const engine::SequenceResult& result) 
       break;
   }
   if (!choice.filter.is_stopped()) {
-    delta.content = choice.filter.push(choice.decoder.finish());
-    delta.content += choice.filter.finish();
-    delta.tokens = std::exchange(choice.tokens, {});
+    std::string rest = choice.filter.push(choice.decoder.finish());
+    rest += choice.filter.finish();
+    say(index, rest, delta);
   }
+  if (choice.parser) take_apart(index, choice.parser->finish(), delta);
+  delta.tokens = std::exchange(choice.tokens, {});
+  if (choice.has_calls && ending.end == AnswerEnd::kStop) ending.end = AnswerEnd::kToolCalls;
   const engine::SequenceRequest& request = plan_.sequences[index / plan_.sequences[0].samples];
   usage_.completion_tokens += choice.generated;
   if (index % request.samples == 0) {

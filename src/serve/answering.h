@@ -17,6 +17,7 @@
 #include "engine/stop_filter.h"
 #include "serve/delivery.h"
 #include "serve/served_model.h"
+#include "text/answer_parser.h"
 
 namespace paring::serve {
 
@@ -27,6 +28,8 @@ inline constexpr std::size_t kUndeliveredMax = 4096;
 struct AnswerPlan {
   std::vector<engine::SequenceRequest> sequences;  // one a prompt; samples of each alike
   std::vector<std::string> stop;
+  // By prompt: how content, reasoning and calls are told apart; empty: all is content.
+  std::vector<text::AnswerParserOptions> parsers;
   bool ignores_end = false;
   bool wants_tokens = false;  // AnswerDelta::tokens
   bool echoes_prompt = false;
@@ -66,6 +69,10 @@ class Answering : public NewsSource, public std::enable_shared_from_this<Answeri
   bool on_token(std::size_t choice, std::int32_t token);
   void on_logprobs(std::size_t choice, const api::TokenLogprobs& logprobs);
   void on_end(std::size_t choice, const engine::SequenceResult& result);
+  // The pieces of an answer that text makes certain; null: the text as it is.
+  void say(std::size_t choice, const std::string& text, AnswerDelta& delta);
+  void take_apart(std::size_t choice, const std::vector<text::AnswerEvent>& found,
+                  AnswerDelta& delta);
   TokenDetail detail_of(const api::TokenLogprobs& logprobs) const;
   TokenText text_of(const api::TokenLogprob& entry) const;
   void emit(std::size_t choice, AnswerDelta delta, std::optional<AnswerEnding> ending);

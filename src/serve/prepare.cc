@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
@@ -49,16 +50,6 @@ std::optional<ApiError> check_limits(const GenerateRequest& request, const Reque
   if (request.logprobs.value_or(0) > limits.logprobs_max) {
     return bad("top_logprobs", fmt::format("{} likeliest tokens, at most {} are told",
                                            *request.logprobs, limits.logprobs_max));
-  }
-  // A call that must come cannot be promised yet; calls that a model makes by itself are text.
-  if (request.tools.choice == ToolUse::Choice::kRequired ||
-      request.tools.choice == ToolUse::Choice::kNamed) {
-    return bad("tool_choice", "a call of a tool cannot be forced; use \"auto\" or \"none\"");
-  }
-  if (request.format.kind == OutputFormat::Kind::kGrammar) {
-    return bad("guided_grammar",
-               "grammars are not supported; use a JSON schema, a regular "
-               "expression or a list of choices");
   }
   if (request.timeout_seconds &&
       !(*request.timeout_seconds > 0 && *request.timeout_seconds <= limits.timeout_seconds_max)) {
@@ -146,16 +137,93 @@ std::optional<text::ConstraintSpec> constraint_of(const OutputFormat& format) {
   return spec;
 }
 
-// Limits every sequence of the plan to the format.
-std::optional<ApiError> constrain(AnswerPlan& plan, const OutputFormat& format,
-                                  const ServedModel& model, MaskPool& masks) {
-  const std::optional<text::ConstraintSpec> spec = constraint_of(format);
+// The tools of a request by name; those that may be called. Their JSON was read before.
+std::vector<text::ToolChoice> callable_tools(const ToolUse& use) {
+  std::vector<text::ToolChoice> tools;
+  const auto list = nlohmann::ordered_json::parse(use.tools, nullptr, false);
+  if (!list.is_array()) return tools;
+  for (const auto& entry : list) {
+    if (!entry.is_object() || !entry.contains("function")) continue;
+    const auto& function = entry["function"];
+    text::ToolChoice tool{.name = function.value("name", ""), .schema = {}};
+    if (function.contains("parameters") && function["parameters"].is_object()) {
+      tool.schema = function["parameters"].dump();
+    }
+    if (use.choice != ToolUse::Choice::kNamed || tool.name == use.name) {
+      tools.push_back(std::move(tool));
+    }
+  }
+  return tools;
+}
+
+// What the calls of an answer must look like; nullopt: the request has no tools to call.
+ApiResult<std::optional<text::ToolCallSpec>> tool_calls_of(const ToolUse& use,
+                                                           const ServedModel& model) {
+  using Choice = ToolUse::Choice;
+  const bool is_forced = use.choice == Choice::kRequired || use.choice == Choice::kNamed;
+  if (use.choice == Choice::kNone) return std::optional<text::ToolCallSpec>();
+  std::vector<text::ToolChoice> tools = callable_tools(use);
+  if (tools.empty()) {
+    if (!is_forced) return std::optional<text::ToolCallSpec>();
+    return bad("tool_choice", use.choice == Choice::kNamed
+                                  ? fmt::format("there is no tool '{}'", use.name)
+                                  : "a call is required and there are no tools");
+  }
+  const text::ToolMode mode = use.choice == Choice::kNamed      ? text::ToolMode::kNamed
+                              : use.choice == Choice::kRequired ? text::ToolMode::kRequired
+                                                                : text::ToolMode::kAuto;
+  auto spec = text::tool_calls_of(model.answer_format(), std::move(tools), mode, use.is_parallel);
+  if (!spec) return api_error(spec.error(), "tools");
+  return std::optional<text::ToolCallSpec>(std::move(*spec));
+}
+
+// How much of a prompt's end tells whether it began a section of reasoning.
+constexpr std::size_t kPromptEndTokens = 64;
+
+// How the answers to the conversations of a plan are taken apart.
+void find_sections(AnswerPlan& plan, const ServedModel& model, const ToolUse& use,
+                   const std::optional<text::ToolCallSpec>& calls) {
+  const text::AnswerFormat& format = model.answer_format();
+  if (!calls && !format.reasoning) return;
+  std::vector<std::string> names;
+  for (const text::ToolChoice& tool : callable_tools(use)) names.push_back(tool.name);
+  for (const engine::SequenceRequest& sequence : plan.sequences) {
+    const std::size_t end = std::min(kPromptEndTokens, sequence.prompt.size());
+    const auto text =
+        model.tokenizer().decode(std::span(sequence.prompt).last(end), {.skip_special = false});
+    plan.parsers.push_back(
+        {.format = format,
+         .reasoning = text ? text::reasoning_behind(format, *text) : std::nullopt,
+         .finds_calls = calls.has_value(),
+         .tool_names = names});
+  }
+}
+
+// Limits every sequence of the plan to the format, or to calls of tools where it calls any.
+std::optional<ApiError> constrain(AnswerPlan& plan, const GenerateRequest& request,
+                                  const ServedModel& model, MaskPool& masks,
+                                  const std::optional<text::ToolCallSpec>& calls) {
+  std::optional<text::ConstraintSpec> spec = constraint_of(request.format);
+  const char* param = "response_format";
+  if (calls) {
+    if (spec) {
+      return bad("response_format",
+                 "a format and tools that may be called exclude each other; "
+                 "set tool_choice to \"none\" or leave the format out");
+    }
+    spec = text::ConstraintSpec{.kind = text::ConstraintKind::kTools, .tools = *calls};
+    param = "tools";
+  }
   if (!spec) return std::nullopt;
+  if (!plan.parsers.empty()) spec->reasoning = plan.parsers.front().reasoning;
   auto factory = model.constraints();
-  if (!factory) return api_error(factory.error(), "response_format");
+  if (!factory) return api_error(factory.error(), param);
   auto compiled = (*factory)->compile(*spec);
-  if (!compiled) return api_error(compiled.error(), "response_format");
-  plan.format_key = fmt::format("{}:{}", static_cast<int>(format.kind), format.definition);
+  if (!compiled) return api_error(compiled.error(), param);
+  const OutputFormat& format = request.format;
+  plan.format_key = fmt::format("{}:{}:{}:{}:{}", static_cast<int>(format.kind), format.definition,
+                                static_cast<int>(request.tools.choice), request.tools.is_parallel,
+                                calls ? request.tools.name + ":" + request.tools.tools : "");
   for (const std::string& choice : format.choices) {
     plan.format_key += fmt::format(":{}:{}", choice.size(), choice);
   }
@@ -227,7 +295,12 @@ ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel&
     if (request.echoes_prompt && request.logprobs) sequence.scored_from = 0;
     plan.sequences.push_back(std::move(sequence));
   }
-  if (auto error = constrain(plan, request.format, model, masks)) return *error;
+  auto calls = tool_calls_of(request.tools, model);
+  if (!calls) return calls.error();
+  if (std::holds_alternative<text::ChatInput>(request.prompts.front())) {
+    find_sections(plan, model, request.tools, *calls);
+  }
+  if (auto error = constrain(plan, request, model, masks, *calls)) return *error;
   return plan;
 }
 

@@ -105,6 +105,9 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
   }
   if (model.chat_template != nullptr) {
     served->chat_prompt_.emplace(model.tokenizer, model.chat_template, model.add_bos);
+    if (const auto source = model.file.metadata().get_string("tokenizer.chat_template")) {
+      served->answer_format_ = text::answer_format_of(*source);
+    }
   }
   const api::Variant variant =
       engine::variant_of(model, mine.numerics == model::Numerics::kExact ? "exact" : "served",

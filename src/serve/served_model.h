@@ -22,6 +22,7 @@
 #include "engine/loaded_model.h"
 #include "engine/text_encoder.h"
 #include "serve/engine_loop.h"
+#include "text/answer_format.h"
 #include "text/constraint.h"
 
 namespace paring::serve {
@@ -83,6 +84,8 @@ class ServedModel : public Steppable {
   std::int64_t created() const noexcept { return created_; }  // seconds since 1970, of the file
   // Token ids of a conversation. Unsupported when the model has no usable chat template.
   Result<std::vector<std::int32_t>> encode_chat(const text::ChatInput& chat) const;
+  // How the model writes calls of tools and reasoning.
+  const text::AnswerFormat& answer_format() const noexcept { return answer_format_; }
   // What compiles limits on answers; made at first use.
   Result<std::shared_ptr<const text::ConstraintFactory>> constraints() const;
   const engine::TextEncoder& encoder() const noexcept { return *encoder_; }
@@ -109,6 +112,7 @@ class ServedModel : public Steppable {
   std::optional<engine::ChatPrompt> chat_prompt_;
   std::unique_ptr<engine::BatchEngine> engine_;
   std::unique_ptr<engine::TextEncoder> encoder_;
+  text::AnswerFormat answer_format_;
   std::deque<EncodeJob> jobs_;
   mutable std::mutex constraints_mutex_;
   mutable std::shared_ptr<const text::ConstraintFactory> constraints_;  // guarded by the mutex
