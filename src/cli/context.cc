@@ -50,16 +50,4 @@ Result<engine::LoadedModel> Context::load(const std::string& name, std::size_t e
       path, *threads, {.kind = kind, .extra_bytes = extra_bytes, .locks_memory = settings().mlock});
 }
 
-const char* numerics_name(model::Numerics numerics) noexcept {
-  switch (numerics) {
-    case model::Numerics::kExact:
-      return "exact";
-    case model::Numerics::kFast:
-      return "fast";
-    case model::Numerics::kServed:
-      break;
-  }
-  return "served";
-}
-
 }  // namespace paring::cli

@@ -46,6 +46,6 @@ class Context {
   std::unique_ptr<Executor> executor_;
 };
 
-const char* numerics_name(model::Numerics numerics) noexcept;
+using model::numerics_name;
 
 }  // namespace paring::cli

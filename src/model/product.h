@@ -18,6 +18,19 @@ namespace paring::model {
 // batch-invariant. The head of a decoder stays as served. REQUIRES: kernels::check_fast().
 enum class Numerics : std::uint8_t { kServed, kExact, kFast };
 
+// "served", "exact", "fast".
+inline const char* numerics_name(Numerics numerics) noexcept {
+  switch (numerics) {
+    case Numerics::kExact:
+      return "exact";
+    case Numerics::kFast:
+      return "fast";
+    case Numerics::kServed:
+      break;
+  }
+  return "served";
+}
+
 enum class Product : std::uint8_t { kCodes, kFloats, kRounded };  // matmul_q, _f, _bf16
 
 inline Product product_of(DType type, std::size_t rows, Numerics numerics,

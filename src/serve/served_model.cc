@@ -110,8 +110,8 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
     }
   }
   const api::Variant variant =
-      engine::variant_of(model, mine.numerics == model::Numerics::kExact ? "exact" : "served",
-                         kernels::kv_type_name(kv_type), kernels::kernels().isa);
+      engine::variant_of(model, model::numerics_name(mine.numerics), kernels::kv_type_name(kv_type),
+                         kernels::kernels().isa);
   served->variant_ = variant.id();
   served->weights_sha256_ = variant.weights_sha256;
   if (model.file.metadata().has(api::kCertificateKey)) {
