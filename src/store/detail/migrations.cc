@@ -88,6 +88,74 @@ CREATE TRIGGER audit_keeps_values BEFORE UPDATE ON audit
 
 PRAGMA user_version = 1;
 )sql"},
+    {2, R"sql(
+CREATE TABLE files(
+  id TEXT PRIMARY KEY NOT NULL,
+  tenant TEXT NOT NULL,
+  filename TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  bytes INTEGER NOT NULL CHECK(bytes >= 0),
+  sha256 TEXT NOT NULL CHECK(length(sha256) = 64),
+  created_s INTEGER NOT NULL,
+  expires_s INTEGER
+) STRICT;
+CREATE INDEX files_of_tenant ON files(tenant, created_s);
+CREATE INDEX files_of_content ON files(sha256);
+
+CREATE TABLE batches(
+  id TEXT PRIMARY KEY NOT NULL,
+  tenant TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  input_file_id TEXT NOT NULL,
+  completion_window TEXT NOT NULL,
+  metadata TEXT,                          -- a JSON object
+  state TEXT NOT NULL CHECK(state IN ('validating', 'failed', 'in_progress', 'finalizing',
+                                      'completed', 'expired', 'cancelling', 'cancelled')),
+  model TEXT,
+  errors TEXT,                            -- a JSON array
+  output_file_id TEXT,
+  error_file_id TEXT,
+  total INTEGER NOT NULL,
+  completed INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  created_s INTEGER NOT NULL,
+  expires_s INTEGER NOT NULL,
+  in_progress_s INTEGER,
+  finalizing_s INTEGER,
+  completed_s INTEGER,
+  failed_s INTEGER,
+  expired_s INTEGER,
+  cancelling_s INTEGER,
+  cancelled_s INTEGER
+) STRICT;
+CREATE INDEX batches_of_tenant ON batches(tenant, created_s);
+CREATE INDEX batches_open ON batches(created_s)
+  WHERE state IN ('validating', 'in_progress', 'finalizing', 'cancelling');
+
+-- A line of the output or error file, kept here until the files are written. A line of the input
+-- has one, whatever happens: the primary key says so.
+CREATE TABLE batch_results(
+  batch_id TEXT NOT NULL REFERENCES batches(id),
+  line INTEGER NOT NULL CHECK(line > 0),
+  is_failed INTEGER NOT NULL CHECK(is_failed IN (0, 1)),
+  body TEXT NOT NULL,
+  PRIMARY KEY(batch_id, line)
+) STRICT;
+
+CREATE TABLE settings(
+  key TEXT PRIMARY KEY NOT NULL,
+  value TEXT NOT NULL,
+  changed_s INTEGER NOT NULL,
+  changed_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = 2;
+)sql"},
 };
 
 Result<void> apply(Connection& connection, std::int64_t from, std::int64_t to) {

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Uploaded files: rows in control.db, bytes in FOLDER/files, each under the SHA-256 of what it
+// holds, so that no name from outside ever becomes a path and equal contents lie there once.
+// Thread-safe; an Upload or FileContent belongs to one thread at a time.
+//
+//   ApiResult<Upload> upload = files.begin("tenant", {.filename = "in.jsonl", .purpose = "batch"});
+//   while (...) if (auto error = upload->append(piece)) return *error;
+//   ApiResult<store::FileRow> file = upload->finish();
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/sha256.h"
+#include "serve/api_error.h"
+#include "store/control_db.h"
+#include "store/files.h"
+
+namespace paring::serve {
+
+struct FileLimits {
+  std::int64_t file_bytes_max = std::int64_t{512} << 20;
+  std::int64_t tenant_bytes_max = std::int64_t{10} << 30;
+  // Of files with purpose batch that bring no expiry of their own, as OpenAI has it.
+  std::int64_t batch_lifetime_s = std::int64_t{30} * 86400;
+};
+
+struct FileSpec {
+  std::string filename;  // for showing only; what stands before the last slash is dropped
+  std::string purpose;   // see is_upload_purpose()
+  std::optional<std::int64_t> expires_after_s;  // an hour to 30 days
+};
+
+// "batch", "user_data", ...: what a client may upload for.
+bool is_upload_purpose(std::string_view purpose) noexcept;
+inline constexpr const char* kBatchPurpose = "batch";
+inline constexpr const char* kBatchOutputPurpose = "batch_output";
+
+class FileStore;
+
+// A file on its way in. Without finish() nothing of it stays. Movable.
+class Upload {
+ public:
+  Upload(Upload&& other) noexcept;
+  Upload& operator=(Upload&& other) noexcept;
+  ~Upload();
+  // 413 past the limits; 503 when the disk is full. Only dropping it makes sense then.
+  std::optional<ApiError> append(std::string_view bytes);
+  // Makes it durable and visible. REQUIRES: called once, after no error.
+  ApiResult<store::FileRow> finish();
+
+ private:
+  friend class FileStore;
+  Upload(FileStore& files, store::FileRow row, std::int64_t bytes_max);
+  Result<void> write(std::string_view bytes);
+  Result<void> seal();
+  void drop() noexcept;
+
+  FileStore* files_;
+  store::FileRow row_;
+  std::int64_t bytes_max_;
+  int descriptor_ = -1;
+  std::string path_;  // empty: nothing to remove
+  Sha256 hash_;
+};
+
+// What a file holds. Stays readable when the file is deleted meanwhile.
+class FileContent {
+ public:
+  FileContent(FileContent&& other) noexcept;
+  FileContent& operator=(FileContent&& other) noexcept;
+  ~FileContent();
+  std::uint64_t bytes() const noexcept { return bytes_; }
+  // So many bytes from `offset`, fewer at the end. Io: the disk; Corrupt: shorter than it was.
+  Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const;
+  Result<std::string> read(std::uint64_t offset, std::size_t bytes) const;
+
+ private:
+  friend class FileStore;
+  FileContent(int descriptor, std::uint64_t bytes) : descriptor_(descriptor), bytes_(bytes) {}
+  int descriptor_;
+  std::uint64_t bytes_;
+};
+
+class FileStore {
+ public:
+  // Makes FOLDER/files and clears what a killed process left half done. REQUIRES: this process
+  // holds the ServingLock of `control`, which must outlive this.
+  static Result<std::unique_ptr<FileStore>> open(const store::ControlDb& control,
+                                                 const FileLimits& limits,
+                                                 const Clock& clock = system_clock());
+
+  // 400 for a purpose, name or expiry out of bounds.
+  ApiResult<Upload> begin(const std::string& tenant, const FileSpec& spec);
+  // 404, the same for a file that is not there and one of another tenant.
+  ApiResult<store::FileRow> find(std::string_view tenant, std::string_view id) const;
+  ApiResult<store::Page<store::FileRow>> list(std::string_view tenant, std::string_view purpose,
+                                              const store::PageRequest& page) const;
+  ApiResult<FileContent> content(std::string_view tenant, std::string_view id) const;
+  // 404; 400 while a batch reads it.
+  ApiResult<store::FileRow> remove(std::string_view tenant, std::string_view id);
+  void remove_expired();
+
+  // For the engine's own files: an upload that no quota refuses, sealed() without a row, which the
+  // caller inserts with the end of the batch.
+  ApiResult<Upload> begin_output(const std::string& tenant, const std::string& filename);
+  Result<store::FileRow> seal_output(Upload upload);
+  // Also of a file that has expired: an open batch keeps it.
+  Result<FileContent> content_for_batch(std::string_view tenant, std::string_view id) const;
+
+ private:
+  friend class Upload;
+  FileStore(const store::ControlDb& control, const FileLimits& limits, const Clock& clock);
+  Result<void> prepare();
+  Result<void> sweep();
+  ApiResult<Upload> start(store::FileRow row, std::int64_t bytes_max);
+  Result<FileContent> open_content(const store::FileRow& file) const;
+  void remove_content(const std::string& sha256);
+  std::string content_path(const std::string& sha256) const;
+  std::int64_t now_s() const noexcept;
+
+  const store::ControlDb& control_;
+  const FileLimits limits_;
+  const Clock& clock_;
+  const std::string folder_;
+  // Between a content's place on the disk and its row: a removal must not take what a finishing
+  // upload is about to name.
+  mutable std::mutex contents_mutex_;
+};
+
+}  // namespace paring::serve
