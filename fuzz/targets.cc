@@ -22,6 +22,8 @@
 #include "model/hf_outline.h"
 #include "model/hf_translation.h"
 #include "net/detail/request_parser.h"
+#include "serve/batch/batch_input.h"
+#include "serve/batch/batch_json.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_json.h"
@@ -259,6 +261,33 @@ void run_http(Input input) {
   if (stream.size() < 2000) PARING_CHECK(http_requests(stream, 1) == whole, "bytes differ");
 }
 
+// The input file of a batch: how it comes in pieces must not matter, and every line that is
+// accepted is found again where it is said to lie.
+void run_batch_jsonl(Input input) {
+  const std::string_view text = text_of(input);
+  constexpr const char* kEndpoint = "/v1/chat/completions";
+  const auto read = [&](std::size_t piece) {
+    serve::BatchInputReader reader(kEndpoint, {});
+    for (std::size_t at = 0; at < text.size(); at += piece) {
+      reader.append(text.substr(at, piece));
+    }
+    return reader.finish();
+  };
+  const serve::BatchInput whole = read(std::max<std::size_t>(text.size(), 1));
+  const serve::BatchInput parts = read(1 + text.size() / 5);
+  PARING_CHECK(whole.lines.size() == parts.lines.size(), "pieces differ in lines");
+  PARING_CHECK(whole.errors.size() == parts.errors.size(), "pieces differ in findings");
+  PARING_CHECK(!whole.lines.empty() || !whole.errors.empty(), "nothing, and no finding");
+  for (const serve::BatchLine& line : whole.lines) {
+    const auto again = serve::parse_batch_line(text.substr(line.offset, line.bytes), kEndpoint, {});
+    const auto* const content = std::get_if<serve::BatchLineContent>(&again);
+    PARING_CHECK(content != nullptr && content->model == whole.model, "a line that is not there");
+  }
+  PARING_CHECK(serve::batch_order(whole.lines).size() == whole.lines.size(), "a line is lost");
+  (void)serve::batch_errors_json(whole.errors);
+  (void)serve::parse_batch_spec(text);
+}
+
 constexpr Target kTargets[] = {
     {"gguf", run_gguf, 220},
     {"gguf_metadata", run_gguf_metadata, 120},
@@ -270,6 +299,7 @@ constexpr Target kTargets[] = {
     {"certificate", run_certificate, 70},
     {"yaml", run_yaml, 50},
     {"constraint", run_constraint, 5},
+    {"batch_jsonl", run_batch_jsonl, 60},
     {"http", run_http, 100},
     {"wire_openai_chat", run_wire_openai_chat, 40},
     {"wire_openai_completions", run_wire_openai_completions, 40},

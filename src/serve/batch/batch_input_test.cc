@@ -15,9 +15,9 @@ constexpr const char* kChat = "/v1/chat/completions";
 
 std::string line(const std::string& id, const std::string& prompt = "hi",
                  const std::string& model = "m") {
-  return fmt::format(
-      R"({{"custom_id":"{}","method":"POST","url":"{}","body":{{"model":"{}","messages":[{{"role":"user","content":"{}"}}]}}}})",
-      id, kChat, model, prompt);
+  return fmt::format(R"({{"custom_id":"{}","method":"POST","url":"{}",)"
+                     R"("body":{{"model":"{}","messages":[{{"role":"user","content":"{}"}}]}}}})",
+                     id, kChat, model, prompt);
 }
 
 BatchInput read(const std::string& text, const BatchInputLimits& limits = {},
@@ -73,7 +73,8 @@ TEST(BatchInput, EachFindingNamesItsLine) {
        "invalid_type", "body"},
       {R"({"custom_id":"b","method":"POST","url":"/v1/chat/completions","body":{}})",
        "missing_required_parameter", "body.model"},
-      {R"({"custom_id":"b","method":"POST","url":"/v1/chat/completions","body":{"model":"m","stream":true}})",
+      {R"({"custom_id":"b","method":"POST","url":"/v1/chat/completions",)"
+       R"("body":{"model":"m","stream":true}})",
        "unsupported_parameter", "body.stream"},
       {line("a"), "duplicate_custom_id", "custom_id"},
       {line("b", "hi", "other"), "mismatched_model", "body.model"},
