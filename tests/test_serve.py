@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import tiny_model
 from server_process import ServerProcess
@@ -159,6 +160,21 @@ def test_models_and_health(server):
     for path in ("/health", "/livez", "/readyz"):
         assert json.loads(server.get(path)) == {"status": "ok"}
     assert server.metric("vllm:generation_tokens_total") > 0
+
+
+def test_prometheus_reads_the_metrics(server):
+    chat(server, QUESTIONS[0])
+    families = {family.name: family for family in text_string_to_metric_families(server.get("/metrics"))}
+    for name in ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"):
+        (sample,) = families[name].samples
+        assert sample.labels == {"model_name": "smol"} and sample.value >= 0
+    assert families["vllm:request_success"].type == "counter"
+    ends = {sample.labels["finished_reason"]: sample.value for sample in families["vllm:request_success"].samples}
+    assert ends["stop"] + ends["length"] > 0
+    for name in ("vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds",
+                 "vllm:e2e_request_latency_seconds", "vllm:request_queue_time_seconds"):
+        counts = {s.name: s.value for s in families[name].samples}
+        assert families[name].type == "histogram" and counts[f"{name}_count"] > 0
 
 
 def test_the_routes_that_openapi_tells_are_there(server):
