@@ -77,7 +77,8 @@ void serve_model(Server& server, const Call& call) {
 }
 
 void serve_openapi(Server& server, const Call& call) {
-  server.respond(call, 200, "application/json", wire::openapi_document(version()));
+  static const std::string document = wire::openapi_document(version());
+  server.respond(call, 200, "application/json", document);
 }
 
 void serve_ollama_tags(Server& server, const Call& call) {

@@ -99,6 +99,9 @@ TEST(OpenAiChat, FormatsNeverGetLost) {
   EXPECT_EQ(schema.kind, Kind::kJsonSchema);
   EXPECT_EQ(schema.definition, R"({"type":"object","b":1,"a":2})");
   EXPECT_EQ(format(R"("guided_json":"{\"type\":\"null\"}")").definition, R"({"type":"null"})");
+  EXPECT_EQ(refused_for(with(R"("guided_json":"{\"a\":")")).param, "guided_json.a");
+  EXPECT_EQ(refused_for(with(R"("structured_outputs":{"json":"[]"})")).param,
+            "structured_outputs.json");
   EXPECT_EQ(format(R"("guided_regex":"a+")").definition, "a+");
   EXPECT_EQ(format(R"("guided_grammar":"start: \"a\"")").kind, Kind::kGrammar);
   EXPECT_EQ(format(R"("structured_outputs":{"choice":["x","y"]})").choices.size(), 2U);

@@ -172,6 +172,36 @@ Json operation_of(const Endpoint& endpoint) {
   return operation;
 }
 
+// Of routes for operators, which have no fields.
+void add_operations(Json& paths) {
+  struct Operation {
+    const char* path;
+    const char* name;
+    const char* summary;
+    const char* content_type;
+  };
+  constexpr Operation kOperations[] = {
+      {"/health", "health", "Whether the server takes work", "application/json"},
+      {"/readyz", "readyz", "Whether the server takes work", "application/json"},
+      {"/livez", "livez", "Whether the process is to be started again", "application/json"},
+      {"/metrics", "metrics", "Figures in Prometheus' format", "text/plain"},
+      {"/openapi.json", "openapi", "This document", "application/json"},
+  };
+  for (const Operation& operation : kOperations) {
+    const bool is_json = std::string_view(operation.content_type) == "application/json";
+    const Json schema = {{"type", is_json ? "object" : "string"}};
+    const Json content = {{operation.content_type, {{"schema", schema}}}};
+    Json responses = {{"200", {{"description", "The answer."}, {"content", content}}},
+                      {"401", {{"description", "No key, or one that is not known."}}},
+                      {"403", {{"description", "The key may not do this."}}},
+                      {"405", {{"description", "Not with this method."}}},
+                      {"503", {{"description", "It does not."}, {"content", content}}}};
+    paths[operation.path]["get"] = {{"operationId", operation.name},
+                                    {"summary", operation.summary},
+                                    {"responses", std::move(responses)}};
+  }
+}
+
 }  // namespace
 
 std::string openapi_document(std::string_view version) {
@@ -180,6 +210,7 @@ std::string openapi_document(std::string_view version) {
     const bool is_get = std::string_view(endpoint.method) == "GET";
     paths[endpoint.path][is_get ? "get" : "post"] = operation_of(endpoint);
   }
+  add_operations(paths);
   Json schemas = Json::object();
   for (const Protocol protocol : {Protocol::kOpenAi, Protocol::kAnthropic, Protocol::kOllama}) {
     schemas[error_name(protocol)] = schema_of(error_shape(protocol), Of::kAnswer);

@@ -30,6 +30,14 @@ OutputFormat of_definition(OutputFormat::Kind kind, std::string definition) {
   return format;
 }
 
+// A schema may be given as text, which then is JSON as everything else.
+std::optional<ApiError> check_schema_text(const Json& fields, const char* name, const char* param) {
+  const Json* const schema = field_of(fields, name);
+  if (schema == nullptr || !schema->is_string()) return std::nullopt;
+  const ApiResult<Json> json = read_json_object(schema->get_ref<const std::string&>(), param);
+  return json ? std::nullopt : std::optional(json.error());
+}
+
 // The fields of `structured_outputs`, or of the body with a prefix.
 struct FormatNames {
   const char* json;
@@ -43,7 +51,6 @@ struct FormatNames {
 bool add_format(const Json& fields, const FormatNames& names, OutputFormat& format) {
   std::vector<OutputFormat> found;
   if (const Json* schema = field_of(fields, names.json)) {
-    // A schema may be given as text.
     found.push_back(schema->is_string()
                         ? of_definition(OutputFormat::Kind::kJsonSchema, schema->get<std::string>())
                         : schema_format(*schema));
@@ -240,10 +247,16 @@ OutputFormat schema_format(const Json& schema) {
 }
 
 std::optional<ApiError> read_vllm_format(const Json& body, OutputFormat& format) {
+  if (auto error = check_schema_text(body, "guided_json", "guided_json")) return error;
   constexpr FormatNames kOfBody = {"guided_json", "guided_regex", "guided_choice", "guided_grammar",
                                    "guided_json_object"};
   constexpr FormatNames kOfStructured = {"json", "regex", "choice", "grammar", "json_object"};
   const Json* const structured = field_of(body, "structured_outputs");
+  if (structured != nullptr) {
+    if (auto error = check_schema_text(*structured, "json", "structured_outputs.json")) {
+      return error;
+    }
+  }
   const bool is_one = add_format(body, kOfBody, format) &&
                       (structured == nullptr || add_format(*structured, kOfStructured, format));
   if (is_one) return std::nullopt;
