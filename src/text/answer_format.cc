@@ -145,6 +145,37 @@ std::optional<ReasoningForm> reasoning_behind(const AnswerFormat& format, std::s
   return form;
 }
 
+std::pair<std::int32_t, std::size_t> special_token_at(const Tokenizer& tokenizer,
+                                                      std::string_view text, std::size_t at) {
+  constexpr std::size_t kTagBytesMax = 64;
+  if (text[at] != '<' && text[at] != '[') return {0, 0};
+  for (std::size_t size = std::min(text.size() - at, kTagBytesMax); size > 2; --size) {
+    const char last = text[at + size - 1];
+    if (last != '>' && last != ']') continue;
+    const auto id = tokenizer.find(text.substr(at, size));
+    if (id && tokenizer.is_special(*id)) return {*id, size};
+  }
+  return {0, 0};
+}
+
+std::vector<std::int32_t> tag_tokens(const AnswerFormat& format, const Tokenizer& tokenizer) {
+  std::vector<std::string> texts = format.triggers;
+  const ToolCallForm& form = format.form;
+  texts.insert(texts.end(), {form.list_begin, form.call_begin, form.call_middle, form.call_end,
+                             form.separator, form.list_end});
+  if (format.reasoning) texts.insert(texts.end(), {format.reasoning->begin, format.reasoning->end});
+  std::vector<std::int32_t> ids;
+  for (const std::string& text : texts) {
+    for (std::size_t at = 0; at < text.size(); ++at) {
+      const auto [id, size] = special_token_at(tokenizer, text, at);
+      if (size == 0) continue;
+      if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+      at += size - 1;
+    }
+  }
+  return ids;
+}
+
 Result<ToolCallSpec> tool_calls_of(const AnswerFormat& format, std::vector<ToolChoice> tools,
                                    ToolMode mode, bool is_parallel) {
   if (format.syntax == ToolSyntax::kNone) {

@@ -3,14 +3,17 @@
 // chat template, which is where a model's makers write it down. Values, any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "text/constraint.h"
+#include "text/tokenizer.h"
 
 namespace paring::text {
 
@@ -42,6 +45,14 @@ AnswerFormat answer_format_of(std::string_view chat_template);
 // The reasoning of an answer to this prompt: one that the prompt itself begins is open, one that it
 // begins and ends (thinking switched off) is none.
 std::optional<ReasoningForm> reasoning_behind(const AnswerFormat& format, std::string_view prompt);
+
+// The special tokens among the format's tags: what decodes the answer has to show them
+// (DecodeOptions::shown), or the parser never sees them.
+std::vector<std::int32_t> tag_tokens(const AnswerFormat& format, const Tokenizer& tokenizer);
+
+// The special token that is spelled out at `at`, the longest one, and its bytes; 0 bytes: none.
+std::pair<std::int32_t, std::size_t> special_token_at(const Tokenizer& tokenizer,
+                                                      std::string_view text, std::size_t at);
 
 // tool_choice of a request.
 enum class ToolMode : std::uint8_t {

@@ -346,6 +346,33 @@ TEST(AnswerFormat, TheParserReadsWhatTheGrammarForces) {
   }
 }
 
+// [TOOL_CALLS] as a special token: decoded as text where the format says so, and forced as that
+// one.
+TEST(AnswerFormat, TagsThatAreSpecialTokensAreShown) {
+  TokenizerSpec spec = smollm2_spec();
+  const std::int32_t id = 6;
+  spec.tokens[id] = "[TOOL_CALLS]";
+  const auto tokenizer = Tokenizer::create(spec).value();
+  ASSERT_TRUE(tokenizer->is_special(id));
+  const AnswerFormat format = answer_format_of(kMistral);
+  EXPECT_EQ(tag_tokens(format, *tokenizer), std::vector{id});
+  EXPECT_TRUE(tag_tokens(answer_format_of(kHermes), *tokenizer).empty());
+  StreamDecoder hides(tokenizer);
+  EXPECT_EQ(hides.push(id), "");
+  StreamDecoder shows(tokenizer,
+                      {.is_continuation = true, .shown = tag_tokens(format, *tokenizer)});
+  EXPECT_EQ(shows.push(id), "[TOOL_CALLS]");
+  EXPECT_EQ(shows.push(spec.eos.value()), "");
+  const auto factory = ConstraintFactory::create(tokenizer).value();
+  const auto calls = tool_calls_of(format, {{"f", ""}}, ToolMode::kRequired, true).value();
+  auto state = ConstraintState::start(
+                   factory->compile({.kind = ConstraintKind::kTools, .tools = calls}).value())
+                   .value();
+  std::vector<std::uint32_t> bits(factory->mask_words());
+  ASSERT_TRUE(state.mask(bits));
+  EXPECT_EQ(text_tokens(bits), std::vector{id});
+}
+
 TEST(AnswerFormat, AModelWithoutAFormForCallsRefusesTools) {
   const auto none = tool_calls_of(answer_format_of(""), {{"f", ""}}, ToolMode::kAuto, true);
   ASSERT_FALSE(none);

@@ -40,10 +40,10 @@ inline constexpr std::uint64_t kCompileFuel = 1'000'000;    // about 20 ms
 inline constexpr std::uint64_t kMaskFuel = 200'000;         // of one mask, about 15 ms
 inline constexpr std::size_t kMaskItemsMax = 50'000;        // of one mask, about 3 ms
 inline constexpr std::size_t kLexerStatesMax = 40'000;      // of one sequence, 1 to 2 kB each
-inline constexpr std::uint64_t kCompileTimeMsMax = 900;     // one compile() call
+inline constexpr std::uint64_t kCompileTimeMsMax = 900;     // processor time of one compile()
 
 enum class ConstraintKind : std::uint8_t {
-  kJsonSchema,  // `source`: JSON Schema; see README for what is supported
+  kJsonSchema,  // `source`: JSON Schema; docs/howto/structured-output.md has the keywords
   kJsonObject,  // any JSON object
   kRegex,       // `source`: the whole answer matches; syntax of Rust's regex crate
   kLark,        // `source`: llguidance's variant of Lark, without special tokens and options
@@ -134,9 +134,9 @@ class ConstraintFactory {
   ConstraintFactory& operator=(const ConstraintFactory&) = delete;
 
   // From the cache where the same was compiled before. InvalidArgument for what cannot be compiled,
-  // is not supported (with keyword and JSON pointer) or is beyond a limit above. Exhausted after
-  // kCompileTimeMsMax, and while others that took longer have not ended. Blocks; not for the
-  // engine's thread.
+  // is not supported (with keyword and JSON pointer) or is beyond a limit above. Exhausted when the
+  // machine is too busy (five times kCompileTimeMsMax by the clock on the wall), and while others
+  // that took too long have not ended. Blocks; not for the engine's thread.
   Result<std::shared_ptr<const CompiledConstraint>> compile(const ConstraintSpec& spec) const;
 
   // 32-bit words of a mask: one bit a token.

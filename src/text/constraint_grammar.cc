@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/constraint_grammar.h"
 
-#include <algorithm>
-#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
+#include "text/answer_format.h"
 #include "text/unicode.h"
 
 namespace paring::text {
@@ -129,7 +128,7 @@ class ToolGrammar {
       plain.clear();
     };
     for (std::size_t at = 0; at < text.size();) {
-      const auto [id, size] = special_at(text, at);
+      const auto [id, size] = special_token_at(tokenizer_, text, at);
       if (size == 0) {
         plain += text[at++];
         continue;
@@ -140,18 +139,6 @@ class ToolGrammar {
     }
     flush();
     return out;
-  }
-
-  // The longest special token that stands at `at`, by its bracketed spelling.
-  std::pair<std::int32_t, std::size_t> special_at(const std::string& text, std::size_t at) const {
-    if (text[at] != '<' && text[at] != '[') return {0, 0};
-    for (std::size_t size = std::min<std::size_t>(text.size() - at, 64); size > 2; --size) {
-      const char last = text[at + size - 1];
-      if (last != '>' && last != ']') continue;
-      const auto id = tokenizer_.find(std::string_view(text).substr(at, size));
-      if (id && tokenizer_.is_special(*id)) return {*id, size};
-    }
-    return {0, 0};
   }
 
   // What stands behind a trigger: one call, or a list of them.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decoding. One state machine serves whole texts and streams, so that the two cannot differ: each
 // maximal ill-formed part becomes one U+FFFD, the beginning of a character waits.
+#include <algorithm>
 #include <utility>
 
 #include "text/tokenizer.h"
@@ -32,9 +33,13 @@ void finish_pending(std::string& pending, std::string& out) {
 }
 
 // The bytes of a token where it stands: without the space in front of the first one, unless wanted.
-std::string_view bytes_in_place(const Tokenizer& tokenizer, std::int32_t id, DecodeOptions options,
-                                bool& is_at_start) {
-  if (options.skip_special && tokenizer.is_special(id)) return {};
+std::string_view bytes_in_place(const Tokenizer& tokenizer, std::int32_t id,
+                                const DecodeOptions& options, bool& is_at_start) {
+  const bool is_hidden = options.skip_special && tokenizer.is_special(id);
+  if (is_hidden &&
+      std::find(options.shown.begin(), options.shown.end(), id) == options.shown.end()) {
+    return {};
+  }
   std::string_view bytes = tokenizer.token_bytes(id);
   if (bytes.empty()) return bytes;
   const bool strips = is_at_start && !options.is_continuation && tokenizer.strips_first_space();
@@ -64,7 +69,7 @@ Result<std::string> Tokenizer::decode(std::span<const std::int32_t> ids,
 }
 
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, DecodeOptions options)
-    : tokenizer_(std::move(tokenizer)), options_(options) {}
+    : tokenizer_(std::move(tokenizer)), options_(std::move(options)) {}
 
 std::string StreamDecoder::push(std::int32_t id) {
   std::string text;

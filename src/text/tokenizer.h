@@ -88,6 +88,8 @@ struct DecodeOptions {
   // The ids continue a text: a leading space that the first token spells is part of the answer.
   // Otherwise one that the tokenizer itself puts in front of every text is taken off.
   bool is_continuation = false;
+  // Special tokens that are text all the same, as tags of an answer are (answer_format.h).
+  std::vector<std::int32_t> shown{};
 };
 
 // What tokenizer_config.json and generation_config.json of a Hugging Face folder say beyond
@@ -161,7 +163,7 @@ class StreamDecoder {
  public:
   // By default what a model adds to a prompt.
   explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer,
-                         DecodeOptions options = {.skip_special = true, .is_continuation = true});
+                         DecodeOptions options = {.is_continuation = true});
 
   // The text that `id` completes, often empty. Ids outside the vocabulary add nothing.
   std::string push(std::int32_t id);

@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::{InferenceCapabilities, TokEnv};
@@ -21,6 +22,10 @@ use crate::status::{Code, Failure};
 const COMPILE_STACK_BYTES: usize = 64 << 20;
 /// Compilations that ran out of time and have not ended yet. Beyond it nothing is compiled.
 const STRAYS_MAX: usize = 4;
+/// How often a caller looks whether a compilation has used up its time.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Times its processor time that a compilation may take by the clock on the wall.
+const BUSY_FACTOR: u32 = 5;
 
 /// Classes of tokens that are allowed or not as a whole. Each one more speeds up some masks and adds
 /// a few copies of the vocabulary's trie: of llguidance's four these two give nearly all.
@@ -99,8 +104,14 @@ impl Factory {
         }
         let time = shared.limits.compile_time;
         let (sender, receiver) = mpsc::channel();
+        let clock = Arc::new(AtomicI32::new(0));
+        let own_clock = Arc::clone(&clock);
         let body = move || {
-            let outcome = shared.compile(parts);
+            own_clock.store(clock_of_this_thread(), Ordering::Release);
+            let outcome = catch_unwind(AssertUnwindSafe(|| shared.compile(parts)));
+            let outcome = outcome.unwrap_or_else(|_| {
+                Err(Failure::new(Code::InvalidArgument, "the grammar cannot be compiled"))
+            });
             shared.strays.fetch_sub(1, Ordering::AcqRel);
             // The caller may have left.
             let _ = sender.send(outcome);
@@ -114,14 +125,49 @@ impl Factory {
             let message = format!("no thread could be started to compile a grammar: {error}");
             return Err(Failure::new(Code::Exhausted, message));
         }
-        receiver.recv_timeout(time).unwrap_or_else(|_| {
-            let message = format!(
-                "the grammar was not compiled within {} ms, the limit of one request",
-                time.as_millis()
-            );
-            Err(Failure::new(Code::Exhausted, message))
-        })
+        let begin = Instant::now();
+        loop {
+            match receiver.recv_timeout(LOOK_INTERVAL) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::new(Code::Internal, "a compilation broke off"));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if time_of(clock.load(Ordering::Acquire)) >= time {
+                let message = format!(
+                    "the grammar is too complex: it was not compiled within {} ms",
+                    time.as_millis()
+                );
+                return Err(Failure::new(Code::InvalidArgument, message));
+            }
+            if begin.elapsed() >= time * BUSY_FACTOR {
+                let message = "the machine is too busy to compile a grammar";
+                return Err(Failure::new(Code::Exhausted, message));
+            }
+        }
     }
+}
+
+fn clock_of_this_thread() -> i32 {
+    let mut clock = 0;
+    // SAFETY: the thread is the calling one, the clock a local.
+    let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+    if failed == 0 {
+        clock
+    } else {
+        0
+    }
+}
+
+/// Processor time by a thread's clock; none for one that has ended or was not told yet.
+fn time_of(clock: i32) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a clock that does not exist is an error of the call.
+    if clock == 0 || unsafe { libc::clock_gettime(clock, &mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 impl Shared {
