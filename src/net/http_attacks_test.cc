@@ -175,6 +175,7 @@ std::vector<Attack> targets() {
       {"AsteriskOfGet", request("GET *"), 400, Then::kCloses},
       {"TargetTooLong", request("GET /" + std::string(9000, 'a')), 414, Then::kCloses},
       {"TargetEndless", "GET /" + std::string(20000, 'a'), 414, Then::kCloses},
+      {"TargetLongerThanAHead", "GET /" + std::string(60000, 'a'), 414, Then::kCloses},
       {"QueryTooManyParameters", request("GET /?" + repeated("a&", 200)), 400, Then::kCloses},
       {"DoubleSlashStaysDouble", request("GET //v1//x"), 200, Then::kGoesOn, 1},
   };

@@ -291,16 +291,16 @@ RequestParser::Step RequestParser::parse_head(std::string_view data, std::size_t
   const auto end = head_end(text, scanned, &is_bare_line_feed);
   if (is_bare_line_feed) return refuse(malformed("a line ends without a carriage return"));
   state.scanned = data.size();
-  if (end.value_or(text.size()) > state.limits.header_bytes_max) {
-    return refuse({431, "headers_too_large",
-                   "the head of the request has more than " +
-                       std::to_string(state.limits.header_bytes_max) + " bytes"});
-  }
   const std::size_t line_bytes_max = state.limits.target_bytes_max + kMethodBytesMax + 16;
   if (text.size() > line_bytes_max && text.find('\n') > line_bytes_max) {
     return refuse({414, "target_too_long",
                    "the request target has more than " +
                        std::to_string(state.limits.target_bytes_max) + " bytes"});
+  }
+  if (end.value_or(text.size()) > state.limits.header_bytes_max) {
+    return refuse({431, "headers_too_large",
+                   "the head of the request has more than " +
+                       std::to_string(state.limits.header_bytes_max) + " bytes"});
   }
   if (!end) return Step::kNeedMore;
   const std::string_view whole = text.substr(0, *end);
