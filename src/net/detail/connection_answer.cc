@@ -30,7 +30,10 @@ void Connection::service() {
   bool is_abandoned = false;
   {
     const std::lock_guard lock(flight_->mutex);
-    if (flight_->is_overrun) is_abandoned = true;
+    if (flight_->is_overrun) {
+      metrics().http_slow_readers.add();
+      is_abandoned = true;
+    }
     answer = flight_->answer;
     pending = std::exchange(flight_->pending, {});
     is_abandoned = is_abandoned || (flight_->is_abandoned && answer == Answer::kStreaming);

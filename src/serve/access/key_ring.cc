@@ -75,7 +75,11 @@ ApiResult<Principal> KeyRing::authenticate(std::string_view key) {
 
 ApiResult<Principal> KeyRing::from_database(std::string_view key) {
   const std::string_view lookup = api_key_lookup(key);
-  if (lookup.empty() || control_ == nullptr) return invalid_key();
+  if (lookup.empty() || control_ == nullptr) {
+    // Clients insist on a key and send "none" or another server's where there is nothing to show.
+    if (without_key_ == WithoutKey::kAnonymous) return anonymous_principal();
+    return invalid_key();
+  }
   const Result<std::optional<store::KeyRow>> row = store::Keys(*control_).find_by_lookup(lookup);
   if (!row) return store_failed(row.error());
   // An unknown key is compared as a known one is.

@@ -28,7 +28,9 @@ class KeyRing {
  public:
   enum class WithoutKey : std::uint8_t {
     kRefuse,
-    kAnonymous,  // for a server that listens to its own machine only
+    // For a server that listens to its own machine only. What is shown and cannot be a key of the
+    // database counts as none; one that could be must be right.
+    kAnonymous,
   };
   // `control` may be null: then the keys of files are all there are. It must outlive this.
   KeyRing(const store::ControlDb* control, std::vector<FileKey> file_keys, WithoutKey without_key,

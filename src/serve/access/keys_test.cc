@@ -233,8 +233,17 @@ TEST_F(KeysTest, WithoutAKeyOnlyWhereThatIsAllowed) {
   KeyRing ring(nullptr, {}, KeyRing::WithoutKey::kAnonymous);
   EXPECT_EQ(ring.authenticate("")->key_id, "anonymous");
   EXPECT_TRUE(check_scope(*ring.authenticate(""), Scope::kAdmin).has_value());
-  // A key that is shown must be right all the same.
-  EXPECT_EQ(ring.authenticate("wrong").error().status, 401);
+  EXPECT_TRUE(check_scope(*ring.authenticate("none"), Scope::kAdmin).has_value());
+  EXPECT_EQ(ring.authenticate(make_api_key()->text)->key_id, "anonymous");  // there are no keys
+}
+
+TEST_F(KeysTest, WhereThereAreKeysOneThatLooksRightMustBeRight) {
+  const store::ControlDb control = open();
+  const auto created = KeyAdmin(control, "cli").create(spec());
+  KeyRing ring(&control, {}, KeyRing::WithoutKey::kAnonymous);
+  EXPECT_EQ(ring.authenticate("none")->key_id, "anonymous");
+  EXPECT_NE(ring.authenticate(created->text)->key_id, "anonymous");
+  EXPECT_EQ(ring.authenticate(make_api_key()->text).error().status, 401);
 }
 
 TEST_F(KeysTest, ADatabaseThatFailsRefuses) {
