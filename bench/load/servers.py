@@ -112,7 +112,7 @@ class Shape:
 
 def paring_words(flags, shape):
     words = [flags.paring, "serve", shape.model, "--threads", flags.threads, "--context-tokens", shape.context_tokens,
-             "--cache-tokens", max(flags.cache_tokens, 2 * shape.context_tokens)]
+             "--cache-tokens", max(flags.cache_tokens, 2 * shape.context_tokens), "--data-dir", flags.work / "data"]
     return words + flags.paring_flags.split()
 
 
