@@ -78,10 +78,16 @@ def text_of_events(payload):
     return "".join(choice["delta"].get("content") or "" for message in messages for choice in message["choices"])
 
 
+class Overloaded(Exception):
+    """The server has no room now, and said when to come again."""
+
+
 async def ask(server, question, max_tokens, **more):
     """The whole text of a streamed answer."""
     connection = await Connection.open(server)
     await connection.send(chat_bytes(question, max_tokens, **more))
     status, head, body = await connection.rest()
+    if status == 503 and "\r\nretry-after: " in head:
+        raise Overloaded(body)
     assert status == 200, (status, body)
     return text_of_events(body)
