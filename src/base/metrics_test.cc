@@ -46,18 +46,19 @@ TEST(Histogram, BoundsBelongToTheirBucket) {
 TEST(Metrics, RowsAreUniqueValidAndPointAtTheirCells) {
   Metrics cells;
   cells.generation_tokens.add(3);
-  const std::regex valid("[a-z_]+:[a-z][a-z0-9_]*");
+  const std::regex valid("([a-z_]+:[a-z][a-z0-9_]*)([{][a-z_]+=\"[a-z]+\"[}])?");
   std::set<std::string> names;
   bool is_found = false;
   for (const MetricRow& row : metric_rows(cells)) {
     EXPECT_TRUE(names.insert(row.name).second) << row.name;
-    EXPECT_TRUE(std::regex_match(row.name, valid)) << row.name;
+    std::cmatch parts;
+    ASSERT_TRUE(std::regex_match(row.name, parts, valid)) << row.name;
     EXPECT_FALSE(std::string(row.help).empty()) << row.name;
     const int kinds =
         (row.counter != nullptr) + (row.gauge != nullptr) + (row.histogram != nullptr);
     EXPECT_EQ(kinds, 1) << row.name;
     // The exposition format wants counters to end so.
-    EXPECT_EQ(row.counter != nullptr, std::string(row.name).ends_with("_total")) << row.name;
+    EXPECT_EQ(row.counter != nullptr, parts[1].str().ends_with("_total")) << row.name;
     if (std::string(row.name) == "vllm:generation_tokens_total") {
       is_found = true;
       EXPECT_EQ(row.counter->value(), 3u);
