@@ -65,6 +65,8 @@ Result<BatchRunner> BatchRunner::create(const model::ModelView& view, Executor& 
                                           .cache_tokens = paged * (sequences + prefixes),
                                           .step_tokens = runner.step_tokens_,
                                           .mixed_prompt_tokens = runner.step_tokens_,
+                                          // Prompts first: what is timed is all of them together.
+                                          .mixed_step_ratio = 1e9,
                                           .sequences_max = sequences,
                                           .waiting_max = sequences,
                                           .has_prefix_cache = prefixes != 0}));
