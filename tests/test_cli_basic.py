@@ -354,7 +354,8 @@ def test_a_chat_in_the_terminal(paring, tiny):
 
 
 def test_control_c_ends_the_answer_only(paring, model):
-    terminal = Terminal(paring.path, "run", model, "--max-tokens", "2000", "--temperature", "1", "--top-k", "0")
+    terminal = Terminal(paring.path, "run", model, "--max-tokens", "2000", "--temperature", "1", "--top-k", "0",
+                        "--seed", "1")  # a long answer
     terminal.until("> ")
     terminal.type("Tell me a very long story about a dragon.\n")
     echo = len(terminal.seen) + len("Tell me a very long story about a dragon.")
