@@ -19,8 +19,8 @@ from server_process import ServerProcess
 
 QUESTIONS = ["Hi", "Who?", "Tell me more.", "0123456789", "What is it?", "A B C", "Once upon", "x"]
 TOKENS = 40
-# A step of so small a model is over before a second thread has woken up.
-ONE_THREAD = ("--threads", 1)
+# A step of so small a model is over before a second thread has woken up. Answers are to be computed, each time.
+PLAIN = ("--threads", 1, "--cache-bytes", 0)
 ABANDONED = 'vllm:request_success_total{finished_reason="abort"}'
 
 
@@ -34,7 +34,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture
 def server(paring, small):
-    with ServerProcess(paring.path, f"small={small}", *ONE_THREAD) as running:
+    with ServerProcess(paring.path, f"small={small}", *PLAIN) as running:
         yield running
         assert running.end() == 0, "".join(running.log)
 
@@ -174,7 +174,7 @@ def test_a_reader_that_is_slow_gets_everything(server):
 
 
 def test_a_full_queue_refuses_before_any_work(paring, model):
-    with ServerProcess(paring.path, f"smol={model}", "--requests-max", 4) as server:
+    with ServerProcess(paring.path, f"smol={model}", "--cache-bytes", 0, "--requests-max", 4) as server:
         right = alone(server, QUESTIONS[:1], 8)
 
         async def run():
@@ -198,8 +198,16 @@ def test_a_full_queue_refuses_before_any_work(paring, model):
         assert server.end() == 0
 
 
+def test_answers_that_the_cache_keeps_are_no_open_requests(paring, small):
+    with ServerProcess(paring.path, f"small={small}", "--threads", 1, "--requests-max", 4) as server:
+        assert len(alone(server, [f"Number {i}" for i in range(12)], 4)) == 12
+        begin = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - begin < 10  # an idle server ends at once
+
+
 def test_prompts_that_wait_have_a_limit_in_tokens(paring, small):
-    with ServerProcess(paring.path, f"small={small}", *ONE_THREAD, "--queued-tokens-max", 100) as server:
+    with ServerProcess(paring.path, f"small={small}", *PLAIN, "--queued-tokens-max", 100) as server:
         async def run():
             connection = await Connection.open(server)
             await connection.send(chat_bytes("x" * 150, 10))
@@ -212,9 +220,9 @@ def test_prompts_that_wait_have_a_limit_in_tokens(paring, small):
 
 def test_more_answers_than_the_cache_has_room_for_are_all_right(paring, small):
     questions = [f"Number {i}" for i in range(12)]
-    with ServerProcess(paring.path, f"small={small}", *ONE_THREAD) as roomy:
+    with ServerProcess(paring.path, f"small={small}", *PLAIN) as roomy:
         right = alone(roomy, questions, 200)
-    with ServerProcess(paring.path, f"small={small}", *ONE_THREAD, "--cache-tokens", 512) as server:
+    with ServerProcess(paring.path, f"small={small}", *PLAIN, "--cache-tokens", 512) as server:
         async def together():
             return await asyncio.gather(*(ask(server, question, 200) for question in questions))
 
@@ -225,7 +233,7 @@ def test_more_answers_than_the_cache_has_room_for_are_all_right(paring, small):
 
 
 def test_sigterm_under_load_lets_all_end(paring, small):
-    with ServerProcess(paring.path, f"small={small}", *ONE_THREAD, "--drain-seconds", 60) as server:
+    with ServerProcess(paring.path, f"small={small}", *PLAIN, "--drain-seconds", 60) as server:
         right = alone(server, QUESTIONS, 200)
 
         async def run():
@@ -244,7 +252,7 @@ def test_a_model_file_that_is_cut_and_overwritten_while_it_is_served(paring, kin
     empty file every read of the mapping that is left would be the end of the process (SIGBUS)."""
     path = tmp_path / "model.gguf"
     shutil.copy(request.getfixturevalue(kind), path)
-    with ServerProcess(paring.path, f"served={path}") as server:
+    with ServerProcess(paring.path, f"served={path}", "--cache-bytes", 0) as server:
         right = alone(server, QUESTIONS[:2], 12)
 
         async def trouble():
@@ -317,7 +325,7 @@ def test_steps_of_the_clock_change_nothing(paring, small, tmp_path):
     if compiler is None:
         pytest.skip("there is no C compiler to make the clock that jumps")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
-    with ServerProcess(paring.path, f"small={small}", *ONE_THREAD, env={"LD_PRELOAD": str(shim)}) as server:
+    with ServerProcess(paring.path, f"small={small}", *PLAIN, env={"LD_PRELOAD": str(shim)}) as server:
         right = alone(server)
         created = set()
 

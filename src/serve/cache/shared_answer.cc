@@ -46,6 +46,9 @@ void SharedAnswer::receive(std::vector<AnswerEvent> events,
     if (is_whole_) std::move(events.begin(), events.end(), std::back_inserter(events_));
   }
   usage_ = usage;
+  // Nothing comes any more, and the cache may keep this for an hour: who heard it is let go of, and
+  // with them their place among the requests that are served.
+  if (usage_) listeners_.clear();
   if (has_ended_ || !(usage_ || has_failed_)) return;
   has_ended_ = true;
   on_end_(*this);
