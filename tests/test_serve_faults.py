@@ -232,15 +232,19 @@ def test_more_answers_than_the_cache_has_room_for_are_all_right(paring, small):
         assert server.end() == 0
 
 
-def test_sigterm_under_load_lets_all_end(paring, small):
-    with ServerProcess(paring.path, f"small={small}", *PLAIN, "--drain-seconds", 60) as server:
-        right = alone(server, QUESTIONS, 200)
+def test_sigterm_under_load_lets_all_end(paring, model):
+    with ServerProcess(paring.path, f"smol={model}", "--cache-bytes", 0, "--drain-seconds", 60) as server:
+        right = alone(server, QUESTIONS[:4], 100)
 
         async def run():
-            jobs = {question: asyncio.create_task(ask(server, question, 200)) for question in QUESTIONS}
-            await asyncio.to_thread(wait_until, lambda: server.metric("vllm:num_requests_running") == len(QUESTIONS))
+            connections = {question: await Connection.open(server) for question in right}
+            for question, connection in connections.items():
+                await connection.send(chat_bytes(question, 100))
+                await connection.reader.readexactly(1)  # it is admitted
+            assert open_requests(server) > 0
             server.process.send_signal(signal.SIGTERM)
-            return {question: await job for question, job in jobs.items()}
+            return {question: raw_client.text_of_events((await connection.rest())[2])
+                    for question, connection in connections.items()}
 
         assert asyncio.run(run()) == right
         assert server.end() == 0
