@@ -50,7 +50,6 @@ struct Answering::Choice {
   std::optional<TokenDetail> next;  // of the token that comes
   std::size_t generated = 0;
   std::size_t untold = 0;  // of those, since its last event
-  bool is_at_end = false;  // the model said so
 };
 
 Answering::Answering(std::shared_ptr<ServedModel> model, AnswerPlan plan,
@@ -58,12 +57,9 @@ Answering::Answering(std::shared_ptr<ServedModel> model, AnswerPlan plan,
     : model_(std::move(model)),
       plan_(std::move(plan)),
       receiver_(std::move(receiver)),
-      on_destroyed_(std::move(on_destroyed)) {
-  ++model_->users();
-}
+      on_destroyed_(std::move(on_destroyed)) {}
 
 Answering::~Answering() {
-  --model_->users();
   if (on_destroyed_) on_destroyed_(*this);
 }
 
@@ -164,17 +160,14 @@ void Answering::on_scores(std::size_t prompt, std::size_t first,
 }
 
 void Answering::on_logprobs(std::size_t choice, const api::TokenLogprobs& logprobs) {
-  if (plan_.wants_tokens) choices_[choice]->next = detail_of(logprobs);
+  choices_[choice]->next = detail_of(logprobs);
 }
 
 bool Answering::on_token(std::size_t index, std::int32_t token) {
   Choice& choice = *choices_[index];
   ++choice.generated;
   ++choice.untold;
-  if (!plan_.ignores_end && model_->tokenizer().is_end(token)) {
-    choice.is_at_end = true;
-    return false;
-  }
+  if (!plan_.ignores_end && model_->tokenizer().is_end(token)) return false;
   if (choice.next) choice.tokens.push_back(*std::exchange(choice.next, std::nullopt));
   const std::string text = choice.filter.push(choice.decoder.push(token));
   AnswerDelta delta;

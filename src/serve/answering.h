@@ -31,7 +31,6 @@ struct AnswerPlan {
   // By prompt: how content, reasoning and calls are told apart; empty: all is content.
   std::vector<text::AnswerParserOptions> parsers;
   bool ignores_end = false;
-  bool wants_tokens = false;  // AnswerDelta::tokens
   bool echoes_prompt = false;
   std::size_t truncated_tokens = 0;
   std::string format_key;  // of what limits the answer; empty: nothing does

@@ -19,6 +19,10 @@ ApiError api_error(const Error& error, std::string param) {
   return result;
 }
 
+ApiError bad_request(std::string param, std::string message) {
+  return {.status = 400, .message = std::move(message), .param = std::move(param)};
+}
+
 const char* openai_error_type(int status) noexcept {
   switch (status) {
     case 401:

@@ -42,6 +42,9 @@ class ApiResult {
 // fault, too: 400.
 ApiError api_error(const Error& error, std::string param = "");
 
+// 400: the field `param` of the request is wrong.
+ApiError bad_request(std::string param, std::string message);
+
 // "type" of an error object as OpenAI's clients know it, by status: "invalid_request_error", ...
 const char* openai_error_type(int status) noexcept;
 // The same for Anthropic's.

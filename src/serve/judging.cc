@@ -99,10 +99,6 @@ class Judging : public std::enable_shared_from_this<Judging> {
   AnswerUsage usage_;
 };
 
-ApiError bad(std::string param, std::string message) {
-  return {.status = 400, .code = "", .message = std::move(message), .param = std::move(param)};
-}
-
 // The one token that a word begins with.
 Result<std::int32_t> first_token(const ServedModel& model, const char* word) {
   PARING_TRY(const std::vector<std::int32_t> ids, model.tokenizer().encode(word, {}));
@@ -117,13 +113,14 @@ void judge(Server& server, const Call& call, const std::shared_ptr<ServedModel>&
            const std::function<std::string(std::span<const double>, const AnswerUsage&)>& write) {
   if (documents.size() > kJudgedDocumentsMax) {
     return server.refuse(
-        call, bad("documents", fmt::format("{} documents, a model that writes text takes {}",
-                                           documents.size(), kJudgedDocumentsMax)));
+        call,
+        bad_request("documents", fmt::format("{} documents, a model that writes text takes {}",
+                                             documents.size(), kJudgedDocumentsMax)));
   }
   const Result<std::int32_t> yes = first_token(*model, "yes");
   const Result<std::int32_t> no = first_token(*model, "no");
   if (!yes || !no || *yes == *no) {
-    return server.refuse(call, bad("model", "its vocabulary does not tell yes from no"));
+    return server.refuse(call, bad_request("model", "its vocabulary does not tell yes from no"));
   }
   std::vector<engine::SequenceRequest> requests;
   std::size_t tokens = 0;
@@ -136,9 +133,10 @@ void judge(Server& server, const Call& call, const std::shared_ptr<ServedModel>&
     const std::string param = fmt::format("documents[{}]", i);
     if (!prompt) return server.refuse(call, api_error(prompt.error(), param));
     if (prompt->size() + 1 >= model->context_tokens()) {
-      return server.refuse(call, bad(param, fmt::format("{} tokens with the question, the context "
-                                                        "has room for {}",
-                                                        prompt->size(), model->context_tokens())));
+      return server.refuse(
+          call, bad_request(param, fmt::format("{} tokens with the question, the context "
+                                               "has room for {}",
+                                               prompt->size(), model->context_tokens())));
     }
     engine::SequenceRequest request;
     request.id = i;

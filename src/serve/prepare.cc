@@ -23,38 +23,35 @@ std::uint64_t random_seed() {
   return source();
 }
 
-ApiError bad(std::string param, std::string message) {
-  return {.status = 400, .code = "", .message = std::move(message), .param = std::move(param)};
-}
-
 std::optional<ApiError> check_limits(const GenerateRequest& request, const RequestLimits& limits) {
-  if (request.prompts.empty()) return bad("prompt", "there is no prompt");
+  if (request.prompts.empty()) return bad_request("prompt", "there is no prompt");
   if (request.prompts.size() > limits.prompts_max) {
-    return bad("prompt", fmt::format("{} prompts, at most {} are taken in a request",
-                                     request.prompts.size(), limits.prompts_max));
+    return bad_request("prompt", fmt::format("{} prompts, at most {} are taken in a request",
+                                             request.prompts.size(), limits.prompts_max));
   }
   if (request.samples == 0 || request.samples > limits.choices_max / request.prompts.size()) {
-    return bad("n",
-               fmt::format("n is {}; with {} prompts it must be 1 to {}", request.samples,
-                           request.prompts.size(), limits.choices_max / request.prompts.size()));
+    return bad_request(
+        "n", fmt::format("n is {}; with {} prompts it must be 1 to {}", request.samples,
+                         request.prompts.size(), limits.choices_max / request.prompts.size()));
   }
   if (request.stop.size() > limits.stop_strings_max) {
-    return bad("stop", fmt::format("{} stop strings, at most {} are taken", request.stop.size(),
-                                   limits.stop_strings_max));
+    return bad_request("stop", fmt::format("{} stop strings, at most {} are taken",
+                                           request.stop.size(), limits.stop_strings_max));
   }
   for (const std::string& stop : request.stop) {
     if (stop.size() <= limits.stop_bytes_max) continue;
-    return bad("stop", fmt::format("a stop string of {} bytes, at most {} are taken", stop.size(),
-                                   limits.stop_bytes_max));
+    return bad_request("stop", fmt::format("a stop string of {} bytes, at most {} are taken",
+                                           stop.size(), limits.stop_bytes_max));
   }
   if (request.logprobs.value_or(0) > limits.logprobs_max) {
-    return bad("top_logprobs", fmt::format("{} likeliest tokens, at most {} are told",
-                                           *request.logprobs, limits.logprobs_max));
+    return bad_request("top_logprobs", fmt::format("{} likeliest tokens, at most {} are told",
+                                                   *request.logprobs, limits.logprobs_max));
   }
   if (request.timeout_seconds &&
       !(*request.timeout_seconds > 0 && *request.timeout_seconds <= limits.timeout_seconds_max)) {
-    return bad("timeout", fmt::format("timeout is {} s, it must be more than 0 and at most {}",
-                                      *request.timeout_seconds, limits.timeout_seconds_max));
+    return bad_request("timeout",
+                       fmt::format("timeout is {} s, it must be more than 0 and at most {}",
+                                   *request.timeout_seconds, limits.timeout_seconds_max));
   }
   return std::nullopt;
 }
@@ -165,9 +162,9 @@ ApiResult<std::optional<text::ToolCallSpec>> tool_calls_of(const ToolUse& use,
   std::vector<text::ToolChoice> tools = callable_tools(use);
   if (tools.empty()) {
     if (!is_forced) return std::optional<text::ToolCallSpec>();
-    return bad("tool_choice", use.choice == Choice::kNamed
-                                  ? fmt::format("there is no tool '{}'", use.name)
-                                  : "a call is required and there are no tools");
+    return bad_request("tool_choice", use.choice == Choice::kNamed
+                                          ? fmt::format("there is no tool '{}'", use.name)
+                                          : "a call is required and there are no tools");
   }
   const text::ToolMode mode = use.choice == Choice::kNamed      ? text::ToolMode::kNamed
                               : use.choice == Choice::kRequired ? text::ToolMode::kRequired
@@ -181,12 +178,14 @@ ApiResult<std::optional<text::ToolCallSpec>> tool_calls_of(const ToolUse& use,
 constexpr std::size_t kPromptEndTokens = 64;
 
 // How the answers to the conversations of a plan are taken apart.
-void find_sections(AnswerPlan& plan, const ServedModel& model, const ToolUse& use,
+void find_sections(AnswerPlan& plan, const ServedModel& model,
                    const std::optional<text::ToolCallSpec>& calls) {
   const text::AnswerFormat& format = model.answer_format();
   if (!calls && !format.reasoning) return;
   std::vector<std::string> names;
-  for (const text::ToolChoice& tool : callable_tools(use)) names.push_back(tool.name);
+  if (calls) {
+    for (const text::ToolChoice& tool : calls->tools) names.push_back(tool.name);
+  }
   for (const engine::SequenceRequest& sequence : plan.sequences) {
     const std::size_t end = std::min(kPromptEndTokens, sequence.prompt.size());
     const auto text =
@@ -207,9 +206,9 @@ std::optional<ApiError> constrain(AnswerPlan& plan, const GenerateRequest& reque
   const char* param = "response_format";
   if (calls) {
     if (spec) {
-      return bad("response_format",
-                 "a format and tools that may be called exclude each other; "
-                 "set tool_choice to \"none\" or leave the format out");
+      return bad_request("response_format",
+                         "a format and tools that may be called exclude each other; "
+                         "set tool_choice to \"none\" or leave the format out");
     }
     spec = text::ConstraintSpec{.kind = text::ConstraintKind::kTools, .tools = *calls};
     param = "tools";
@@ -251,8 +250,9 @@ ApiError too_long(std::size_t prompt_tokens, std::optional<std::size_t> max_toke
 ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel& model,
                               const RequestLimits& limits, MaskPool& masks) {
   if (model.is_encoder()) {
-    return bad("model",
-               fmt::format("'{}' embeds or classifies texts, it does not write any", model.name()));
+    return bad_request(
+        "model",
+        fmt::format("'{}' embeds or classifies texts, it does not write any", model.name()));
   }
   if (auto error = check_limits(request, limits)) return *error;
   const api::Sampling sampling = sampling_of(request);
@@ -262,7 +262,6 @@ ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel&
   AnswerPlan plan;
   plan.stop = request.stop;
   plan.ignores_end = request.ignores_end;
-  plan.wants_tokens = request.logprobs.has_value();
   plan.echoes_prompt = request.echoes_prompt;
   plan.is_reproducible = sampling.temperature == 0 || request.seed.has_value();
   plan.uses_cache = request.uses_cache;
@@ -298,7 +297,7 @@ ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel&
   auto calls = tool_calls_of(request.tools, model);
   if (!calls) return calls.error();
   if (std::holds_alternative<text::ChatInput>(request.prompts.front())) {
-    find_sections(plan, model, request.tools, *calls);
+    find_sections(plan, model, *calls);
   }
   if (auto error = constrain(plan, request, model, masks, *calls)) return *error;
   return plan;

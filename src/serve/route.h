@@ -14,13 +14,11 @@
 #include "serve/access/principal.h"
 #include "serve/access/scopes.h"
 #include "serve/api_error.h"
+#include "serve/wire/endpoints.h"
 
 namespace paring::serve {
 
 class Server;
-
-// The protocol whose error bodies and headers a route speaks.
-enum class Dialect : std::uint8_t { kOpenAi, kAnthropic, kOllama };
 
 // Who may use a route and how much it may be sent. There is no default, on purpose.
 struct RoutePolicy {
@@ -34,9 +32,9 @@ struct RoutePolicy {
 struct Call {
   std::shared_ptr<net::Exchange> exchange;
   Principal principal;
-  std::string id;  // of the request, in responses and the log
-  Dialect dialect = Dialect::kOpenAi;
-  std::vector<std::string> path_values;  // of the {...} segments
+  std::string id;                                     // of the request, in responses and the log
+  wire::Protocol protocol = wire::Protocol::kOpenAi;  // of errors
+  std::vector<std::string> path_values;               // of the {...} segments
 };
 
 using RouteFunction = void (*)(Server& server, const Call& call);
@@ -46,7 +44,6 @@ struct Route {
   const char* path;  // "/v1/models/{model}"
   RoutePolicy policy;
   RouteFunction serve;
-  Dialect dialect = Dialect::kOpenAi;
 };
 
 // In the order of the reference page.
@@ -57,6 +54,8 @@ struct RouteMatch {
   std::vector<std::string> values;  // of the {...} segments
   std::string allowed;              // methods of the path, when only the method is wrong
 };
+// Whose error bodies a path has, whether or not there is a route.
+wire::Protocol protocol_of(std::string_view path) noexcept;
 RouteMatch match_route(std::string_view method, const std::vector<std::string>& segments);
 
 }  // namespace paring::serve

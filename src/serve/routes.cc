@@ -25,6 +25,16 @@ std::vector<std::string_view> segments_of(std::string_view path) {
 
 bool is_value(std::string_view segment) { return segment.starts_with('{'); }
 
+// The segments of each route's path, in the order of routes().
+const std::vector<std::vector<std::string_view>>& patterns() {
+  static const std::vector<std::vector<std::string_view>> list = [] {
+    std::vector<std::vector<std::string_view>> all;
+    for (const Route& route : routes()) all.push_back(segments_of(route.path));
+    return all;
+  }();
+  return list;
+}
+
 }  // namespace
 
 const std::vector<Route>& routes() {
@@ -39,40 +49,35 @@ const std::vector<Route>& routes() {
       {"POST", "/v1/chat/completions", {Scope::kInference, kTextBody}, serve_chat},
       {"POST", "/v1/completions", {Scope::kInference, kTextBody}, serve_completions},
       {"POST", "/v1/responses", {Scope::kInference, kTextBody}, serve_responses},
-      {"POST",
-       "/v1/messages",
-       {Scope::kInference, kTextBody},
-       serve_anthropic_messages,
-       Dialect::kAnthropic},
-      {"POST",
-       "/v1/messages/count_tokens",
-       {Scope::kInference, kTextBody},
-       serve_anthropic_count,
-       Dialect::kAnthropic},
+      {"POST", "/v1/messages", {Scope::kInference, kTextBody}, serve_anthropic_messages},
+      {"POST", "/v1/messages/count_tokens", {Scope::kInference, kTextBody}, serve_anthropic_count},
       {"POST", "/v1/embeddings", {Scope::kEmbeddings, kTextBody}, serve_embeddings},
       {"POST", "/v1/rerank", {Scope::kEmbeddings, kTextBody}, serve_rerank},
       {"POST", "/v1/score", {Scope::kEmbeddings, kTextBody}, serve_score},
       {"POST", "/v1/classify", {Scope::kEmbeddings, kTextBody}, serve_classify},
       {"POST", "/tokenize", {Scope::kInference, kTextBody}, serve_tokenize},
       {"POST", "/detokenize", {Scope::kInference, kTextBody}, serve_detokenize},
-      {"POST", "/api/chat", {Scope::kInference, kTextBody}, serve_ollama_chat, Dialect::kOllama},
-      {"POST",
-       "/api/generate",
-       {Scope::kInference, kTextBody},
-       serve_ollama_generate,
-       Dialect::kOllama},
-      {"POST", "/api/embed", {Scope::kEmbeddings, kTextBody}, serve_ollama_embed, Dialect::kOllama},
-      {"GET", "/api/tags", {Scope::kInference, kNoBody}, serve_ollama_tags, Dialect::kOllama},
-      {"POST", "/api/show", {Scope::kInference, kTextBody}, serve_ollama_show, Dialect::kOllama},
-      {"GET", "/api/version", {kAnybody, kNoBody}, serve_ollama_version, Dialect::kOllama},
+      {"POST", "/api/chat", {Scope::kInference, kTextBody}, serve_ollama_chat},
+      {"POST", "/api/generate", {Scope::kInference, kTextBody}, serve_ollama_generate},
+      {"POST", "/api/embed", {Scope::kEmbeddings, kTextBody}, serve_ollama_embed},
+      {"GET", "/api/tags", {Scope::kInference, kNoBody}, serve_ollama_tags},
+      {"POST", "/api/show", {Scope::kInference, kTextBody}, serve_ollama_show},
+      {"GET", "/api/version", {kAnybody, kNoBody}, serve_ollama_version},
   };
   return list;
 }
 
+wire::Protocol protocol_of(std::string_view path) noexcept {
+  if (path.starts_with("/v1/messages")) return wire::Protocol::kAnthropic;
+  if (path.starts_with("/api/")) return wire::Protocol::kOllama;
+  return wire::Protocol::kOpenAi;
+}
+
 RouteMatch match_route(std::string_view method, const std::vector<std::string>& segments) {
   RouteMatch match;
-  for (const Route& route : routes()) {
-    const std::vector<std::string_view> pattern = segments_of(route.path);
+  for (std::size_t r = 0; r < routes().size(); ++r) {
+    const Route& route = routes()[r];
+    const std::vector<std::string_view>& pattern = patterns()[r];
     if (pattern.size() != segments.size()) continue;
     std::vector<std::string> values;
     bool is_same = true;

@@ -20,7 +20,7 @@ TEST(Routes, WhatIsDescribedIsServedInItsProtocol) {
              std::string_view(each.method) == endpoint.method;
     });
     ASSERT_NE(route, routes().end()) << endpoint.path;
-    EXPECT_EQ(static_cast<int>(route->dialect), static_cast<int>(endpoint.protocol))
+    EXPECT_EQ(static_cast<int>(protocol_of(route->path)), static_cast<int>(endpoint.protocol))
         << endpoint.path;
     EXPECT_EQ(route->policy.body_bytes_max > 0, endpoint.request != nullptr) << endpoint.path;
   }

@@ -92,8 +92,6 @@ class ServedModel : public Steppable {
 
   // As of the last step.
   EngineLoad load() const noexcept;
-  // Requests that hold this model; it is unloaded when there are none.
-  std::atomic<std::size_t>& users() noexcept { return users_; }
 
   // On the engine's thread. REQUIRES: a decoder, an encoder.
   engine::BatchEngine& engine() noexcept { return *engine_; }
@@ -124,7 +122,6 @@ class ServedModel : public Steppable {
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::size_t> waiting_tokens_{0};
   std::atomic<double> cache_usage_{0};
-  std::atomic<std::size_t> users_{0};
 };
 
 }  // namespace paring::serve

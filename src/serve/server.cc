@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 #include <utility>
@@ -21,8 +20,6 @@
 namespace paring::serve {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kRequestIdLettersMax = 128;
 // A step may take this long; then answers have ended.
@@ -52,27 +49,6 @@ bool is_loopback(const std::string& address) {
          address.starts_with("unix:");
 }
 
-std::string error_body(Dialect dialect, const ApiError& error) {
-  Json body;
-  switch (dialect) {
-    case Dialect::kOpenAi:
-      body["error"] = {{"message", error.message},
-                       {"type", openai_error_type(error.status)},
-                       {"param", error.param.empty() ? Json() : Json(error.param)},
-                       {"code", error.code.empty() ? Json() : Json(error.code)}};
-      break;
-    case Dialect::kAnthropic:
-      body = {
-          {"type", "error"},
-          {"error", {{"type", anthropic_error_type(error.status)}, {"message", error.message}}}};
-      break;
-    case Dialect::kOllama:
-      body["error"] = error.message;
-      break;
-  }
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 CacheRule cache_rule(const net::HttpHead& head, const AnswerPlan& plan,
                      const ResponseCacheOptions& options) {
   if (options.bytes_max == 0 || !plan.uses_cache.value_or(plan.is_reproducible)) return {};
@@ -81,12 +57,6 @@ CacheRule cache_rule(const net::HttpHead& head, const AnswerPlan& plan,
     return control != nullptr && control->find(word) != std::string::npos;
   };
   return {.reads = !says("no-cache") && !says("no-store"), .writes = !says("no-store")};
-}
-
-Dialect dialect_of(const net::HttpHead& head) {
-  if (head.path.starts_with("/v1/messages")) return Dialect::kAnthropic;
-  if (head.path.starts_with("/api/")) return Dialect::kOllama;
-  return Dialect::kOpenAi;
 }
 
 }  // namespace
@@ -204,7 +174,7 @@ net::HttpResponse Server::error_response(const Call& call, const ApiError& error
   net::HttpResponse response{.status = error.status,
                              .content_type = "application/json",
                              .headers = common_headers(call.exchange->head(), call.id),
-                             .body = error_body(call.dialect, error)};
+                             .body = wire::error_body(call.protocol, error)};
   if (error.retry_after_seconds) {
     response.headers.push_back(
         {"retry-after", std::to_string(retry_after_header(*error.retry_after_seconds))});
@@ -264,6 +234,13 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
   }
   ++open_answers_;
   return std::make_shared<Ticket>(open_answers_, std::move(*admission));
+}
+
+AnswerLabel Server::label(const Call& call, const ServedModel& model, const std::string& asked) {
+  return {.id = call.id,
+          .model = asked.empty() ? model.name() : asked,
+          .variant = model.variant(),
+          .created = static_cast<std::int64_t>(system_clock().wall_seconds())};
 }
 
 void Server::label(const Call& call, engine::SequenceRequest& sequence) {
@@ -374,7 +351,7 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::on_head(const net::HttpH
     net::HttpResponse response{.status = error.status,
                                .content_type = "application/json",
                                .headers = common_headers(head, request_id(head)),
-                               .body = error_body(dialect_of(head), error)};
+                               .body = wire::error_body(protocol_of(head.path), error)};
     std::move(more.begin(), more.end(), std::back_inserter(response.headers));
     return response;
   };
@@ -416,7 +393,7 @@ void Server::on_request(std::shared_ptr<net::Exchange> exchange) {
   Call call{.exchange = exchange,
             .principal = {},
             .id = request_id(head),
-            .dialect = match.route->dialect,
+            .protocol = protocol_of(head.path),
             .path_values = std::move(match.values)};
   if (match.route->policy.scope) {
     // Again, since the key may have been revoked while the body came.
@@ -429,15 +406,16 @@ void Server::on_request(std::shared_ptr<net::Exchange> exchange) {
 
 net::HttpResponse Server::error(const net::HttpHead* head, int status, std::string_view code,
                                 std::string_view message) {
-  const Dialect dialect = head == nullptr ? Dialect::kOpenAi : dialect_of(*head);
+  const wire::Protocol protocol =
+      head == nullptr ? wire::Protocol::kOpenAi : protocol_of(head->path);
   return {.status = status,
           .content_type = "application/json",
           .headers = head == nullptr ? std::vector<net::HttpHeader>()
                                      : common_headers(*head, request_id(*head)),
-          .body = error_body(dialect, {.status = status,
-                                       .code = std::string(code),
-                                       .message = std::string(message),
-                                       .param = ""})};
+          .body = wire::error_body(protocol, {.status = status,
+                                              .code = std::string(code),
+                                              .message = std::string(message),
+                                              .param = ""})};
 }
 
 }  // namespace paring::serve

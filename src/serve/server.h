@@ -27,6 +27,7 @@
 #include "serve/prepare.h"
 #include "serve/route.h"
 #include "serve/task_thread.h"
+#include "serve/wire/wire_rules.h"
 #include "store/control_db.h"
 
 namespace paring::serve {
@@ -85,6 +86,8 @@ class Server : public net::RequestHandler {
   // Where answers are written that take long to write.
   TaskThread& finisher() noexcept { return finisher_; }
   const ServerOptions& options() const noexcept { return options_; }
+  // How bodies of requests are read.
+  wire::WireRules rules() const noexcept { return {.is_strict = options_.is_strict}; }
   std::string url() const { return http_->url(); }
 
   void set_ready() noexcept { is_ready_ = true; }
@@ -97,13 +100,15 @@ class Server : public net::RequestHandler {
   // `is_impatient`, asked now and then: whether not to wait any longer.
   std::size_t drain(const std::function<bool()>& is_impatient);
 
-  // A response for `error` in the dialect of the call.
+  // A response for `error` in the protocol of the call.
   net::HttpResponse error_response(const Call& call, const ApiError& error) const;
   void respond(const Call& call, int status, std::string content_type, std::string body) const;
   void refuse(const Call& call, const ApiError& error) const;
   // Room for work of so many tokens, or 429 or 503 with when to come back.
   ApiResult<std::shared_ptr<Ticket>> admit(const Call& call, const ServedModel& model,
                                            std::size_t prompt_tokens, std::size_t answer_tokens);
+  // What the answer of a call is labelled with. `asked`: the model as the request names it.
+  static AnswerLabel label(const Call& call, const ServedModel& model, const std::string& asked);
   // Says whose work a sequence is: its turn among others, and whose prefixes it may share.
   static void label(const Call& call, engine::SequenceRequest& sequence);
   // Runs a prepared answer and writes it to the caller.

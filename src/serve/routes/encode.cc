@@ -23,27 +23,15 @@ namespace {
 using Texts = std::vector<engine::EncodedText>;
 using Done = std::function<void(const EncodedRows&, const AnswerUsage&)>;
 
-wire::WireRules rules_of(const Server& server) { return {.is_strict = server.options().is_strict}; }
-
-AnswerLabel label_of(const Call& call, const ServedModel& model, const std::string& asked) {
-  return {.id = call.id,
-          .model = asked.empty() ? model.name() : asked,
-          .variant = model.variant(),
-          .created = static_cast<std::int64_t>(system_clock().wall_seconds())};
-}
-
-ApiError bad(std::string param, std::string message) {
-  return {.status = 400, .code = "", .message = std::move(message), .param = std::move(param)};
-}
-
 // The model of a request, when it is an encoder.
 ApiResult<std::shared_ptr<ServedModel>> encoder_of(Server& server, const std::string& name,
                                                    const char* what) {
   auto model = server.models().find(name);
   if (!model) return model.error();
   if ((*model)->is_encoder()) return model;
-  return bad("model", fmt::format("'{}' writes text; {} takes an encoder such as a BERT model",
-                                  (*model)->name(), what));
+  return bad_request("model",
+                     fmt::format("'{}' writes text; {} takes an encoder such as a BERT model",
+                                 (*model)->name(), what));
 }
 
 // Computes `texts` and calls `done` on the finishing thread; errors are answered.
@@ -133,15 +121,17 @@ void embed(Server& server, const Call& call, ApiResult<wire::EmbedCall> read, Wr
   if (!model) return server.refuse(call, model.error());
   const std::size_t width = (*model)->encoder().width();
   if (read->dimensions && (*read->dimensions == 0 || *read->dimensions > width)) {
-    return server.refuse(call, bad("dimensions", fmt::format("dimensions is {}, the model has {}",
-                                                             *read->dimensions, width)));
+    return server.refuse(call,
+                         bad_request("dimensions", fmt::format("dimensions is {}, the model has {}",
+                                                               *read->dimensions, width)));
   }
   if ((*model)->encoder().pooling() == model::Pooling::kNone) {
-    return server.refuse(call, bad("model", "this encoder gives no vector for a whole text"));
+    return server.refuse(call,
+                         bad_request("model", "this encoder gives no vector for a whole text"));
   }
   ApiResult<Texts> texts = encoded_all(**model, read->inputs, read->cuts_inputs);
   if (!texts) return server.refuse(call, texts.error());
-  const AnswerLabel label = label_of(call, **model, read->model);
+  const AnswerLabel label = Server::label(call, **model, read->model);
   run(server, call, *model, EncodeJob::Kind::kEmbed, std::move(*texts),
       [&server, call, label, write, request = std::move(*read)](const EncodedRows& rows,
                                                                 const AnswerUsage& usage) {
@@ -163,7 +153,8 @@ ApiResult<Pairs> encode_pairs(const ServedModel& model, const std::vector<std::s
   const engine::TextEncoder& encoder = model.encoder();
   pairs.is_crossed = encoder.spec().labels == 1;
   if (!pairs.is_crossed && encoder.spec().labels > 1) {
-    return bad("model", fmt::format("'{}' tells classes, it does not score pairs", model.name()));
+    return bad_request("model",
+                       fmt::format("'{}' tells classes, it does not score pairs", model.name()));
   }
   const auto add = [&](Result<engine::EncodedText> text, const char* param,
                        std::size_t i) -> std::optional<ApiError> {
@@ -211,15 +202,15 @@ std::vector<double> scores_of(const EncodedRows& rows, bool is_crossed, std::siz
 
 using OnScores = std::function<std::string(std::span<const double>, const AnswerUsage&)>;
 
-void score_pairs(Server& server, const Call& call, const std::string& asked,
-                 const std::shared_ptr<ServedModel>& model, const std::vector<std::string>& first,
-                 const std::vector<std::string>& second, const OnScores& write) {
+void score_pairs(Server& server, const Call& call, const std::shared_ptr<ServedModel>& model,
+                 const std::vector<std::string>& first, const std::vector<std::string>& second,
+                 const OnScores& write) {
   ApiResult<Pairs> pairs = encode_pairs(*model, first, second);
   if (!pairs) return server.refuse(call, pairs.error());
   const bool is_crossed = pairs->is_crossed;
   run(server, call, model, is_crossed ? EncodeJob::Kind::kClassify : EncodeJob::Kind::kEmbed,
       std::move(pairs->texts),
-      [&server, call, write, is_crossed, firsts = first.size(), count = second.size(), asked](
+      [&server, call, write, is_crossed, firsts = first.size(), count = second.size()](
           const EncodedRows& rows, const AnswerUsage& usage) {
         server.respond(call, 200, "application/json",
                        write(scores_of(rows, is_crossed, firsts, count), usage));
@@ -229,7 +220,7 @@ void score_pairs(Server& server, const Call& call, const std::string& asked,
 }  // namespace
 
 void serve_embeddings(Server& server, const Call& call) {
-  embed(server, call, wire::read_openai_embeddings(call.exchange->body(), rules_of(server)),
+  embed(server, call, wire::read_openai_embeddings(call.exchange->body(), server.rules()),
         [](const wire::EmbedCall& request, const AnswerLabel& label,
            const std::vector<std::vector<float>>& vectors, const AnswerUsage& usage) {
           return wire::openai_embeddings_answer(request, label, vectors, usage);
@@ -237,30 +228,30 @@ void serve_embeddings(Server& server, const Call& call) {
 }
 
 void serve_ollama_embed(Server& server, const Call& call) {
-  embed(server, call, wire::read_ollama_embed(call.exchange->body(), rules_of(server)),
+  embed(server, call, wire::read_ollama_embed(call.exchange->body(), server.rules()),
         [](const wire::EmbedCall&, const AnswerLabel& label,
            const std::vector<std::vector<float>>& vectors,
            const AnswerUsage& usage) { return wire::ollama_embed_answer(label, vectors, usage); });
 }
 
 void serve_score(Server& server, const Call& call) {
-  ApiResult<wire::ScoreCall> read = wire::read_score(call.exchange->body(), rules_of(server));
+  ApiResult<wire::ScoreCall> read = wire::read_score(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
   auto model = encoder_of(server, read->model, "/v1/score");
   if (!model) return server.refuse(call, model.error());
-  const AnswerLabel label = label_of(call, **model, read->model);
-  score_pairs(server, call, read->model, *model, read->first, read->second,
+  const AnswerLabel label = Server::label(call, **model, read->model);
+  score_pairs(server, call, *model, read->first, read->second,
               [label](std::span<const double> scores, const AnswerUsage& usage) {
                 return wire::score_answer(label, scores, usage);
               });
 }
 
 void serve_rerank(Server& server, const Call& call) {
-  ApiResult<wire::RerankCall> read = wire::read_rerank(call.exchange->body(), rules_of(server));
+  ApiResult<wire::RerankCall> read = wire::read_rerank(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
   auto model = server.models().find(read->model);
   if (!model) return server.refuse(call, model.error());
-  const AnswerLabel label = label_of(call, **model, read->model);
+  const AnswerLabel label = Server::label(call, **model, read->model);
   const OnScores write = [label, request = *read](std::span<const double> scores,
                                                   const AnswerUsage& usage) {
     return wire::rerank_answer(request, label, scores, usage);
@@ -268,22 +259,23 @@ void serve_rerank(Server& server, const Call& call) {
   if (!(*model)->is_encoder()) {
     return judge(server, call, *model, read->query, read->documents, write);
   }
-  score_pairs(server, call, read->model, *model, {read->query}, read->documents, write);
+  score_pairs(server, call, *model, {read->query}, read->documents, write);
 }
 
 void serve_classify(Server& server, const Call& call) {
-  ApiResult<wire::ClassifyCall> read = wire::read_classify(call.exchange->body(), rules_of(server));
+  ApiResult<wire::ClassifyCall> read = wire::read_classify(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
   auto model = encoder_of(server, read->model, "/v1/classify");
   if (!model) return server.refuse(call, model.error());
   const model::EncoderSpec& spec = (*model)->encoder().spec();
   if (spec.labels == 0) {
     return server.refuse(
-        call, bad("model", fmt::format("'{}' has no classes, it embeds texts", (*model)->name())));
+        call, bad_request("model",
+                          fmt::format("'{}' has no classes, it embeds texts", (*model)->name())));
   }
   ApiResult<Texts> texts = encoded_all(**model, read->inputs, false);
   if (!texts) return server.refuse(call, texts.error());
-  const AnswerLabel label = label_of(call, **model, read->model);
+  const AnswerLabel label = Server::label(call, **model, read->model);
   run(server, call, *model, EncodeJob::Kind::kClassify, std::move(*texts),
       [&server, call, label, spec](const EncodedRows& rows, const AnswerUsage& usage) {
         std::vector<wire::Classified> results;

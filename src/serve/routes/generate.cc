@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routes that give text, one for each protocol. What differs between them is reading the request
 // and writing the answer (wire/); between the two all take the same way.
-#include "base/clock.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
 #include "serve/wire/anthropic_messages.h"
@@ -21,39 +20,34 @@ void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> re
   if (!model) return server.refuse(call, model.error());
   ApiResult<AnswerPlan> plan = prepare(request, **model, server.options().limits, server.masks());
   if (!plan) return server.refuse(call, plan.error());
-  const AnswerLabel label{.id = call.id,
-                          .model = request.model.empty() ? (*model)->name() : request.model,
-                          .variant = (*model)->variant(),
-                          .created = static_cast<std::int64_t>(system_clock().wall_seconds())};
+  const AnswerLabel label = Server::label(call, **model, request.model);
   server.answer(call, std::move(*model), std::move(*plan), read->writer(label), request.streams);
 }
-
-wire::WireRules rules_of(const Server& server) { return {.is_strict = server.options().is_strict}; }
 
 }  // namespace
 
 void serve_chat(Server& server, const Call& call) {
-  generate(server, call, wire::read_openai_chat(call.exchange->body(), rules_of(server)));
+  generate(server, call, wire::read_openai_chat(call.exchange->body(), server.rules()));
 }
 
 void serve_completions(Server& server, const Call& call) {
-  generate(server, call, wire::read_openai_completions(call.exchange->body(), rules_of(server)));
+  generate(server, call, wire::read_openai_completions(call.exchange->body(), server.rules()));
 }
 
 void serve_responses(Server& server, const Call& call) {
-  generate(server, call, wire::read_openai_responses(call.exchange->body(), rules_of(server)));
+  generate(server, call, wire::read_openai_responses(call.exchange->body(), server.rules()));
 }
 
 void serve_anthropic_messages(Server& server, const Call& call) {
-  generate(server, call, wire::read_anthropic_messages(call.exchange->body(), rules_of(server)));
+  generate(server, call, wire::read_anthropic_messages(call.exchange->body(), server.rules()));
 }
 
 void serve_ollama_chat(Server& server, const Call& call) {
-  generate(server, call, wire::read_ollama_chat(call.exchange->body(), rules_of(server)));
+  generate(server, call, wire::read_ollama_chat(call.exchange->body(), server.rules()));
 }
 
 void serve_ollama_generate(Server& server, const Call& call) {
-  generate(server, call, wire::read_ollama_generate(call.exchange->body(), rules_of(server)));
+  generate(server, call, wire::read_ollama_generate(call.exchange->body(), server.rules()));
 }
 
 }  // namespace paring::serve

@@ -86,8 +86,7 @@ void serve_ollama_tags(Server& server, const Call& call) {
 }
 
 void serve_ollama_show(Server& server, const Call& call) {
-  ApiResult<std::string> name =
-      wire::read_ollama_show(call.exchange->body(), {.is_strict = server.options().is_strict});
+  ApiResult<std::string> name = wire::read_ollama_show(call.exchange->body(), server.rules());
   if (!name) return server.refuse(call, name.error());
   auto model = server.models().find(*name);
   if (!model) return server.refuse(call, model.error());

@@ -7,14 +7,8 @@
 
 namespace paring::serve {
 
-namespace {
-
-wire::WireRules rules_of(const Server& server) { return {.is_strict = server.options().is_strict}; }
-
-}  // namespace
-
 void serve_tokenize(Server& server, const Call& call) {
-  ApiResult<wire::TokenizeCall> read = wire::read_tokenize(call.exchange->body(), rules_of(server));
+  ApiResult<wire::TokenizeCall> read = wire::read_tokenize(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
   auto model = server.models().find(read->model);
   if (!model) return server.refuse(call, model.error());
@@ -35,7 +29,7 @@ void serve_tokenize(Server& server, const Call& call) {
 
 void serve_detokenize(Server& server, const Call& call) {
   ApiResult<wire::DetokenizeCall> read =
-      wire::read_detokenize(call.exchange->body(), rules_of(server));
+      wire::read_detokenize(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
   auto model = server.models().find(read->model);
   if (!model) return server.refuse(call, model.error());
@@ -46,7 +40,7 @@ void serve_detokenize(Server& server, const Call& call) {
 
 void serve_anthropic_count(Server& server, const Call& call) {
   ApiResult<GenerateRequest> read =
-      wire::read_anthropic_count(call.exchange->body(), rules_of(server));
+      wire::read_anthropic_count(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
   auto model = server.models().find(read->model);
   if (!model) return server.refuse(call, model.error());

@@ -3,9 +3,9 @@
 
 #include <limits>
 
+#include "base/clock.h"
 #include "serve/wire/detail/json_text.h"
 #include "serve/wire/detail/openai_common.h"
-#include "serve/wire/detail/rfc3339.h"
 #include "serve/wire/detail/shape_check.h"
 
 namespace paring::serve::wire {
@@ -99,8 +99,9 @@ std::string ollama_tags_answer(std::span<const ModelCard> models) {
     const ModelCard& model = models[i];
     append(out, i > 0 ? "," : "", "{\"name\":", json_string(model.id),
            ",\"model\":", json_string(model.id),
-           ",\"modified_at\":", json_string(rfc3339(model.created)), ",\"size\":", model.file_bytes,
-           ",\"digest\":", json_string(model.weights_sha256), ",\"details\":");
+           ",\"modified_at\":", json_string(format_utc(static_cast<double>(model.created))),
+           ",\"size\":", model.file_bytes, ",\"digest\":", json_string(model.weights_sha256),
+           ",\"details\":");
     append_details(out, model);
     out += '}';
   }
@@ -110,7 +111,8 @@ std::string ollama_tags_answer(std::span<const ModelCard> models) {
 std::string ollama_show_answer(const ModelCard& model) {
   std::string out = "{\"modelfile\":\"\",\"parameters\":\"\",\"template\":";
   append(out, json_string(model.chat_template),
-         ",\"modified_at\":", json_string(rfc3339(model.created)), ",\"details\":");
+         ",\"modified_at\":", json_string(format_utc(static_cast<double>(model.created))),
+         ",\"details\":");
   append_details(out, model);
   append(out, ",\"model_info\":{\"general.architecture\":", json_string(model.architecture),
          ",\"general.parameter_count\":", model.parameters, ',',

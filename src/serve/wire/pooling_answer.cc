@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "serve/wire/detail/json_text.h"
 #include "serve/wire/pooling.h"
+#include "text/base64.h"
 
 namespace paring::serve::wire {
 namespace {
@@ -16,28 +17,9 @@ constexpr double kNanosecondsPerSecond = 1e9;
 
 // Of 32-bit numbers in little-endian order.
 std::string base64(const std::vector<float>& values) {
-  constexpr const char* kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((values.size() * sizeof(float) + 2) / 3 * 4);
-  std::uint32_t bits = 0;
-  std::size_t count = 0;
-  const auto flush = [&] {
-    for (std::size_t i = 0; i < 4; ++i) {
-      out += i <= count ? kDigits[(bits >> (18 - 6 * i)) & 63U] : '=';
-    }
-    bits = 0;
-    count = 0;
-  };
-  for (const float value : values) {
-    const auto word = std::bit_cast<std::uint32_t>(value);
-    for (std::size_t i = 0; i < sizeof(float); ++i) {
-      bits |= ((word >> (8 * i)) & 0xffU) << (16 - 8 * count);
-      if (++count == 3) flush();
-    }
-  }
-  if (count > 0) flush();
-  return out;
+  static_assert(std::endian::native == std::endian::little);
+  return text::base64_encoded(
+      {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
 template <typename T>

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "serve/wire/detail/json_read.h"
 #include "serve/wire/detail/json_text.h"
 #include "serve/wire/detail/openai_answer.h"
-#include "serve/wire/detail/rfc3339.h"
 #include "serve/wire/ollama.h"
 #include "serve/wire/wire_rules.h"
 
@@ -20,28 +20,6 @@ constexpr double kNanosecondsPerSecond = 1e9;
 
 std::int64_t nanoseconds(double seconds) {
   return static_cast<std::int64_t>(seconds * kNanosecondsPerSecond);
-}
-
-void append_token(std::string& out, const TokenText& token) {
-  append(out, "\"token\":", json_string(token.bytes), ",\"logprob\":", shown_logprob(token.logprob),
-         ",\"bytes\":");
-  append_bytes(out, token.bytes);
-}
-
-void append_logprobs(std::string& out, const std::vector<TokenDetail>& tokens) {
-  out += '[';
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    out += i > 0 ? ",{" : "{";
-    append_token(out, tokens[i].token);
-    out += ",\"top_logprobs\":[";
-    for (std::size_t j = 0; j < tokens[i].top.size(); ++j) {
-      out += j > 0 ? ",{" : "{";
-      append_token(out, tokens[i].top[j]);
-      out += '}';
-    }
-    out += "]}";
-  }
-  out += ']';
 }
 
 // Arguments are made by a model; what is no object is kept as text.
@@ -63,7 +41,7 @@ class OllamaWriter : public AnswerWriter {
  public:
   OllamaWriter(const AnswerLabel& label, const OllamaStyle& style) : style_(style) {
     append(head_, "{\"model\":", json_string(label.model),
-           ",\"created_at\":", json_string(rfc3339(label.created)), ',');
+           ",\"created_at\":", json_string(format_utc(static_cast<double>(label.created))), ',');
   }
 
   const char* content_type(bool streams) const override {
@@ -154,7 +132,7 @@ class OllamaWriter : public AnswerWriter {
     if (style_.is_chat) out += '}';
     if (style_.has_logprobs && !tokens.empty()) {
       out += ",\"logprobs\":";
-      append_logprobs(out, tokens);
+      append_token_details(out, tokens);
     }
   }
 

@@ -87,6 +87,27 @@ void append_bytes(std::string& out, const std::string& bytes) {
   out += ']';
 }
 
+void append_token_details(std::string& out, const std::vector<TokenDetail>& tokens) {
+  const auto append_token = [&out](const TokenText& token) {
+    append(out, "\"token\":", json_string(token.bytes),
+           ",\"logprob\":", shown_logprob(token.logprob), ",\"bytes\":");
+    append_bytes(out, token.bytes);
+  };
+  out += '[';
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    out += i > 0 ? ",{" : "{";
+    append_token(tokens[i].token);
+    out += ",\"top_logprobs\":[";
+    for (std::size_t j = 0; j < tokens[i].top.size(); ++j) {
+      out += j > 0 ? ",{" : "{";
+      append_token(tokens[i].top[j]);
+      out += '}';
+    }
+    out += "]}";
+  }
+  out += ']';
+}
+
 const char* openai_finish_reason(const AnswerEnding& ending) noexcept {
   switch (ending.end) {
     case AnswerEnd::kStop:

@@ -24,6 +24,8 @@ void append_openai_error(std::string& out, const ApiError& error);
 float shown_logprob(float logprob) noexcept;
 // "bytes" of a token, a list of numbers.
 void append_bytes(std::string& out, const std::string& bytes);
+// [{"token": ..., "logprob": ..., "bytes": ..., "top_logprobs": [...]}, ...]
+void append_token_details(std::string& out, const std::vector<TokenDetail>& tokens);
 
 // As "finish_reason" has it.
 const char* openai_finish_reason(const AnswerEnding& ending) noexcept;

@@ -13,27 +13,11 @@
 namespace paring::serve::wire {
 namespace {
 
-void append_token(std::string& out, const TokenText& token) {
-  append(out, "\"token\":", json_string(token.bytes), ",\"logprob\":", shown_logprob(token.logprob),
-         ",\"bytes\":");
-  append_bytes(out, token.bytes);
-}
-
 // {"content": [...], "refusal": null}
 void append_logprobs(std::string& out, const std::vector<TokenDetail>& tokens) {
-  out += "{\"content\":[";
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    out += i > 0 ? ",{" : "{";
-    append_token(out, tokens[i].token);
-    out += ",\"top_logprobs\":[";
-    for (std::size_t j = 0; j < tokens[i].top.size(); ++j) {
-      out += j > 0 ? ",{" : "{";
-      append_token(out, tokens[i].top[j]);
-      out += '}';
-    }
-    out += "]}";
-  }
-  out += "],\"refusal\":null}";
+  out += "{\"content\":";
+  append_token_details(out, tokens);
+  out += ",\"refusal\":null}";
 }
 
 // {"name": ..., "arguments": ...}; in a stream a name comes once.
