@@ -391,6 +391,23 @@ def test_other_protocols_say_the_same(server):
     assert status == 200 and answer["output"][0]["content"][0]["text"] == want
 
 
+def test_a_context_that_is_not_there_is_refused(server):
+    body = {"model": "smol", "messages": [{"role": "user", "content": "Hi"}], "stream": False}
+    status, answer, _ = post(server, "/api/chat", {**body, "options": {"num_ctx": 4096}})
+    assert status == 400 and "4096" in answer["error"] and "2048" in answer["error"]
+    assert post(server, "/api/chat", {**body, "options": {"num_ctx": 2048, "num_predict": 2}})[0] == 200
+
+
+def test_answers_end_at_their_deadline(server):
+    body = {"model": "smol", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1900, "ignore_eos": True}
+    start = time.monotonic()
+    status, answer, _ = post(server, "/v1/chat/completions", body, {"x-request-timeout": "0.3"})
+    assert status == 504 and answer["error"]["code"] == "timeout" and time.monotonic() - start < 5
+    for wrong in ("soon", "-1", "nan", "1e9", "0"):
+        status, answer, _ = post(server, "/v1/chat/completions", body, {"x-request-timeout": wrong})
+        assert status == 400 and answer["error"]["param"] == "x-request-timeout", wrong
+
+
 def test_completions_with_echo_and_logprobs(server):
     status, answer, _ = post(server, "/v1/completions", {"model": "smol", "prompt": "The capital of France is",
                                                          "max_tokens": 3, "temperature": 0, "logprobs": 1,

@@ -49,7 +49,7 @@ std::optional<ApiError> check_limits(const GenerateRequest& request, const Reque
   }
   if (request.timeout_seconds &&
       !(*request.timeout_seconds > 0 && *request.timeout_seconds <= limits.timeout_seconds_max)) {
-    return bad_request("timeout",
+    return bad_request("x-request-timeout",
                        fmt::format("timeout is {} s, it must be more than 0 and at most {}",
                                    *request.timeout_seconds, limits.timeout_seconds_max));
   }
@@ -255,6 +255,12 @@ ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel&
         fmt::format("'{}' embeds or classifies texts, it does not write any", model.name()));
   }
   if (auto error = check_limits(request, limits)) return *error;
+  if (request.context_tokens_min && *request.context_tokens_min > model.context_tokens()) {
+    return bad_request("options.num_ctx",
+                       fmt::format("{} tokens of context are asked for, the server has {}; start "
+                                   "it with a larger --context-tokens",
+                                   *request.context_tokens_min, model.context_tokens()));
+  }
   const api::Sampling sampling = sampling_of(request);
   if (const auto checked = engine::check_sampling(sampling); !checked) {
     return api_error(checked.error());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routes that give text, one for each protocol. What differs between them is reading the request
 // and writing the answer (wire/); between the two all take the same way.
+#include <charconv>
+
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
 #include "serve/wire/anthropic_messages.h"
@@ -13,9 +15,26 @@ namespace paring::serve {
 
 namespace {
 
+// How long a client waits at most, whatever its protocol: answers end with an error then.
+constexpr const char* kTimeoutHeader = "x-request-timeout";
+
+// Takes the header into the request. False: it is no number.
+bool read_timeout(const net::HttpHead& head, GenerateRequest& request) {
+  const std::string* text = head.find(kTimeoutHeader);
+  if (text == nullptr) return true;
+  double seconds = 0;
+  const char* const end = text->data() + text->size();
+  const auto [stop, error] = std::from_chars(text->data(), end, seconds);
+  request.timeout_seconds = seconds;
+  return error == std::errc() && stop == end;
+}
+
 void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> read) {
   if (!read) return server.refuse(call, read.error());
-  const GenerateRequest& request = read->request;
+  GenerateRequest& request = read->request;
+  if (!read_timeout(call.exchange->head(), request)) {
+    return server.refuse(call, bad_request(kTimeoutHeader, "it takes a number of seconds"));
+  }
   auto model = server.models().find(request.model);
   if (!model) return server.refuse(call, model.error());
   ApiResult<AnswerPlan> plan = prepare(request, **model, server.options().limits, server.masks());
