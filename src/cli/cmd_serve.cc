@@ -148,7 +148,7 @@ Result<void> serve_models(Context& context, const ServeOptions& options) {
     PARING_TRY(const std::string path, context.resolve(source));
     const double start = system_clock().monotonic_seconds();
     auto model = server->models().load(name, path, model_options(context));
-    if (!model) return std::move(model.error()).with_context(source);
+    if (!model) return std::move(model.error());  // it names the file
     log_info(fmt::format("{}: loaded in {:.2f} s, context {} tokens, variant {:.12}", name,
                          system_clock().monotonic_seconds() - start, (*model)->context_tokens(),
                          (*model)->variant()));

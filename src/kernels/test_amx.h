@@ -7,6 +7,11 @@
 // TILEZERO and TDP*. Not emulated: start_row, exceptions in the middle of a load.
 #pragma once
 
+#include <vector>
+
+#include "kernels/ops.h"
+#include "kernels/test_levels.h"
+
 #if defined(__x86_64__) && defined(__linux__)
 
 #include <signal.h>
@@ -17,10 +22,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <vector>
-
-#include "kernels/ops.h"
-#include "kernels/test_levels.h"
 
 namespace paring::kernels::emulated {
 
