@@ -6,12 +6,13 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/served_models.h"
+#include "hub/model_source.h"
 #include "serve/access/key_file.h"
 #include "serve/server.h"
 #include "store/data_folder.h"
@@ -21,7 +22,8 @@ namespace paring::cli {
 namespace {
 
 struct ServeOptions {
-  std::vector<std::string> models;  // MODEL or NAME=MODEL
+  std::vector<std::string> models;    // MODEL or NAME=MODEL
+  std::vector<std::string> adapters;  // NAME=ADAPTER or MODEL:NAME=ADAPTER
 };
 
 // SIGINT and SIGTERM, taken by the thread that waits for them and by no other.
@@ -124,39 +126,39 @@ serve::ServedModelOptions model_options(const Context& context) {
   return options;
 }
 
-// "name=MODEL", or MODEL alone, whose name is that of its file.
-std::pair<std::string, std::string> named_model(const std::string& text) {
-  const std::size_t equals = text.find('=');
-  if (equals != std::string::npos && text.find('/') > equals) {
-    return {text.substr(0, equals), text.substr(equals + 1)};
+Result<void> load_model(Context& context, const ModelWords& words, serve::Server& server) {
+  serve::ServedModelOptions options = model_options(context);
+  PARING_TRY(const std::string path, context.resolve(words.model.source));
+  for (const NamedSource& adapter : words.adapters) {
+    PARING_TRY(const std::string file, hub::resolve_adapter(adapter.source, context.progress()));
+    options.adapters.push_back({.name = adapter.name, .path = file});
   }
-  std::filesystem::path path(text);
-  if (!path.has_filename()) path = path.parent_path();
-  std::string name = path.filename().string();
-  if (name.ends_with(".gguf")) name.resize(name.size() - 5);
-  return {name, text};
+  const double start = system_clock().monotonic_seconds();
+  auto model = server.models().load(words.model.name, path, options);
+  if (!model) return std::move(model.error());  // it names the file
+  log_info(fmt::format("{}: loaded in {:.2f} s, context {} tokens, variant {:.12}",
+                       words.model.name, system_clock().monotonic_seconds() - start,
+                       (*model)->context_tokens(), (*model)->variant()));
+  for (const auto& adapter : (*model)->adapters()) {
+    log_info(fmt::format("{}: adapter of {}, rank {}, variant {:.12}", adapter->name,
+                         words.model.name, adapter->lora->rank_max(), adapter->variant));
+  }
+  return {};
 }
 
 Result<void> serve_models(Context& context, const ServeOptions& options) {
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const serve::ServerOptions settings, server_options(context.settings()));
+  PARING_TRY(const std::vector<ModelWords> models,
+             read_model_words(options.models, options.adapters));
   const Signals signals;
   PARING_TRY(const std::unique_ptr<serve::Server> server,
              serve::Server::start(settings, *executor));
-  for (const std::string& text : options.models) {
-    const auto [name, source] = named_model(text);
-    PARING_TRY(const std::string path, context.resolve(source));
-    const double start = system_clock().monotonic_seconds();
-    auto model = server->models().load(name, path, model_options(context));
-    if (!model) return std::move(model.error());  // it names the file
-    log_info(fmt::format("{}: loaded in {:.2f} s, context {} tokens, variant {:.12}", name,
-                         system_clock().monotonic_seconds() - start, (*model)->context_tokens(),
-                         (*model)->variant()));
-  }
+  for (const ModelWords& model : models) PARING_TRY_VOID(load_model(context, model, *server));
   server->set_ready();
   // For people and for programs that wait for it: standard output has this line only.
-  context.output().write(fmt::format("paring serves {} at {}\n",
-                                     named_model(options.models.front()).first, server->url()));
+  context.output().write(
+      fmt::format("paring serves {} at {}\n", models.front().model.name, server->url()));
   PARING_TRY_VOID(context.output().flush());
   const int signal = signals.wait();
   log_info(
@@ -175,6 +177,11 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
          "Models to serve, as files, folders or hf: names; NAME=MODEL gives one a name, the "
          "first is the default")
       ->required();
+  app.add_option("--lora", options->adapters,
+                 "LoRA adapter that requests can name as their model: NAME=ADAPTER for the first "
+                 "model, MODEL:NAME=ADAPTER for another; may be given several times")
+      ->type_name("NAME=ADAPTER")
+      ->allow_extra_args(false);
   return [options](Context& context) { return serve_models(context, *options); };
 }
 
@@ -187,6 +194,7 @@ const Command kServe = {
     .examples =
         "  paring serve model.gguf\n"
         "  paring serve chat=model.gguf embed=all-MiniLM-L6-v2 --port 8080\n"
+        "  paring serve model.gguf --lora legal=legal-adapter/ --lora french=hf:owner/name\n"
         "  PARING_API_KEY=... paring serve model.gguf --host 0.0.0.0\n",
     .is_hidden = false,
     .define = define,

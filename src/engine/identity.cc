@@ -72,6 +72,17 @@ std::string tokenizer_sha256(const io::Metadata& metadata) {
   return hex(all.finish());
 }
 
+std::string adapter_sha256(const model::AdapterFile& file, float scale) {
+  Sha256 all;
+  all.update("paring-adapter-1\n");
+  all.update(weights_sha256(file.file()));
+  for (const model::AdapterFile::Pair& pair : file.pairs()) {
+    // In hexadecimal, so that no digit is lost.
+    all.update(fmt::format("\n{} {:a} {:a}", pair.matrix, pair.scale, scale));
+  }
+  return hex(all.finish());
+}
+
 std::string chat_template_sha256(const io::Metadata& metadata) {
   const auto source = metadata.get_string(kTemplateKey);
   return source ? sha256_hex(*source) : std::string();

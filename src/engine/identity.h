@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "io/model_file.h"
+#include "model/adapter_file.h"
 
 namespace paring::engine {
 
@@ -33,5 +34,9 @@ std::string weights_sha256(const io::ModelFile& file);
 std::string tokenizer_sha256(const io::Metadata& metadata);
 // Of tokenizer.chat_template; empty when there is none.
 std::string chat_template_sha256(const io::Metadata& metadata);
+
+// Of everything by which an adapter changes a model: its tensors, and what each product is
+// multiplied by (the file's own scale times `scale`).
+std::string adapter_sha256(const model::AdapterFile& file, float scale);
 
 }  // namespace paring::engine

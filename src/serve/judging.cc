@@ -108,8 +108,8 @@ Result<std::int32_t> first_token(const ServedModel& model, const char* word) {
 
 }  // namespace
 
-void judge(Server& server, const Call& call, const std::shared_ptr<ServedModel>& model,
-           const std::string& query, const std::vector<std::string>& documents,
+void judge(Server& server, const Call& call, const ModelUse& model, const std::string& query,
+           const std::vector<std::string>& documents,
            const std::function<std::string(std::span<const double>, const AnswerUsage&)>& write) {
   if (documents.size() > kJudgedDocumentsMax) {
     return server.refuse(
@@ -143,13 +143,14 @@ void judge(Server& server, const Call& call, const std::shared_ptr<ServedModel>&
     request.prompt = std::move(*prompt);
     request.max_tokens = 1;
     request.told_tokens = {*yes, *no};
+    request.adapter = model.lora();
     tokens += request.prompt.size();
     server.label(call, request);
     requests.push_back(std::move(request));
   }
   auto ticket = server.admit(call, *model, tokens, documents.size());
   if (!ticket) return server.refuse(call, ticket.error());
-  const auto judging = std::make_shared<Judging>(server, call, model, std::move(requests),
+  const auto judging = std::make_shared<Judging>(server, call, model.model, std::move(requests),
                                                  std::move(*ticket), write);
   call.exchange->on_gone([judging] { judging->cancel(); });
   call.exchange->release_body();

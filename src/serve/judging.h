@@ -12,16 +12,16 @@
 #include <vector>
 
 #include "serve/answer.h"
+#include "serve/model_use.h"
 #include "serve/route.h"
-#include "serve/served_model.h"
 
 namespace paring::serve {
 
 inline constexpr std::size_t kJudgedDocumentsMax = 256;
 
 // Answers `call` with what `write` makes of a score from 0 to 1 for each document.
-void judge(Server& server, const Call& call, const std::shared_ptr<ServedModel>& model,
-           const std::string& query, const std::vector<std::string>& documents,
+void judge(Server& server, const Call& call, const ModelUse& model, const std::string& query,
+           const std::vector<std::string>& documents,
            const std::function<std::string(std::span<const double>, const AnswerUsage&)>& write);
 
 }  // namespace paring::serve

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 
@@ -20,22 +21,36 @@ auto by_name(const std::string& name) {
 Result<std::shared_ptr<ServedModel>> ModelRegistry::load(const std::string& name,
                                                          const std::string& path,
                                                          const ServedModelOptions& options) {
-  const auto check = [&]() -> Result<void> {
-    if (std::none_of(models_.begin(), models_.end(), by_name(name))) return {};
-    return invalid_argument(fmt::format("a model named '{}' is loaded already", name),
-                            "unload it first, or take another name");
-  };
   {
     const std::lock_guard lock(mutex_);
-    PARING_TRY_VOID(check());
+    PARING_TRY_VOID(check_names(name, options));
   }
   PARING_TRY(std::shared_ptr<ServedModel> model,
              ServedModel::open(name, path, executor_, executor_, options));
   const std::lock_guard lock(mutex_);
-  PARING_TRY_VOID(check());
+  PARING_TRY_VOID(check_names(name, options));
   models_.push_back(model);
   loop_.add(model);
   return model;
+}
+
+// Each name means one thing.
+Result<void> ModelRegistry::check_names(const std::string& name,
+                                        const ServedModelOptions& options) const {
+  std::set<std::string> taken;
+  for (const auto& model : models_) {
+    taken.insert(model->name());
+    for (const auto& adapter : model->adapters()) taken.insert(adapter->name);
+  }
+  std::vector<std::string> names = {name};
+  for (const AdapterSource& adapter : options.adapters) names.push_back(adapter.name);
+  for (const std::string& each : names) {
+    if (taken.insert(each).second) continue;
+    return invalid_argument(
+        fmt::format("a model or adapter named '{}' is served already", escape_control(each)),
+        "unload it first, or take another name");
+  }
+  return {};
 }
 
 Result<void> ModelRegistry::unload(const std::string& name) {
@@ -49,13 +64,20 @@ Result<void> ModelRegistry::unload(const std::string& name) {
   return {};
 }
 
-ApiResult<std::shared_ptr<ServedModel>> ModelRegistry::find(const std::string& name) const {
+ApiResult<ModelUse> ModelRegistry::find(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  if (name.empty() && !models_.empty()) return models_.front();
-  const auto it = std::find_if(models_.begin(), models_.end(), by_name(name));
-  if (it != models_.end()) return *it;
+  if (name.empty() && !models_.empty()) return ModelUse{models_.front()};
   std::string known;
-  for (const auto& model : models_) known += (known.empty() ? "" : ", ") + model->name();
+  const auto is_it = [&](const std::string& each) {
+    known += (known.empty() ? "" : ", ") + each;
+    return each == name;
+  };
+  for (const auto& model : models_) {
+    if (is_it(model->name())) return ModelUse{model};
+    for (const auto& adapter : model->adapters()) {
+      if (is_it(adapter->name)) return ModelUse{model, adapter};
+    }
+  }
   constexpr std::size_t kShownMax = 100;
   return ApiError{.status = 404,
                   .code = "model_not_found",

@@ -247,8 +247,9 @@ ApiError too_long(std::size_t prompt_tokens, std::optional<std::size_t> max_toke
 
 }  // namespace
 
-ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel& model,
+ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ModelUse& use,
                               const RequestLimits& limits, MaskPool& masks) {
+  const ServedModel& model = *use;
   if (model.is_encoder()) {
     return bad_request(
         "model",
@@ -293,6 +294,7 @@ ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel&
     sequence.samples = request.samples;
     sequence.sampling = sampling;
     sequence.priority = request.priority;
+    sequence.adapter = use.lora();
     if (request.timeout_seconds) {
       sequence.deadline = system_clock().monotonic_seconds() + *request.timeout_seconds;
     }

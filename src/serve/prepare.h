@@ -9,7 +9,7 @@
 #include "serve/api_error.h"
 #include "serve/generate_request.h"
 #include "serve/mask_pool.h"
-#include "serve/served_model.h"
+#include "serve/model_use.h"
 
 namespace paring::serve {
 
@@ -27,7 +27,7 @@ struct RequestLimits {
 // Limits on the output are compiled here, which may take most of a second. `masks` must outlive the
 // answer. 400 naming the field for what is out of bounds, code "context_length_exceeded" for a
 // prompt that leaves no room, unless the request allows to shorten it.
-ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ServedModel& model,
+ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ModelUse& use,
                               const RequestLimits& limits, MaskPool& masks);
 
 }  // namespace paring::serve

@@ -11,6 +11,7 @@
 #include "api/certificate.h"
 #include "base/clock.h"
 #include "base/process.h"
+#include "engine/identity.h"
 #include "engine/ngram_drafter.h"
 #include "engine/open_model.h"
 #include "engine/variant_of.h"
@@ -23,7 +24,8 @@ namespace {
 constexpr std::size_t kStepTokens = 512;
 constexpr std::size_t kEncodeJobsMax = 1024;
 
-engine::BatchOptions batch_options(const ServedModelOptions& options, kernels::KvType kv_type) {
+engine::BatchOptions batch_options(const ServedModelOptions& options, kernels::KvType kv_type,
+                                   std::size_t lora_rank) {
   return {.numerics = options.numerics,
           .kv_type = kv_type,
           .context_tokens = options.context_tokens,
@@ -33,6 +35,7 @@ engine::BatchOptions batch_options(const ServedModelOptions& options, kernels::K
           .sequences_max = options.sequences_max,
           .waiting_max = options.waiting_max,
           .waiting_tokens_max = options.waiting_tokens_max,
+          .lora_rank = lora_rank,
           .has_prefix_cache = options.has_prefix_cache};
 }
 
@@ -76,7 +79,15 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
   kernels::KvType kv_type = engine::served_kv_type(file);
   if (mine.numerics == model::Numerics::kExact) kv_type = kernels::KvType::kF32;
   if (mine.kv_type) kv_type = *mine.kv_type;
+  std::vector<model::AdapterFile> adapters;
   std::size_t extra = 0;
+  std::size_t lora_rank = 0;
+  for (const AdapterSource& source : mine.adapters) {
+    PARING_TRY(model::AdapterFile adapter, model::AdapterFile::open(source.path, spec));
+    lora_rank = std::max(lora_rank, adapter.rank_max());
+    extra += adapter.memory_bytes();
+    adapters.push_back(std::move(adapter));
+  }
   if (spec.encoder) {
     extra = engine::TextEncoder::bytes_for(spec, mine.context_tokens, executor.threads());
   } else {
@@ -84,7 +95,8 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
       mine.cache_tokens = auto_cache_tokens(spec, kv_type, mine.context_tokens);
     }
     mine.cache_tokens = std::max(mine.cache_tokens, mine.context_tokens);
-    extra = engine::BatchEngine::bytes_for(spec, batch_options(mine, kv_type), executor.threads());
+    extra += engine::BatchEngine::bytes_for(spec, batch_options(mine, kv_type, lora_rank),
+                                            executor.threads());
   }
   auto loaded = engine::LoadedModel::load(path, loader,
                                           {.kind = engine::ModelKind::kAny,
@@ -99,9 +111,9 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
     encoder.tokens_max = mine.context_tokens;
     PARING_TRY(served->encoder_, engine::TextEncoder::create(model, executor, encoder));
   } else {
-    PARING_TRY(served->engine_,
-               engine::BatchEngine::create(*model.model, executor, batch_options(mine, kv_type),
-                                           make_speculator(mine)));
+    PARING_TRY(served->engine_, engine::BatchEngine::create(*model.model, executor,
+                                                            batch_options(mine, kv_type, lora_rank),
+                                                            make_speculator(mine)));
   }
   if (model.chat_template != nullptr) {
     served->chat_prompt_.emplace(model.tokenizer, model.chat_template, model.add_bos);
@@ -114,6 +126,7 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
                          kernels::kernels().isa);
   served->variant_ = variant.id();
   served->weights_sha256_ = variant.weights_sha256;
+  PARING_TRY_VOID(served->load_adapters(adapters, variant));
   if (model.file.metadata().has(api::kCertificateKey)) {
     PARING_TRY(served->certificate_, model.file.metadata().get_string(api::kCertificateKey));
     // What is shown to clients must be one.
@@ -121,6 +134,21 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
   }
   served->created_ = modified_at(path);
   return served;
+}
+
+Result<void> ServedModel::load_adapters(const std::vector<model::AdapterFile>& files,
+                                        api::Variant variant) {
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const AdapterSource& source = options_.adapters[i];
+    const auto adapter = std::make_shared<ServedAdapter>();
+    PARING_TRY(adapter->lora, model::Lora::load(files[i], *loaded_->model, source.scale));
+    variant.adapters = {engine::adapter_sha256(files[i], source.scale)};
+    adapter->name = source.name;
+    adapter->variant = variant.id();
+    adapter->created = modified_at(source.path);
+    adapters_.push_back(adapter);
+  }
+  return {};
 }
 
 Result<std::vector<std::int32_t>> ServedModel::encode_chat(const text::ChatInput& chat) const {

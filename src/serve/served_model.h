@@ -15,17 +15,34 @@
 #include <string>
 #include <vector>
 
+#include "api/variant.h"
 #include "base/executor.h"
 #include "base/result.h"
 #include "engine/batch_engine.h"
 #include "engine/chat_prompt.h"
 #include "engine/loaded_model.h"
 #include "engine/text_encoder.h"
+#include "model/adapter_file.h"
+#include "model/lora.h"
 #include "serve/engine_loop.h"
 #include "text/answer_format.h"
 #include "text/constraint.h"
 
 namespace paring::serve {
+
+// A LoRA adapter that requests name as their model.
+struct AdapterSource {
+  std::string name;
+  std::string path;  // what model::AdapterFile opens
+  float scale = 1;   // upon the file's own
+};
+
+struct ServedAdapter {
+  std::string name;
+  std::shared_ptr<const model::Lora> lora;
+  std::string variant;       // of the model with it
+  std::int64_t created = 0;  // seconds since 1970, of the file
+};
 
 struct ServedModelOptions {
   model::Numerics numerics = model::Numerics::kServed;
@@ -39,6 +56,7 @@ struct ServedModelOptions {
   bool guesses_ngrams = true;
   bool has_prefix_cache = true;
   bool locks_memory = false;
+  std::vector<AdapterSource> adapters = {};  // names that differ
 };
 
 // A model's cache when nobody says: room for eight longest sequences, at most this many tokens and
@@ -64,7 +82,8 @@ struct EngineLoad {
 class ServedModel : public Steppable {
  public:
   // Loads the weights on `loader`, computes on `executor`; both must outlive the result. Errors of
-  // LoadedModel::load() and BatchEngine::create(); Exhausted names what memory is needed.
+  // LoadedModel::load(), BatchEngine::create(), AdapterFile::open() and Lora::load(); Exhausted
+  // names what memory is needed.
   static Result<std::shared_ptr<ServedModel>> open(const std::string& name, const std::string& path,
                                                    Executor& loader, Executor& executor,
                                                    const ServedModelOptions& options);
@@ -76,8 +95,11 @@ class ServedModel : public Steppable {
   bool is_encoder() const noexcept { return encoder_ != nullptr; }
   const ServedModelOptions& options() const noexcept { return options_; }
   std::size_t context_tokens() const noexcept { return options_.context_tokens; }
-  // Hash of everything that decides what is computed.
+  // Hash of everything that decides what is computed, without any adapter.
   const std::string& variant() const noexcept { return variant_; }
+  const std::vector<std::shared_ptr<const ServedAdapter>>& adapters() const noexcept {
+    return adapters_;
+  }
   const std::string& weights_sha256() const noexcept { return weights_sha256_; }
   // As JSON text; empty when the file has none.
   const std::string& certificate() const noexcept { return certificate_; }
@@ -100,7 +122,8 @@ class ServedModel : public Steppable {
 
  private:
   ServedModel(std::string name, ServedModelOptions options)
-      : name_(std::move(name)), options_(options) {}
+      : name_(std::move(name)), options_(std::move(options)) {}
+  Result<void> load_adapters(const std::vector<model::AdapterFile>& files, api::Variant variant);
   bool step_encoder();
   void publish();
 
@@ -110,6 +133,7 @@ class ServedModel : public Steppable {
   std::optional<engine::ChatPrompt> chat_prompt_;
   std::unique_ptr<engine::BatchEngine> engine_;
   std::unique_ptr<engine::TextEncoder> encoder_;
+  std::vector<std::shared_ptr<const ServedAdapter>> adapters_;
   text::AnswerFormat answer_format_;
   std::deque<EncodeJob> jobs_;
   mutable std::mutex constraints_mutex_;

@@ -236,7 +236,7 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
   return std::make_shared<Ticket>(open_answers_, std::move(*admission));
 }
 
-AnswerLabel Server::label(const Call& call, const ServedModel& model, const std::string& asked) {
+AnswerLabel Server::label(const Call& call, const ModelUse& model, const std::string& asked) {
   return {.id = call.id,
           .model = asked.empty() ? model.name() : asked,
           .variant = model.variant(),
@@ -249,7 +249,7 @@ void Server::label(const Call& call, engine::SequenceRequest& sequence) {
   sequence.prefix_scope = std::hash<std::string>()(call.principal.tenant);
 }
 
-void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
+void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
                     std::unique_ptr<AnswerWriter> writer, bool streams) {
   std::size_t prompt_tokens = 0;
   std::size_t answer_tokens = 0;
@@ -261,7 +261,7 @@ void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, Answer
   auto ticket = admit(call, *model, prompt_tokens, answer_tokens);
   if (!ticket) return refuse(call, ticket.error());
   std::vector<net::HttpHeader> headers = common_headers(call.exchange->head(), call.id);
-  headers.push_back({"x-paring-variant", model->variant()});
+  headers.push_back({"x-paring-variant", model.variant()});
   const std::size_t choices = plan.choices();
   // The receiver tells the answering that it failed, the answering tells the receiver what it has.
   const auto cancel = std::make_shared<std::weak_ptr<Answering>>();
@@ -274,9 +274,9 @@ void Server::answer(const Call& call, std::shared_ptr<ServedModel> model, Answer
   call.exchange->release_body();
   const CacheRule rule = cache_rule(call.exchange->head(), plan, options_.cache);
   if (rule.reads || rule.writes) {
-    return answer_shared(call, std::move(model), std::move(plan), receiver, rule);
+    return answer_shared(call, model, std::move(plan), receiver, rule);
   }
-  const auto answering = compute(std::move(model), std::move(plan), receiver);
+  const auto answering = compute(model.model, std::move(plan), receiver);
   *cancel = answering;
   call.exchange->on_gone([answering] { answering->cancel(); });
 }
@@ -298,10 +298,10 @@ std::shared_ptr<Answering> Server::compute(std::shared_ptr<ServedModel> model, A
 
 // An answer that others may have as well: from the cache, with one that is being computed, or
 // computed for all who ask meanwhile.
-void Server::answer_shared(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
+void Server::answer_shared(const Call& call, const ModelUse& model, AnswerPlan plan,
                            const std::shared_ptr<HttpAnswer>& receiver, const CacheRule& rule) {
-  const std::string key = response_key(model->variant(), call.principal.tenant, plan);
-  http_->post([this, call, model = std::move(model), plan = std::move(plan), receiver, rule, key] {
+  const std::string key = response_key(model.variant(), call.principal.tenant, plan);
+  http_->post([this, call, model = model.model, plan = std::move(plan), receiver, rule, key] {
     const ResponseCache::Hit hit = rule.reads ? cache_.find(key) : ResponseCache::Hit();
     std::shared_ptr<SharedAnswer> shared = hit.answer;
     if (hit.found == ResponseCache::Found::kNothing) {

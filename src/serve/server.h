@@ -24,6 +24,7 @@
 #include "serve/engine_loop.h"
 #include "serve/mask_pool.h"
 #include "serve/model_registry.h"
+#include "serve/model_use.h"
 #include "serve/prepare.h"
 #include "serve/route.h"
 #include "serve/task_thread.h"
@@ -108,11 +109,11 @@ class Server : public net::RequestHandler {
   ApiResult<std::shared_ptr<Ticket>> admit(const Call& call, const ServedModel& model,
                                            std::size_t prompt_tokens, std::size_t answer_tokens);
   // What the answer of a call is labelled with. `asked`: the model as the request names it.
-  static AnswerLabel label(const Call& call, const ServedModel& model, const std::string& asked);
+  static AnswerLabel label(const Call& call, const ModelUse& model, const std::string& asked);
   // Says whose work a sequence is: its turn among others, and whose prefixes it may share.
   static void label(const Call& call, engine::SequenceRequest& sequence);
   // Runs a prepared answer and writes it to the caller.
-  void answer(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
+  void answer(const Call& call, const ModelUse& model, AnswerPlan plan,
               std::unique_ptr<AnswerWriter> writer, bool streams);
 
   std::variant<net::BodyLimit, net::HttpResponse> on_head(const net::HttpHead& head) override;
@@ -127,7 +128,7 @@ class Server : public net::RequestHandler {
   // Has `plan` computed for `receiver`, which can be told to end.
   std::shared_ptr<Answering> compute(std::shared_ptr<ServedModel> model, AnswerPlan plan,
                                      std::shared_ptr<AnswerReceiver> receiver);
-  void answer_shared(const Call& call, std::shared_ptr<ServedModel> model, AnswerPlan plan,
+  void answer_shared(const Call& call, const ModelUse& model, AnswerPlan plan,
                      const std::shared_ptr<HttpAnswer>& receiver, const CacheRule& rule);
   std::optional<ApiError> overload(const ServedModel& model, std::size_t prompt_tokens) const;
   ApiResult<Principal> authenticate(const net::HttpHead& head);

@@ -28,7 +28,7 @@ ApiResult<std::shared_ptr<ServedModel>> encoder_of(Server& server, const std::st
                                                    const char* what) {
   auto model = server.models().find(name);
   if (!model) return model.error();
-  if ((*model)->is_encoder()) return model;
+  if ((*model)->is_encoder()) return model->model;
   return bad_request("model",
                      fmt::format("'{}' writes text; {} takes an encoder such as a BERT model",
                                  (*model)->name(), what));
@@ -131,7 +131,7 @@ void embed(Server& server, const Call& call, ApiResult<wire::EmbedCall> read, Wr
   }
   ApiResult<Texts> texts = encoded_all(**model, read->inputs, read->cuts_inputs);
   if (!texts) return server.refuse(call, texts.error());
-  const AnswerLabel label = Server::label(call, **model, read->model);
+  const AnswerLabel label = Server::label(call, {*model}, read->model);
   run(server, call, *model, EncodeJob::Kind::kEmbed, std::move(*texts),
       [&server, call, label, write, request = std::move(*read)](const EncodedRows& rows,
                                                                 const AnswerUsage& usage) {
@@ -239,7 +239,7 @@ void serve_score(Server& server, const Call& call) {
   if (!read) return server.refuse(call, read.error());
   auto model = encoder_of(server, read->model, "/v1/score");
   if (!model) return server.refuse(call, model.error());
-  const AnswerLabel label = Server::label(call, **model, read->model);
+  const AnswerLabel label = Server::label(call, {*model}, read->model);
   score_pairs(server, call, *model, read->first, read->second,
               [label](std::span<const double> scores, const AnswerUsage& usage) {
                 return wire::score_answer(label, scores, usage);
@@ -251,7 +251,7 @@ void serve_rerank(Server& server, const Call& call) {
   if (!read) return server.refuse(call, read.error());
   auto model = server.models().find(read->model);
   if (!model) return server.refuse(call, model.error());
-  const AnswerLabel label = Server::label(call, **model, read->model);
+  const AnswerLabel label = Server::label(call, *model, read->model);
   const OnScores write = [label, request = *read](std::span<const double> scores,
                                                   const AnswerUsage& usage) {
     return wire::rerank_answer(request, label, scores, usage);
@@ -259,7 +259,7 @@ void serve_rerank(Server& server, const Call& call) {
   if (!(*model)->is_encoder()) {
     return judge(server, call, *model, read->query, read->documents, write);
   }
-  score_pairs(server, call, *model, {read->query}, read->documents, write);
+  score_pairs(server, call, model->model, {read->query}, read->documents, write);
 }
 
 void serve_classify(Server& server, const Call& call) {
@@ -275,7 +275,7 @@ void serve_classify(Server& server, const Call& call) {
   }
   ApiResult<Texts> texts = encoded_all(**model, read->inputs, false);
   if (!texts) return server.refuse(call, texts.error());
-  const AnswerLabel label = Server::label(call, **model, read->model);
+  const AnswerLabel label = Server::label(call, {*model}, read->model);
   run(server, call, *model, EncodeJob::Kind::kClassify, std::move(*texts),
       [&server, call, label, spec](const EncodedRows& rows, const AnswerUsage& usage) {
         std::vector<wire::Classified> results;

@@ -37,10 +37,10 @@ void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> re
   }
   auto model = server.models().find(request.model);
   if (!model) return server.refuse(call, model.error());
-  ApiResult<AnswerPlan> plan = prepare(request, **model, server.options().limits, server.masks());
+  ApiResult<AnswerPlan> plan = prepare(request, *model, server.options().limits, server.masks());
   if (!plan) return server.refuse(call, plan.error());
-  const AnswerLabel label = Server::label(call, **model, request.model);
-  server.answer(call, std::move(*model), std::move(*plan), read->writer(label), request.streams);
+  const AnswerLabel label = Server::label(call, *model, request.model);
+  server.answer(call, *model, std::move(*plan), read->writer(label), request.streams);
 }
 
 }  // namespace

@@ -31,13 +31,20 @@ std::string text_of(const io::ModelFile& file, const char* key) {
   return text ? std::move(*text) : std::string();
 }
 
-wire::ModelCard card_of(const ServedModel& model) {
+wire::ModelCard card_of(const ModelUse& use) {
+  const ServedModel& model = *use;
   const io::ModelFile& file = model.loaded().file;
   wire::ModelCard card;
-  card.id = model.name();
-  card.created = model.created();
-  card.variant = model.variant();
-  card.certificate = model.certificate();
+  card.id = use.name();
+  card.variant = use.variant();
+  if (use.adapter == nullptr) {
+    card.created = model.created();
+    card.certificate = model.certificate();
+  } else {
+    // Nobody measured the model with the adapter.
+    card.created = use.adapter->created;
+    card.base = model.name();
+  }
   card.architecture = text_of(file, "general.architecture");
   card.weight_type = main_type(file);
   card.weights_sha256 = model.weights_sha256();
@@ -60,7 +67,10 @@ wire::ModelCard card_of(const ServedModel& model) {
 
 std::vector<wire::ModelCard> cards_of(Server& server) {
   std::vector<wire::ModelCard> cards;
-  for (const auto& model : server.models().list()) cards.push_back(card_of(*model));
+  for (const auto& model : server.models().list()) {
+    cards.push_back(card_of({model}));
+    for (const auto& adapter : model->adapters()) cards.push_back(card_of({model, adapter}));
+  }
   return cards;
 }
 
@@ -73,7 +83,7 @@ void serve_models(Server& server, const Call& call) {
 void serve_model(Server& server, const Call& call) {
   auto model = server.models().find(call.path_values[0]);
   if (!model) return server.refuse(call, model.error());
-  server.respond(call, 200, "application/json", wire::openai_model_answer(card_of(**model)));
+  server.respond(call, 200, "application/json", wire::openai_model_answer(card_of(*model)));
 }
 
 void serve_openapi(Server& server, const Call& call) {
@@ -90,7 +100,7 @@ void serve_ollama_show(Server& server, const Call& call) {
   if (!name) return server.refuse(call, name.error());
   auto model = server.models().find(*name);
   if (!model) return server.refuse(call, model.error());
-  server.respond(call, 200, "application/json", wire::ollama_show_answer(card_of(**model)));
+  server.respond(call, 200, "application/json", wire::ollama_show_answer(card_of(*model)));
 }
 
 void serve_ollama_version(Server& server, const Call& call) {
