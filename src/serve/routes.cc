@@ -39,6 +39,8 @@ const std::vector<std::vector<std::string_view>>& patterns() {
 
 const std::vector<Route>& routes() {
   static const std::vector<Route> list = {
+      {"GET", "/", {kAnybody, kNoBody}, serve_page},
+      {"GET", "/page/{file}", {kAnybody, kNoBody}, serve_page_file},
       {"GET", "/health", {kAnybody, kNoBody}, serve_health},
       {"GET", "/livez", {kAnybody, kNoBody}, serve_livez},
       {"GET", "/readyz", {kAnybody, kNoBody}, serve_readyz},

@@ -184,10 +184,16 @@ net::HttpResponse Server::error_response(const Call& call, const ApiError& error
 
 void Server::respond(const Call& call, int status, std::string content_type,
                      std::string body) const {
-  call.exchange->respond({.status = status,
-                          .content_type = std::move(content_type),
-                          .headers = common_headers(call.exchange->head(), call.id),
-                          .body = std::move(body)});
+  respond(call, {.status = status,
+                 .content_type = std::move(content_type),
+                 .headers = {},
+                 .body = std::move(body)});
+}
+
+void Server::respond(const Call& call, net::HttpResponse response) const {
+  std::vector<net::HttpHeader> headers = common_headers(call.exchange->head(), call.id);
+  std::move(headers.begin(), headers.end(), std::back_inserter(response.headers));
+  call.exchange->respond(std::move(response));
 }
 
 void Server::refuse(const Call& call, const ApiError& error) const {

@@ -104,6 +104,8 @@ class Server : public net::RequestHandler {
   // A response for `error` in the protocol of the call.
   net::HttpResponse error_response(const Call& call, const ApiError& error) const;
   void respond(const Call& call, int status, std::string content_type, std::string body) const;
+  // The same with headers; those that every answer has are added.
+  void respond(const Call& call, net::HttpResponse response) const;
   void refuse(const Call& call, const ApiError& error) const;
   // Room for work of so many tokens, or 429 or 503 with when to come back.
   ApiResult<std::shared_ptr<Ticket>> admit(const Call& call, const ServedModel& model,

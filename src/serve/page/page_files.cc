@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/page/page_files.h"
+
+#include <algorithm>
+
+#include "embed_page_answers_js.h"
+#include "embed_page_chat_js.h"
+#include "embed_page_css.h"
+#include "embed_page_figures_js.h"
+#include "embed_page_html.h"
+#include "embed_page_icon.h"
+#include "embed_page_markdown_js.h"
+
+namespace paring::serve {
+
+namespace {
+
+constexpr const char* kScript = "text/javascript; charset=utf-8";
+
+#define PARING_PAGE_FILE(name, type, embedded)                \
+  {name,                                                      \
+   type,                                                      \
+   {paring_embed_##embedded, paring_embed_##embedded##_size}, \
+   paring_embed_##embedded##_sha256}
+const PageFile kFiles[] = {
+    PARING_PAGE_FILE("index.html", "text/html; charset=utf-8", page_html),
+    PARING_PAGE_FILE("chat.css", "text/css; charset=utf-8", page_css),
+    PARING_PAGE_FILE("icon.svg", "image/svg+xml", page_icon),
+    PARING_PAGE_FILE("answers.js", kScript, page_answers_js),
+    PARING_PAGE_FILE("chat.js", kScript, page_chat_js),
+    PARING_PAGE_FILE("figures.js", kScript, page_figures_js),
+    PARING_PAGE_FILE("markdown.js", kScript, page_markdown_js),
+};
+#undef PARING_PAGE_FILE
+
+}  // namespace
+
+std::span<const PageFile> page_files() noexcept { return kFiles; }
+
+const PageFile* find_page_file(std::string_view name) noexcept {
+  const auto found = std::find_if(std::begin(kFiles), std::end(kFiles),
+                                  [&](const PageFile& file) { return file.name == name; });
+  return found == std::end(kFiles) ? nullptr : &*found;
+}
+
+}  // namespace paring::serve
