@@ -40,7 +40,7 @@ class Browsed:
     def __init__(self, context, server):
         self.tab = context.new_page()
         self.requests, self.complaints = [], []
-        self.tab.on("request", self.requests.append)
+        self.tab.on("request", lambda request: self.requests.append(request))
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         # A status of 4xx is a message of the console too, and none of ours.
         self.tab.on("console", lambda message: self.complaints.append(message.text)
@@ -114,7 +114,7 @@ def test_the_page_is_small_and_may_do_little(server):
         assert get(server, "/" + name.decode(), if_none_match=headers["etag"])[0] == 304
         total += len(body)
     assert total < 40_000
-    assert get(server, "/page/other.js")[0] == 404 and get(server, "/page/..%2Fserver.cc")[0] == 404
+    assert get(server, "/page/other.js")[0] == 404 and get(server, "/page/..%2Fserver.cc")[0] in (400, 404)
 
 
 def test_an_answer_streams_and_says_what_it_took(server, browse):
@@ -348,7 +348,7 @@ def test_nothing_leaves_for_another_origin(server, browse):
         try { document.body.innerHTML = '<p>x</p>'; } catch { blocked.push('types'); }
         await new Promise((resolve) => setTimeout(resolve, 200));
         return blocked;
-    }""", "http://127.0.0.2:9/")
+    }""", "http://localhost:9/")
     assert {"connect-src", "img-src", "types"} <= set(tried) and at.tab.evaluate("window.hit") is None
     assert [r.url for r in at.requests if not r.url.startswith(server.url + "/") and r.failure is None] == []
 

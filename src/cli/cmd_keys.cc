@@ -12,6 +12,7 @@
 #include "cli/table.h"
 #include "serve/access/key_admin.h"
 #include "serve/access/key_file.h"
+#include "store/audit.h"
 #include "store/data_folder.h"
 #include "store/ledger.h"
 
@@ -33,6 +34,7 @@ struct KeysFlags {
   std::int64_t tokens_per_day = 0;
   std::int64_t tokens_per_month = 0;
   std::int64_t tokens_in_all = 0;
+  std::int64_t last = 100;
   bool is_json = false;
 };
 
@@ -207,6 +209,30 @@ Result<void> list(Context& context, const KeysFlags& flags, const serve::KeyAdmi
   return {};
 }
 
+Result<void> audit(Context& context, const KeysFlags& flags, const store::ControlDb& control) {
+  PARING_TRY(const std::vector<store::AuditRow> rows, store::AuditLog(control).tail(flags.last));
+  if (flags.is_json) {
+    Json json = Json::array();
+    for (const store::AuditRow& row : rows) {
+      json.push_back({{"id", row.id},
+                      {"at", row.at_s},
+                      {"actor", row.actor},
+                      {"action", row.action},
+                      {"object", row.object},
+                      {"result", row.result},
+                      {"detail", row.detail}});
+    }
+    context.output().write_json({{"rows", std::move(json)}});
+    return {};
+  }
+  Table table({{"time"}, {"actor"}, {"action"}, {"object"}, {"result"}, {"detail"}});
+  for (const store::AuditRow& row : rows) {
+    table.add({time_text(row.at_s), row.actor, row.action, row.object, row.result, row.detail});
+  }
+  context.output().write(table.render());
+  return {};
+}
+
 Result<void> run(Context& context, const KeysFlags& flags) {
   const bool needs_key = flags.action == "revoke" || flags.action == "show";
   if (needs_key != !flags.which.empty()) {
@@ -223,6 +249,7 @@ Result<void> run(Context& context, const KeysFlags& flags) {
   if (flags.action == "create") return create(context, flags, admin);
   if (flags.action == "revoke") return revoke(context, flags, admin);
   if (flags.action == "show") return show(context, flags, control, admin);
+  if (flags.action == "audit") return audit(context, flags, control);
   return list(context, flags, admin);
 }
 
@@ -243,10 +270,10 @@ void add_limits(CLI::App& app, KeysFlags& flags) {
 
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<KeysFlags>();
-  app.add_option("ACTION", flags->action, "create, list, show or revoke")
+  app.add_option("ACTION", flags->action, "create, list, show, revoke or audit")
       ->required()
       ->type_name("")
-      ->check(CLI::IsMember({"create", "list", "show", "revoke"}));
+      ->check(CLI::IsMember({"create", "list", "show", "revoke", "audit"}));
   app.add_option("KEY", flags->which, "Id, name or first letters, for show and revoke")
       ->type_name("");
   app.add_option("--name", flags->name, "Name of the new key")->type_name("NAME");
@@ -259,6 +286,9 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("--expires-in", flags->lifetime, "Until it expires, such as 90d or 12h")
       ->type_name("TIME");
   add_limits(app, *flags);
+  app.add_option("--last", flags->last, "Rows of the audit log, the newest (default 100)")
+      ->type_name("N")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) { return run(context, *flags); };
 }
@@ -266,12 +296,13 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
 }  // namespace
 
 extern const Command kKeys;
-const Command kKeys{"keys", "Makes, lists and revokes API keys of the server",
+const Command kKeys{"keys", "Makes, lists and revokes API keys of the server, prints its audit log",
                     "  paring keys create --name laptop\n"
                     "  paring keys create --name ci --scopes inference --expires-in 90d "
                     "--tokens-per-day 1000000\n"
                     "  paring keys list\n"
                     "  paring keys revoke ci\n"
+                    "  paring keys audit --last 20\n"
                     "A running server that uses the same --data-dir sees every change at once.\n",
                     /*is_hidden=*/false, define};
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/service_manager.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/served_models.h"
@@ -103,6 +104,10 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
   options.drain_seconds = static_cast<double>(settings.serve_drain_seconds);
   options.stall_seconds = static_cast<double>(settings.serve_stall_seconds);
   options.is_strict = !settings.serve_lenient;
+  options.has_page = !settings.serve_no_page;
+  options.access_log = settings.serve_access_log == "all"      ? serve::AccessLog::kAll
+                       : settings.serve_access_log == "failed" ? serve::AccessLog::kFailed
+                                                               : serve::AccessLog::kOff;
   if (is_set(settings.serve_cors_origins)) {
     options.cors_origins = split_list(settings.serve_cors_origins);
   }
@@ -152,15 +157,21 @@ Result<void> serve_models(Context& context, const ServeOptions& options) {
   PARING_TRY(const std::vector<ModelWords> models,
              read_model_words(options.models, options.adapters));
   const Signals signals;
+  const ServiceManager manager = ServiceManager::from_environment();
+  manager.tell_status("loads models");
   PARING_TRY(const std::unique_ptr<serve::Server> server,
              serve::Server::start(settings, *executor));
   for (const ModelWords& model : models) PARING_TRY_VOID(load_model(context, model, *server));
   server->set_ready();
+  manager.tell_ready(
+      fmt::format("serves {} at {}", counted(options.models.size(), "model"), server->url()));
+  const ServiceWatchdog watchdog(manager, [&] { return server->is_alive(); });
   // For people and for programs that wait for it: standard output has this line only.
   context.output().write(
       fmt::format("paring serves {} at {}\n", models.front().model.name, server->url()));
   PARING_TRY_VOID(context.output().flush());
   const int signal = signals.wait();
+  manager.tell_stopping("lets running answers finish");
   log_info(
       fmt::format("signal {}: taking no more requests, running ones get {} s, or until the "
                   "next signal",

@@ -31,7 +31,7 @@ void set_kind(OptionRow& row) {
     row.words = {"bash", "zsh", "fish"};
   } else if (name == "ACTION") {
     row.kind = ValueKind::kWord;
-    row.words = {"create", "list", "show", "revoke"};
+    row.words = {"create", "list", "show", "revoke", "audit"};
   } else if (value == "TYPE" || value == "A,B") {
     row.kind = ValueKind::kWord;
     row.words = type_names();

@@ -81,6 +81,13 @@ struct BodyLimit {
   std::size_t bytes = 0;
 };
 
+// How a request ended, as far as the server saw it.
+struct RequestEnd {
+  int status = 0;  // of the answer; 0: none was begun
+  // All of the answer went to the system. False: the client left or was cut off before.
+  bool is_complete = false;
+};
+
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
@@ -96,6 +103,9 @@ class RequestHandler {
   // that the server needs (Retry-After, Accept-Encoding) are added.
   virtual HttpResponse error(const HttpHead* head, int status, std::string_view code,
                              std::string_view message) = 0;
+  // Nothing more is sent for a request. Once for each head that on_head was given, on the I/O
+  // thread; who holds the Exchange may still be at work. Must not block.
+  virtual void on_end(const HttpHead& /*head*/, const RequestEnd& /*end*/) {}
 };
 
 struct HttpServerOptions {

@@ -51,6 +51,56 @@ TEST(HttpServer, ServesRequestAfterRequestOnOneConnection) {
   EXPECT_TRUE(server.becomes([&] { return server->active_requests() == 0; }));
 }
 
+TEST(HttpServer, TheEndOfEachRequestIsToldOnce) {
+  TestServer server;
+  server.handler.body_bytes_max = 10;
+  server.handler.on_any_head = [](const HttpHead& head) -> std::variant<BodyLimit, HttpResponse> {
+    if (head.path == "/early") return HttpResponse{.status = 403};
+    return BodyLimit{10};
+  };
+  std::shared_ptr<Exchange> kept;
+  std::atomic<bool> is_kept{false};
+  server.handler.on_exchange = [&](const std::shared_ptr<Exchange>& exchange) {
+    const std::string path = exchange->head().path;
+    if (path == "/dropped") return;
+    if (path == "/kept" || path == "/stream") {
+      if (path == "/stream") exchange->begin_stream(200, "text/plain");
+      kept = exchange;
+      is_kept = true;
+      return;
+    }
+    exchange->respond({.status = 204});
+  };
+  const auto get = [](const std::string& path) {
+    return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n";
+  };
+  TestClient client(server.port());
+  for (const char* path : {"/early", "/plain", "/dropped"}) {
+    client.send(get(path));
+    client.read_response();
+  }
+  client.send(post("more than ten bytes"));  // to /echo, refused by its length
+  client.read_response();
+  for (const char* path : {"/kept", "/stream"}) {
+    TestClient leaves(server.port());
+    is_kept = false;
+    leaves.send(get(path));
+    ASSERT_TRUE(server.becomes([&] { return is_kept.load(); }));
+    if (std::string(path) == "/stream") {
+      ASSERT_TRUE(kept->write("x"));
+      leaves.read_some();
+    }
+    leaves.reset();
+    ASSERT_TRUE(server.becomes([&] { return kept->is_gone(); }));
+  }
+  kept.reset();
+  TestClient(server.port()).send("no request at all\r\n\r\n");
+  const std::vector<std::string> expected = {"/early 403", "/plain 204", "/dropped 500",
+                                             "/echo 413",  "/kept 0 cut", "/stream 200 cut"};
+  EXPECT_TRUE(server.becomes([&] { return server.handler.ended().size() >= expected.size(); }));
+  EXPECT_EQ(server.handler.ended(), expected);
+}
+
 TEST(HttpServer, LargeBodiesGoBothWays) {
   TestServer server;
   server.handler.body_bytes_max = std::size_t{16} << 20;

@@ -70,7 +70,18 @@ class TestHandler final : public RequestHandler {
             .content_type = "text/plain",
             .body = std::string(code) + ": " + std::string(message)};
   }
+  void on_end(const HttpHead& head, const RequestEnd& end) override {
+    const std::lock_guard lock(ends_mutex);
+    ends.push_back(head.path + ' ' + std::to_string(end.status) + (end.is_complete ? "" : " cut"));
+  }
+  // "/path 200", "/path 0 cut", in the order of ends.
+  std::vector<std::string> ended() {
+    const std::lock_guard lock(ends_mutex);
+    return ends;
+  }
 
+  std::mutex ends_mutex;
+  std::vector<std::string> ends;
   std::size_t body_bytes_max = std::size_t{1} << 20;
   std::function<std::variant<BodyLimit, HttpResponse>(const HttpHead&)> on_any_head;
   std::function<void(const std::shared_ptr<Exchange>&)> on_exchange;

@@ -49,7 +49,8 @@ struct Answering::Choice {
   std::vector<TokenDetail> tokens;  // not told yet: their text is held back
   std::optional<TokenDetail> next;  // of the token that comes
   std::size_t generated = 0;
-  std::size_t untold = 0;  // of those, since its last event
+  std::size_t reasoning = 0;  // of those, in reasoning sections, their tags included
+  std::size_t untold = 0;     // of those, since its last event
 };
 
 Answering::Answering(std::shared_ptr<ServedModel> model, AnswerPlan plan,
@@ -171,7 +172,9 @@ bool Answering::on_token(std::size_t index, std::int32_t token) {
   if (choice.next) choice.tokens.push_back(*std::exchange(choice.next, std::nullopt));
   const std::string text = choice.filter.push(choice.decoder.push(token));
   AnswerDelta delta;
+  const bool was_reasoning = choice.parser && choice.parser->is_in_reasoning();
   say(index, text, delta);
+  if (was_reasoning || (choice.parser && choice.parser->is_in_reasoning())) ++choice.reasoning;
   if (!delta.content.empty() || !delta.reasoning.empty() || !delta.tool_calls.empty()) {
     delta.tokens = std::exchange(choice.tokens, {});
     emit(index, std::move(delta), std::nullopt);
@@ -224,6 +227,7 @@ void Answering::on_end(std::size_t index, const engine::SequenceResult& result) 
   if (choice.has_calls && ending.end == AnswerEnd::kStop) ending.end = AnswerEnd::kToolCalls;
   const engine::SequenceRequest& request = plan_.sequences[index / plan_.sequences[0].samples];
   usage_.completion_tokens += choice.generated;
+  usage_.reasoning_tokens += choice.reasoning;
   if (index % request.samples == 0) {
     usage_.cached_tokens += result.usage.cached_tokens;
     usage_.queue_seconds = std::max(usage_.queue_seconds, result.queue_seconds);

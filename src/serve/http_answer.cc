@@ -25,7 +25,7 @@ void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<An
   // What was computed is charged, whoever still listens.
   for (const AnswerEvent& event : events) generated_ += is_free_ ? 0 : event.generated;
   if (usage) {
-    ticket_->settle(is_free_ ? AnswerUsage() : *usage);
+    is_free_ ? ticket_->settle_free(*usage) : ticket_->settle(*usage);
   } else if (!ticket_->note(generated_)) {
     cancel_();
   }

@@ -14,6 +14,7 @@
 #include "serve/access/principal.h"
 #include "serve/access/scopes.h"
 #include "serve/api_error.h"
+#include "serve/request_record.h"
 #include "serve/wire/endpoints.h"
 
 namespace paring::serve {
@@ -35,6 +36,7 @@ struct Call {
   std::string id;                                     // of the request, in responses and the log
   wire::Protocol protocol = wire::Protocol::kOpenAi;  // of errors
   std::vector<std::string> path_values;               // of the {...} segments
+  std::shared_ptr<RequestRecord> record = nullptr;    // for the log; null: it is not over HTTP
 };
 
 using RouteFunction = void (*)(Server& server, const Call& call);

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <random>
 #include <thread>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/redact.h"
 #include "base/text.h"
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
@@ -21,28 +21,8 @@ namespace paring::serve {
 
 namespace {
 
-constexpr std::size_t kRequestIdLettersMax = 128;
 // A step may take this long; then answers have ended.
 constexpr double kAbandonSeconds = 10;
-
-std::string random_id() {
-  thread_local std::mt19937_64 source{std::random_device{}()};
-  return fmt::format("{:016x}{:08x}", source(), static_cast<std::uint32_t>(source()));
-}
-
-// The client's own id where it is harmless, else one of ours.
-std::string request_id(const net::HttpHead& head) {
-  const std::string* given = head.find("x-request-id");
-  const auto is_plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.' || c == ':';
-  };
-  if (given != nullptr && !given->empty() && given->size() <= kRequestIdLettersMax &&
-      std::all_of(given->begin(), given->end(), is_plain)) {
-    return *given;
-  }
-  return random_id();
-}
 
 bool is_loopback(const std::string& address) {
   return address == "localhost" || address.starts_with("127.") || address == "::1" ||
@@ -62,14 +42,24 @@ CacheRule cache_rule(const net::HttpHead& head, const AnswerPlan& plan,
 }  // namespace
 
 bool Ticket::note(std::size_t tokens) {
+  if (tokens > 0 && record_ != nullptr) record_->note_token();
   const Result<void> noted = admission_.note_generated(static_cast<std::int64_t>(tokens));
   if (!noted) log_error(noted.error().text());
   return noted.has_value();
 }
 
 void Ticket::settle(const AnswerUsage& usage) {
-  const Result<void> settled =
-      admission_.settle(static_cast<std::int64_t>(usage.prompt_tokens + usage.completion_tokens));
+  if (record_ != nullptr) record_->set_usage(usage, /*is_given_again=*/false);
+  charge(static_cast<std::int64_t>(usage.prompt_tokens + usage.completion_tokens));
+}
+
+void Ticket::settle_free(const AnswerUsage& usage) {
+  if (record_ != nullptr) record_->set_usage(usage, /*is_given_again=*/true);
+  charge(0);
+}
+
+void Ticket::charge(std::int64_t tokens) {
+  const Result<void> settled = admission_.settle(tokens);
   if (!settled) log_error(settled.error().text());
 }
 
@@ -80,11 +70,14 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
       keys_(control_ ? &*control_ : nullptr, options.keys,
             needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous),
       gate_(control_ ? &*control_ : nullptr),
+      records_(options.access_log),
       masks_(std::make_unique<MaskPool>()),
       cache_(options.cache),
       loop_(std::make_unique<EngineLoop>(
           [this](std::function<void()> task) { http_->post(std::move(task)); })),
-      registry_(std::make_unique<ModelRegistry>(*loop_, executor)) {}
+      registry_(std::make_unique<ModelRegistry>(*loop_, executor)) {
+  if (control_) auditor_.emplace(*control_);
+}
 
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Executor& executor) {
   std::optional<store::ControlDb> control;
@@ -117,6 +110,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
 Server::~Server() {
   if (http_ != nullptr) http_->stop(0);  // no new requests, and those that run are cancelled
   abandon_answers();
+  finisher_.finish();  // what is to be audited is written
   registry_.reset();
   loop_.reset();
 }
@@ -155,26 +149,15 @@ std::size_t Server::drain(const std::function<bool()>& is_impatient) {
   return cut;
 }
 
-std::vector<net::HttpHeader> Server::common_headers(const net::HttpHead& head,
-                                                    const std::string& id) const {
-  std::vector<net::HttpHeader> headers = {{"x-request-id", id}};
-  const std::string* origin = head.find("origin");
-  if (origin == nullptr) return headers;
-  for (const std::string& allowed : options_.cors_origins) {
-    if (allowed != "*" && allowed != *origin) continue;
-    headers.push_back({"access-control-allow-origin", allowed == "*" ? "*" : *origin});
-    headers.push_back({"vary", "origin"});
-    headers.push_back({"access-control-expose-headers", "x-request-id, retry-after"});
-    break;
-  }
-  return headers;
-}
-
-net::HttpResponse Server::error_response(const Call& call, const ApiError& error) const {
+// Messages and names of fields are what a client sent, which may be a key in the wrong place.
+net::HttpResponse Server::error_response(const Call& call, const ApiError& error) {
+  ApiError shown = error;
+  shown.message = redact(shown.message);
+  shown.param = redact(shown.param);
   net::HttpResponse response{.status = error.status,
                              .content_type = "application/json",
-                             .headers = common_headers(call.exchange->head(), call.id),
-                             .body = wire::error_body(call.protocol, error)};
+                             .headers = answer_headers(call),
+                             .body = wire::error_body(call.protocol, shown)};
   if (error.retry_after_seconds) {
     response.headers.push_back(
         {"retry-after", std::to_string(retry_after_header(*error.retry_after_seconds))});
@@ -182,21 +165,20 @@ net::HttpResponse Server::error_response(const Call& call, const ApiError& error
   return response;
 }
 
-void Server::respond(const Call& call, int status, std::string content_type,
-                     std::string body) const {
+void Server::respond(const Call& call, int status, std::string content_type, std::string body) {
   respond(call, {.status = status,
                  .content_type = std::move(content_type),
                  .headers = {},
                  .body = std::move(body)});
 }
 
-void Server::respond(const Call& call, net::HttpResponse response) const {
-  std::vector<net::HttpHeader> headers = common_headers(call.exchange->head(), call.id);
+void Server::respond(const Call& call, net::HttpResponse response) {
+  std::vector<net::HttpHeader> headers = answer_headers(call);
   std::move(headers.begin(), headers.end(), std::back_inserter(response.headers));
   call.exchange->respond(std::move(response));
 }
 
-void Server::refuse(const Call& call, const ApiError& error) const {
+void Server::refuse(const Call& call, const ApiError& error) {
   call.exchange->respond(error_response(call, error));
 }
 
@@ -236,10 +218,12 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
                                    .answer_tokens_max = static_cast<std::int64_t>(answer_tokens)});
   if (!admission) {
     metrics().rejections.add();
+    audit_refusal(call.exchange->head(), *call.record, call.principal.key_id, admission.error());
     return admission.error();
   }
   ++open_answers_;
-  return std::make_shared<Ticket>(open_answers_, std::move(*admission));
+  call.record->set_model(model.name());
+  return std::make_shared<Ticket>(open_answers_, std::move(*admission), call.record);
 }
 
 AnswerLabel Server::label(const Call& call, const ModelUse& model, const std::string& asked) {
@@ -266,7 +250,8 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
   }
   auto ticket = admit(call, *model, prompt_tokens, answer_tokens);
   if (!ticket) return refuse(call, ticket.error());
-  std::vector<net::HttpHeader> headers = common_headers(call.exchange->head(), call.id);
+  call.record->set_model(model.name());  // an adapter has a name of its own
+  std::vector<net::HttpHeader> headers = answer_headers(call);
   headers.push_back({"x-paring-variant", model.variant()});
   const std::size_t choices = plan.choices();
   // The receiver tells the answering that it failed, the answering tells the receiver what it has.
@@ -351,24 +336,26 @@ ApiResult<Principal> Server::authenticate(const net::HttpHead& head) {
 }
 
 std::variant<net::BodyLimit, net::HttpResponse> Server::on_head(const net::HttpHead& head) {
+  const RouteMatch match = match_route(head.method, head.segments);
+  const auto record = records_.begin(head, match.route == nullptr ? nullptr : match.route->path);
+  return judge(head, match, *record);
+}
+
+std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHead& head,
+                                                              const RouteMatch& match,
+                                                              RequestRecord& record) {
   // Nothing of the exchange exists yet: errors are made by hand.
   const auto refused = [&](const ApiError& error,
                            std::vector<net::HttpHeader> more = {}) -> net::HttpResponse {
     net::HttpResponse response{.status = error.status,
                                .content_type = "application/json",
-                               .headers = common_headers(head, request_id(head)),
+                               .headers = common_headers(head, record),
                                .body = wire::error_body(protocol_of(head.path), error)};
     std::move(more.begin(), more.end(), std::back_inserter(response.headers));
     return response;
   };
-  RouteMatch match = match_route(head.method, head.segments);
   if (match.route == nullptr && head.method == "OPTIONS" && !options_.cors_origins.empty()) {
-    net::HttpResponse response{.status = 204, .headers = common_headers(head, request_id(head))};
-    response.headers.push_back({"access-control-allow-methods", "GET, POST, DELETE"});
-    response.headers.push_back(
-        {"access-control-allow-headers", "authorization, content-type, x-api-key, x-request-id"});
-    response.headers.push_back({"access-control-max-age", "600"});
-    return response;
+    return preflight(head, record);
   }
   if (match.route == nullptr) {
     if (match.allowed.empty()) {
@@ -386,9 +373,14 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::on_head(const net::HttpH
   if (match.route->policy.scope) {
     ApiResult<Principal> principal = authenticate(head);
     if (!principal) {
+      audit_refusal(head, record, "", principal.error());
       return refused(principal.error(), {{"www-authenticate", "Bearer"}});
     }
-    if (auto error = check_scope(*principal, *match.route->policy.scope)) return refused(*error);
+    record.set_key(principal->key_id);
+    if (auto error = check_scope(*principal, *match.route->policy.scope)) {
+      audit_refusal(head, record, principal->key_id, *error);
+      return refused(*error);
+    }
   }
   return net::BodyLimit{match.route->policy.body_bytes_max};
 }
@@ -396,15 +388,21 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::on_head(const net::HttpH
 void Server::on_request(std::shared_ptr<net::Exchange> exchange) {
   const net::HttpHead& head = exchange->head();
   RouteMatch match = match_route(head.method, head.segments);
+  const std::shared_ptr<RequestRecord> record = records_.find(head);
+  if (record == nullptr) return;  // the client left before its turn came
   Call call{.exchange = exchange,
             .principal = {},
-            .id = request_id(head),
+            .id = record->id(),
             .protocol = protocol_of(head.path),
-            .path_values = std::move(match.values)};
+            .path_values = std::move(match.values),
+            .record = record};
   if (match.route->policy.scope) {
     // Again, since the key may have been revoked while the body came.
     ApiResult<Principal> principal = authenticate(head);
-    if (!principal) return refuse(call, principal.error());
+    if (!principal) {
+      audit_refusal(head, *record, "", principal.error());
+      return refuse(call, principal.error());
+    }
     call.principal = std::move(*principal);
   }
   match.route->serve(*this, call);
@@ -414,10 +412,11 @@ net::HttpResponse Server::error(const net::HttpHead* head, int status, std::stri
                                 std::string_view message) {
   const wire::Protocol protocol =
       head == nullptr ? wire::Protocol::kOpenAi : protocol_of(head->path);
+  const auto record = head == nullptr ? nullptr : records_.find(*head);
   return {.status = status,
           .content_type = "application/json",
-          .headers = head == nullptr ? std::vector<net::HttpHeader>()
-                                     : common_headers(*head, request_id(*head)),
+          .headers =
+              record == nullptr ? std::vector<net::HttpHeader>() : common_headers(*head, *record),
           .body = wire::error_body(protocol, {.status = status,
                                               .code = std::string(code),
                                               .message = std::string(message),

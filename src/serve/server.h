@@ -17,6 +17,7 @@
 
 #include "base/executor.h"
 #include "net/http_server.h"
+#include "serve/access/auditor.h"
 #include "serve/access/gate.h"
 #include "serve/access/key_ring.h"
 #include "serve/answering.h"
@@ -26,6 +27,7 @@
 #include "serve/model_registry.h"
 #include "serve/model_use.h"
 #include "serve/prepare.h"
+#include "serve/request_record.h"
 #include "serve/route.h"
 #include "serve/task_thread.h"
 #include "serve/wire/wire_rules.h"
@@ -45,14 +47,17 @@ struct ServerOptions {
   std::vector<std::string> cors_origins;  // that browsers may call from; empty: none, "*": any
   std::vector<FileKey> keys;              // empty: nobody needs a key
   bool is_strict = true;                  // unknown fields of requests are errors
+  AccessLog access_log = AccessLog::kAll;
+  bool has_page = true;  // the chat page at /
 };
 
 // The right of a request to be computed: a place among requests_max, and what its key had set aside
 // for it. Given back when the last holder lets go. One thread at a time.
 class Ticket {
  public:
-  Ticket(std::atomic<std::size_t>& open, Admission admission)
-      : open_(open), admission_(std::move(admission)) {}
+  // `record` may be null.
+  Ticket(std::atomic<std::size_t>& open, Admission admission, std::shared_ptr<RequestRecord> record)
+      : open_(open), admission_(std::move(admission)), record_(std::move(record)) {}
   ~Ticket() { --open_; }
   Ticket(const Ticket&) = delete;
   Ticket& operator=(const Ticket&) = delete;
@@ -60,10 +65,14 @@ class Ticket {
   bool note(std::size_t tokens);
   // The end, with what was used.
   void settle(const AnswerUsage& usage);
+  // The end of an answer that was computed for another: it costs nothing.
+  void settle_free(const AnswerUsage& usage);
 
  private:
+  void charge(std::int64_t tokens);
   std::atomic<std::size_t>& open_;
   Admission admission_;
+  std::shared_ptr<RequestRecord> record_;
 };
 
 class HttpAnswer;
@@ -102,11 +111,15 @@ class Server : public net::RequestHandler {
   std::size_t drain(const std::function<bool()>& is_impatient);
 
   // A response for `error` in the protocol of the call.
-  net::HttpResponse error_response(const Call& call, const ApiError& error) const;
-  void respond(const Call& call, int status, std::string content_type, std::string body) const;
+  net::HttpResponse error_response(const Call& call, const ApiError& error);
+  void respond(const Call& call, int status, std::string content_type, std::string body);
   // The same with headers; those that every answer has are added.
-  void respond(const Call& call, net::HttpResponse response) const;
-  void refuse(const Call& call, const ApiError& error) const;
+  void respond(const Call& call, net::HttpResponse response);
+  void refuse(const Call& call, const ApiError& error);
+  // Writes an administrative action down, before its answer leaves: "model.load" of `object`. On an
+  // error the action should fail. Without a database the log has it.
+  Result<void> audit(const Call& call, std::string_view action, std::string_view object,
+                     std::string_view detail = {});
   // Room for work of so many tokens, or 429 or 503 with when to come back.
   ApiResult<std::shared_ptr<Ticket>> admit(const Call& call, const ServedModel& model,
                                            std::size_t prompt_tokens, std::size_t answer_tokens);
@@ -122,6 +135,7 @@ class Server : public net::RequestHandler {
   void on_request(std::shared_ptr<net::Exchange> exchange) override;
   net::HttpResponse error(const net::HttpHead* head, int status, std::string_view code,
                           std::string_view message) override;
+  void on_end(const net::HttpHead& head, const net::RequestEnd& end) override;
 
  private:
   Server(const ServerOptions& options, std::optional<store::ControlDb> control, bool needs_key,
@@ -135,13 +149,25 @@ class Server : public net::RequestHandler {
   std::optional<ApiError> overload(const ServedModel& model, std::size_t prompt_tokens) const;
   ApiResult<Principal> authenticate(const net::HttpHead& head);
   std::vector<net::HttpHeader> common_headers(const net::HttpHead& head,
-                                              const std::string& id) const;
+                                              const RequestRecord& record) const;
+  // The same, and what the caller's key may still ask for.
+  std::vector<net::HttpHeader> answer_headers(const Call& call);
+  // What is answered to a head alone: anything but a body's limit is an answer.
+  std::variant<net::BodyLimit, net::HttpResponse> judge(const net::HttpHead& head,
+                                                        const RouteMatch& match,
+                                                        RequestRecord& record);
+  net::HttpResponse preflight(const net::HttpHead& head, const RequestRecord& record) const;
+  // Somebody was refused by access: into the audit log.
+  void audit_refusal(const net::HttpHead& head, const RequestRecord& record,
+                     const std::string& key_id, const ApiError& error);
 
   ServerOptions options_;
   std::optional<store::ControlDb> control_;
   std::optional<store::ServingLock> lock_;
   KeyRing keys_;
   Gate gate_;
+  std::optional<Auditor> auditor_;  // where there is a database
+  RequestRecords records_;
   TaskThread finisher_;
   std::unique_ptr<MaskPool> masks_;
   ResponseCache cache_;  // on HTTP's I/O thread only

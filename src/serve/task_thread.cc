@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/task_thread.h"
 
+#include <future>
+#include <memory>
 #include <utility>
 
 namespace paring::serve {
@@ -20,6 +22,13 @@ void TaskThread::post(std::function<void()> task) {
     tasks_.push_back(std::move(task));
   }
   wakes_.notify_one();
+}
+
+void TaskThread::finish() {
+  // Shared: a std::function must be copyable.
+  const auto done = std::make_shared<std::promise<void>>();
+  post([done] { done->set_value(); });
+  done->get_future().wait();
 }
 
 void TaskThread::run() {

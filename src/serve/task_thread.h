@@ -21,6 +21,8 @@ class TaskThread {
 
   // Callers bound how many wait: one for each sequence or request that they serve.
   void post(std::function<void()> task);
+  // Waits until all that was posted before is done.
+  void finish();
 
  private:
   void run();

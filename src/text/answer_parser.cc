@@ -199,6 +199,10 @@ std::vector<AnswerEvent> AnswerParser::feed(std::string_view piece) {
   return out;
 }
 
+bool AnswerParser::is_in_reasoning() const noexcept {
+  return state_->place == State::Place::kReasoning;
+}
+
 std::vector<AnswerEvent> AnswerParser::finish() {
   std::vector<AnswerEvent> out;
   State& state = *state_;

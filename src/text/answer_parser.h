@@ -66,6 +66,8 @@ class AnswerParser {
   std::vector<AnswerEvent> feed(std::string_view piece);
   // The answer has ended: what was held back. Not to be fed again.
   std::vector<AnswerEvent> finish();
+  // Whether what was fed ends within reasoning: what comes next belongs to it, or closes it.
+  bool is_in_reasoning() const noexcept;
 
  private:
   struct State;

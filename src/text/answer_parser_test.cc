@@ -224,6 +224,16 @@ TEST(AnswerParser, ReasoningThatThePromptBeginsIsOpen) {
   EXPECT_EQ(parsed_in_every_cut(closed, "<think>x</think>"), "text:<think>x</think>\n");
 }
 
+TEST(AnswerParser, SaysWhetherItIsInReasoning) {
+  AnswerParser parser(options_of(kQwen3, "<|im_start|>assistant\n<think>\n"));
+  EXPECT_FALSE(parser.is_in_reasoning());  // it may be closed at once
+  for (const auto& [piece, is_in] :
+       {std::pair("Hm", true), {" <thi", true}, {"</th", true}, {"ink>", false}, {"Yes", false}}) {
+    parser.feed(piece);
+    EXPECT_EQ(parser.is_in_reasoning(), is_in) << piece;
+  }
+}
+
 TEST(AnswerParser, OnlyToolsOfTheRequestAreCalled) {
   auto options = options_of(kHermes);
   options.tool_names = {"f"};

@@ -127,6 +127,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<Flight> flight_;
   BodyFraming framing_ = BodyFraming::kLength;
   bool is_head_sent_ = false;      // queued, at least
+  int status_ = 0;                 // of that head
   bool is_answer_queued_ = false;  // to its last byte
   std::size_t probed_bytes_ = 0;   // of the response's head
 

@@ -74,6 +74,7 @@ void Connection::send_head(const HttpResponse& response, bool is_stream) {
                                    core_.date());
   head.erase(0, std::exchange(probed_bytes_, 0));
   is_head_sent_ = true;
+  status_ = response.status;
   send(std::move(head));
 }
 
@@ -197,6 +198,12 @@ void Connection::begin_linger() {
 void Connection::detach_flight() {
   if (!flight_) return;
   flight_->connection = nullptr;
+  const bool is_sent = is_answer_queued_ && out_.empty() && wire_offset_ == wire_.size();
+  // Without a serial the head could not be read, and nobody was told of it.
+  if (flight_->head.serial != 0) {
+    core_.handler().on_end(
+        flight_->head, {.status = is_head_sent_ ? status_ : 0, .is_complete = is_sent});
+  }
   flight_.reset();
   core_.active_requests.fetch_sub(1);
 }

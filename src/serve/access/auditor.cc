@@ -31,14 +31,17 @@ Result<void> Auditor::append(const AuditEntry& entry, std::int64_t left_out) {
 
 Result<void> Auditor::action(const AuditEntry& entry) { return append(entry, 0); }
 
+bool Auditor::takes_refusal() {
+  const std::lock_guard lock(mutex_);
+  if (refusals_.take(1, clock_.monotonic_seconds())) return true;
+  ++left_out_;
+  return false;
+}
+
 void Auditor::refusal(const AuditEntry& entry) {
   std::int64_t left_out = 0;
   {
     const std::lock_guard lock(mutex_);
-    if (!refusals_.take(1, clock_.monotonic_seconds())) {
-      ++left_out_;
-      return;
-    }
     left_out = std::exchange(left_out_, 0);
   }
   const Result<void> done = append(entry, left_out);

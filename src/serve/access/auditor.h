@@ -33,7 +33,9 @@ class Auditor {
 
   // Before the action's answer leaves. An action that cannot be written down should fail.
   Result<void> action(const AuditEntry& entry);
-  // Failures are logged: the request is refused all the same.
+  // Whether one more refusal is to be written, by refusal(). Counts it either way.
+  bool takes_refusal();
+  // REQUIRES: takes_refusal() said so. Failures are logged: the request is refused all the same.
   void refusal(const AuditEntry& entry);
 
   static constexpr std::int64_t kRefusalsPerMinute = 60;

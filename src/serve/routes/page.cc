@@ -11,7 +11,12 @@ namespace paring::serve {
 
 namespace {
 
+void refuse(Server& server, const Call& call, const char* why) {
+  server.refuse(call, {.status = 404, .code = "not_found", .message = why, .param = ""});
+}
+
 void send_file(Server& server, const Call& call, const PageFile& file) {
+  if (!server.options().has_page) return refuse(server, call, "the chat page is switched off");
   // Asked for each time, and sent when it is another: a new program has its own files at once.
   const std::string tag = '"' + std::string(file.sha256.substr(0, 32)) + '"';
   net::HttpResponse response{.content_type = file.content_type};
@@ -38,11 +43,7 @@ void serve_page(Server& server, const Call& call) { send_file(server, call, page
 
 void serve_page_file(Server& server, const Call& call) {
   const PageFile* file = find_page_file(call.path_values[0]);
-  if (file == nullptr) {
-    return server.refuse(
-        call,
-        {.status = 404, .code = "not_found", .message = "the page has no such file", .param = ""});
-  }
+  if (file == nullptr) return refuse(server, call, "the page has no such file");
   send_file(server, call, *file);
 }
 

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// RequestRecord: what is known of one request over HTTP, for its one line in the log: ids, route,
+// status, whose key, tokens, times. Never a key, a header's value or text of a prompt or answer.
+// The line is written when the last who works on the request lets go of its record.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "net/http_server.h"
+#include "serve/answer.h"
+#include "serve/trace_context.h"
+
+namespace paring::serve {
+
+// Which requests get a line. Probes and scrapes that succeed have one at the level debug only.
+enum class AccessLog : std::uint8_t { kAll, kFailed, kOff };
+
+struct RequestFacts {
+  std::string id;  // of x-request-id
+  TraceContext trace;
+  std::string method;
+  std::string path;             // of no route: as sent, without its query
+  const char* route = nullptr;  // "/v1/models/{model}"; null: there is none
+  std::string remote_address;
+  std::string key_id;                         // empty: nobody's, or refused before that was known
+  std::string model;                          // the server's name of it
+  std::optional<AnswerUsage> usage;           // absent: nothing was computed
+  bool is_given_again = false;                // by the cache of whole answers
+  std::optional<double> first_token_seconds;  // since the head was read, as are the following
+  double seconds = 0;
+  net::RequestEnd end;
+};
+
+// "request id=... trace=... status=200 ...": name=value, a value in quotes where it has blanks.
+std::string access_line(const RequestFacts& facts);
+
+// Setters are for one thread each: set_key and set_model for who reads the request, the others for
+// who writes its answer.
+class RequestRecord {
+ public:
+  RequestRecord(const net::HttpHead& head, const char* route, AccessLog which, const Clock& clock);
+  ~RequestRecord();
+  RequestRecord(const RequestRecord&) = delete;
+  RequestRecord& operator=(const RequestRecord&) = delete;
+
+  const std::string& id() const noexcept { return facts_.id; }
+  const TraceContext& trace() const noexcept { return facts_.trace; }
+  const std::string& remote_address() const noexcept { return facts_.remote_address; }
+
+  void set_key(const std::string& key_id) { facts_.key_id = key_id; }
+  void set_model(const std::string& model) { facts_.model = model; }
+  // A first token is there. Later calls are without effect.
+  void note_token();
+  void set_usage(const AnswerUsage& usage, bool is_given_again);
+  void set_end(const net::RequestEnd& end);
+
+ private:
+  double elapsed() const noexcept { return clock_.monotonic_seconds() - begin_; }
+
+  RequestFacts facts_;
+  AccessLog which_;
+  const Clock& clock_;
+  double begin_;
+};
+
+// The records of requests that are open on a server. Thread-safe.
+class RequestRecords {
+ public:
+  explicit RequestRecords(AccessLog which, const Clock& clock = system_clock())
+      : which_(which), clock_(clock) {}
+  std::shared_ptr<RequestRecord> begin(const net::HttpHead& head, const char* route);
+  // Null for a head that was never begun.
+  std::shared_ptr<RequestRecord> find(const net::HttpHead& head) const;
+  void end(const net::HttpHead& head, const net::RequestEnd& end);
+
+ private:
+  AccessLog which_;
+  const Clock& clock_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<RequestRecord>> open_;  // by serial
+};
+
+}  // namespace paring::serve
