@@ -95,7 +95,7 @@ TEST(HttpServer, TheEndOfEachRequestIsToldOnce) {
   }
   kept.reset();
   TestClient(server.port()).send("no request at all\r\n\r\n");
-  const std::vector<std::string> expected = {"/early 403", "/plain 204", "/dropped 500",
+  const std::vector<std::string> expected = {"/early 403", "/plain 204",  "/dropped 500",
                                              "/echo 413",  "/kept 0 cut", "/stream 200 cut"};
   EXPECT_TRUE(server.becomes([&] { return server.handler.ended().size() >= expected.size(); }));
   EXPECT_EQ(server.handler.ended(), expected);

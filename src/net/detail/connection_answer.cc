@@ -201,8 +201,8 @@ void Connection::detach_flight() {
   const bool is_sent = is_answer_queued_ && out_.empty() && wire_offset_ == wire_.size();
   // Without a serial the head could not be read, and nobody was told of it.
   if (flight_->head.serial != 0) {
-    core_.handler().on_end(
-        flight_->head, {.status = is_head_sent_ ? status_ : 0, .is_complete = is_sent});
+    core_.handler().on_end(flight_->head,
+                           {.status = is_head_sent_ ? status_ : 0, .is_complete = is_sent});
   }
   flight_.reset();
   core_.active_requests.fetch_sub(1);
