@@ -214,6 +214,25 @@ def test_planted_secrets_are_nowhere(paring, model, tmp_path):
         assert SECRET.encode() not in kept and PLAIN.encode() not in kept
 
 
+def test_pages_of_other_sites_use_no_server_without_keys(paring, server, model):
+    host = urllib.parse.urlparse(server.url).netloc
+    for headers in ({"origin": "https://evil.example.org"}, {"origin": "null"}, {"host": "evil.example.org"},
+                    {"host": "evil.example.org", "origin": "http://evil.example.org"}, {"origin": "http://127.0.0.1:1"}):
+        for path in ("/v1/chat/completions", "/v1/messages", "/api/chat", "/tokenize"):
+            status, _, text = ask(server, "POST", path, CHAT, headers)
+            assert status == 403 and "--cors-origins" in text, (headers, text)
+    assert ask(server, "GET", "/livez", headers={"host": "evil.example.org"})[0] == 200
+    for headers in ({}, {"origin": f"http://{host}"}, {"host": "localhost"}):
+        assert ask(server, "POST", "/v1/chat/completions", CHAT, headers)[0] == 200
+    with ServerProcess(paring.path, f"tiny={model}", "--cors-origins", "https://app.example.org") as opened:
+        status, headers, _ = ask(opened, "POST", "/v1/chat/completions", CHAT, {"origin": "https://app.example.org"})
+        assert status == 200 and "traceresponse" in headers["access-control-expose-headers"]
+        assert ask(opened, "POST", "/v1/chat/completions", CHAT, {"origin": "https://evil.example.org"})[0] == 403
+    with ServerProcess(paring.path, f"tiny={model}", env={"PARING_API_KEY": PLAIN}) as keyed_server:
+        good = {"authorization": f"Bearer {PLAIN}", "origin": "https://evil.example.org", "host": "models.example.org"}
+        assert ask(keyed_server, "POST", "/v1/chat/completions", CHAT, good)[0] == 200
+
+
 def test_reasoning_is_counted(paring, tmp_path):
     """A model that never leaves its reasoning: all of its tokens count, in each protocol that has the field."""
     import tiny_model

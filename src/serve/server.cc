@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "base/redact.h"
 #include "base/text.h"
+#include "serve/access/browser_guard.h"
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
 #include "store/keys.h"
@@ -377,7 +378,11 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
       return refused(principal.error(), {{"www-authenticate", "Bearer"}});
     }
     record.set_key(principal->key_id);
-    if (auto error = check_scope(*principal, *match.route->policy.scope)) {
+    auto error = check_scope(*principal, *match.route->policy.scope);
+    if (!error && principal->kind == PrincipalKind::kAnonymous) {
+      error = refuse_foreign_page(head, options_.cors_origins);
+    }
+    if (error) {
       audit_refusal(head, record, principal->key_id, *error);
       return refused(*error);
     }

@@ -18,6 +18,7 @@ namespace paring::serve {
   X(kRevokedKey, "revoked_key", 401, "invalid_api_key")              \
   X(kExpiredKey, "expired_key", 401, "invalid_api_key")              \
   X(kMissingScope, "missing_scope", 403, "insufficient_permissions") \
+  X(kForeignPage, "foreign_page", 403, "origin_not_allowed")         \
   X(kRequestRate, "request_rate", 429, "rate_limit_exceeded")        \
   X(kTokenRate, "token_rate", 429, "rate_limit_exceeded")            \
   X(kConcurrency, "concurrency", 429, "rate_limit_exceeded")         \
