@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace paring::serve {
 
@@ -102,22 +103,37 @@ std::string access_line(const RequestFacts& facts) {
   return std::move(line).text();
 }
 
-RequestRecord::RequestRecord(const net::HttpHead& head, const char* route, AccessLog which,
+RequestLog::~RequestLog() { finish(); }
+
+void RequestLog::write(RequestFacts facts) {
+  if (which_ == AccessLog::kOff || (which_ == AccessLog::kFailed && !has_failed(facts))) return;
+  const LogLevel level = is_probe(facts) && !has_failed(facts) ? LogLevel::kDebug : LogLevel::kInfo;
+  if (!is_logged(level)) return;
+  if (waiting_.fetch_add(1) >= kLinesMax) {
+    waiting_.fetch_sub(1);
+    left_out_.fetch_add(1);
+    return;
+  }
+  thread_.post([this, level, facts = std::move(facts)] {
+    paring::log(level, access_line(facts));
+    waiting_.fetch_sub(1);
+    const std::size_t left_out = left_out_.exchange(0);
+    if (left_out > 0) {
+      log_warning(fmt::format("lines of {} were left out: the log was not read",
+                              counted(left_out, "request")));
+    }
+  });
+}
+
+RequestRecord::RequestRecord(const net::HttpHead& head, const char* route, RequestLog& log,
                              const Clock& clock)
-    : which_(which), clock_(clock), begin_(clock.monotonic_seconds()) {
+    : log_(log), clock_(clock), begin_(clock.monotonic_seconds()) {
   facts_.id = request_id(head);
   facts_.trace = trace_of(head);
   facts_.method = head.method.substr(0, kMethodLettersMax);
   facts_.route = route;
   if (route == nullptr) facts_.path = head.path.substr(0, kPathBytesMax);
   facts_.remote_address = head.remote_address;
-}
-
-RequestRecord::~RequestRecord() {
-  if (which_ == AccessLog::kOff || (which_ == AccessLog::kFailed && !has_failed(facts_))) return;
-  const LogLevel level =
-      is_probe(facts_) && !has_failed(facts_) ? LogLevel::kDebug : LogLevel::kInfo;
-  if (is_logged(level)) log(level, access_line(facts_));
 }
 
 void RequestRecord::note_token() {
@@ -137,7 +153,7 @@ void RequestRecord::set_end(const net::RequestEnd& end) {
 
 std::shared_ptr<RequestRecord> RequestRecords::begin(const net::HttpHead& head, const char* route) {
   // Shared: by those who work on the request, in their threads and times.
-  auto record = std::make_shared<RequestRecord>(head, route, which_, clock_);
+  auto record = std::make_shared<RequestRecord>(head, route, log_, clock_);
   const std::lock_guard lock(mutex_);
   open_[head.serial] = record;
   return record;

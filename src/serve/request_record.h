@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // RequestRecord: what is known of one request over HTTP, for its one line in the log: ids, route,
 // status, whose key, tokens, times. Never a key, a header's value or text of a prompt or answer.
-// The line is written when the last who works on the request lets go of its record.
+// The line is written when the last who works on the request lets go of its record, by a thread of
+// its own: a log that nobody reads, a full pipe, must not hold up who sends answers.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,10 +13,12 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "base/clock.h"
 #include "net/http_server.h"
 #include "serve/answer.h"
+#include "serve/task_thread.h"
 #include "serve/trace_context.h"
 
 namespace paring::serve {
@@ -41,12 +45,36 @@ struct RequestFacts {
 // "request id=... trace=... status=200 ...": name=value, a value in quotes where it has blanks.
 std::string access_line(const RequestFacts& facts);
 
+// Writes lines, as many as come while the log takes them. Thread-safe.
+class RequestLog {
+ public:
+  explicit RequestLog(AccessLog which) : which_(which) {}
+  // Writes what was given before.
+  ~RequestLog();
+  RequestLog(const RequestLog&) = delete;
+  RequestLog& operator=(const RequestLog&) = delete;
+
+  // Returns at once. With kLinesMax lines waiting this one is left out, and counted in a later one.
+  void write(RequestFacts facts);
+  // Waits until what was given before is written.
+  void finish() { thread_.finish(); }
+
+  static constexpr std::size_t kLinesMax = 4096;
+
+ private:
+  AccessLog which_;
+  std::atomic<std::size_t> waiting_{0};
+  std::atomic<std::size_t> left_out_{0};
+  TaskThread thread_;
+};
+
 // Setters are for one thread each: set_key and set_model for who reads the request, the others for
 // who writes its answer.
 class RequestRecord {
  public:
-  RequestRecord(const net::HttpHead& head, const char* route, AccessLog which, const Clock& clock);
-  ~RequestRecord();
+  // `log` must outlive this.
+  RequestRecord(const net::HttpHead& head, const char* route, RequestLog& log, const Clock& clock);
+  ~RequestRecord() { log_.write(std::move(facts_)); }
   RequestRecord(const RequestRecord&) = delete;
   RequestRecord& operator=(const RequestRecord&) = delete;
 
@@ -65,23 +93,24 @@ class RequestRecord {
   double elapsed() const noexcept { return clock_.monotonic_seconds() - begin_; }
 
   RequestFacts facts_;
-  AccessLog which_;
+  RequestLog& log_;
   const Clock& clock_;
   double begin_;
 };
 
-// The records of requests that are open on a server. Thread-safe.
+// The records of requests that are open on a server; must outlive them. Thread-safe.
 class RequestRecords {
  public:
   explicit RequestRecords(AccessLog which, const Clock& clock = system_clock())
-      : which_(which), clock_(clock) {}
+      : log_(which), clock_(clock) {}
+  RequestLog& log() noexcept { return log_; }
   std::shared_ptr<RequestRecord> begin(const net::HttpHead& head, const char* route);
   // Null for a head that was never begun.
   std::shared_ptr<RequestRecord> find(const net::HttpHead& head) const;
   void end(const net::HttpHead& head, const net::RequestEnd& end);
 
  private:
-  AccessLog which_;
+  RequestLog log_;
   const Clock& clock_;
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<RequestRecord>> open_;  // by serial

@@ -2,8 +2,11 @@
 #include "serve/request_record.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <string>
+#include <thread>
 
 #include "base/log.h"
 
@@ -68,11 +71,13 @@ TEST(RequestRecord, TheLineComesWhenTheLastLetsGo) {
     records.end(head(7), {.status = 200, .is_complete = false});
     EXPECT_EQ(records.find(head(7)), nullptr);
     records.end(head(7), {.status = 500, .is_complete = true});  // nothing is open any more
+    records.log().finish();
   });
   EXPECT_EQ(early, "");
   const std::string late = logged([&] {
     worker->set_usage({.prompt_tokens = 3, .completion_tokens = 2}, /*is_given_again=*/true);
     worker.reset();
+    records.log().finish();
   });
   EXPECT_NE(late.find(" status=200 cut=yes "), std::string::npos) << late;
   EXPECT_NE(late.find(" answer_tokens=2 given_again=yes first_token_ms=0.0 "), std::string::npos)
@@ -99,13 +104,48 @@ TEST(RequestRecord, TakesAClientsIdOnlyWhereItIsHarmless) {
   const auto id_of = [](const std::string& given) {
     net::HttpHead with = head(1);
     with.headers.push_back({"x-request-id", given});
-    return RequestRecord(with, "/", AccessLog::kOff, system_clock()).id();
+    RequestLog log(AccessLog::kOff);
+    return RequestRecord(with, "/", log, system_clock()).id();
   };
   EXPECT_EQ(id_of("abc-1:2_3.4"), "abc-1:2_3.4");
   EXPECT_EQ(id_of("a b").size(), 24U);
   EXPECT_EQ(id_of("").size(), 24U);
   EXPECT_EQ(id_of(std::string(129, 'a')).size(), 24U);
   EXPECT_NE(id_of("\""), id_of("\""));
+}
+
+// A pipe that nobody reads in place of standard error.
+TEST(RequestLog, ALogThatIsNotReadHoldsNobodyUp) {
+  constexpr std::size_t kMore = 100;
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const int before = dup(STDERR_FILENO);
+  dup2(ends[1], STDERR_FILENO);
+  close(ends[1]);
+  std::string text;
+  {
+    RequestLog log(AccessLog::kAll);
+    RequestFacts facts;
+    facts.route = "/v1/models";
+    facts.path = std::string(64, 'x');
+    // More than a pipe takes (64 KiB) and the queue holds: returns all the same.
+    for (std::size_t i = 0; i < RequestLog::kLinesMax + 2000 + kMore; ++i) log.write(facts);
+    std::thread reader([&] {
+      char buffer[4096];
+      for (ssize_t got = 1; got > 0;) {
+        got = read(ends[0], buffer, sizeof(buffer));
+        if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
+      }
+    });
+    log.finish();
+    dup2(before, STDERR_FILENO);  // the reader sees the end
+    reader.join();
+  }
+  close(before);
+  close(ends[0]);
+  const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  EXPECT_GE(lines, RequestLog::kLinesMax);
+  EXPECT_NE(text.find("were left out: the log was not read"), std::string::npos);
 }
 
 TEST(RequestRecord, APathCannotForgeALine) {
