@@ -17,6 +17,7 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/help_formatter.h"
 #include "cli/program.h"
 #include "config/settings.h"
 #include "kernels/ops.h"
@@ -160,6 +161,7 @@ int run_program(int argc, const char* const* argv, const char* const* environmen
   Output output(STDOUT_FILENO);
   CLI::App app("Measures, shrinks and runs large language models on the machine at hand.",
                "paring");
+  app.formatter(std::make_shared<HelpFormatter>());  // shared with the commands
   app.footer(kExamples);
   app.set_version_flag("--version", fmt::format("paring {} ({})", version(), version_commit()));
   app.set_help_flag("--help,-h", kHelpText);

@@ -9,6 +9,7 @@
 
 #include "base/version.h"
 #include "cli/commands.h"
+#include "cli/help_formatter.h"
 #include "cli/man_page.h"
 #include "cli/reference_pages.h"
 #include "cli/table.h"
@@ -45,6 +46,7 @@ std::string flush_left(std::string_view text) {
 
 std::string command_section(const Command& command) {
   CLI::App app("", fmt::format("paring {}", command.name));
+  app.formatter(std::make_shared<HelpFormatter>());
   const auto runner = command.define(app);
   app.set_help_flag("--help,-h", "Print this help and exit");
   std::string help = app.help();
