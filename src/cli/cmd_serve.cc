@@ -151,6 +151,27 @@ Result<void> load_model(Context& context, const ModelWords& words, serve::Server
   return {};
 }
 
+// The encoder of the semantic cache: one of the models that are served, or one more.
+Result<void> set_up_semantic_cache(Context& context, serve::Server& server) {
+  const config::SettingValues& settings = context.settings();
+  if (!is_set(settings.serve_semantic_cache)) return {};
+  PARING_TRY(const std::vector<ModelWords> words,
+             read_model_words({settings.serve_semantic_cache}, {}));
+  const ModelWords& encoder = words.front();
+  if (!server.models().find(encoder.model.name)) {
+    PARING_TRY_VOID(load_model(context, encoder, server));
+  }
+  auto loaded = server.models().find(encoder.model.name);
+  if (!loaded) return not_found(loaded.error().message);
+  serve::SemanticCacheOptions options;
+  options.bytes_max = settings.serve_semantic_cache_bytes;
+  options.seconds_max = static_cast<double>(settings.serve_cache_seconds);
+  options.similarity_min = static_cast<double>(settings.serve_semantic_cache_similarity) / 1000;
+  options.false_hits_max = static_cast<double>(settings.serve_semantic_cache_false_hits) / 100;
+  options.sample = static_cast<double>(settings.serve_semantic_cache_sample) / 100;
+  return server.use_semantic_cache(loaded->model, options);
+}
+
 Result<void> serve_models(Context& context, const ServeOptions& options) {
   PARING_TRY(Executor * executor, context.executor());
   PARING_TRY(const serve::ServerOptions settings, server_options(context.settings()));
@@ -162,6 +183,7 @@ Result<void> serve_models(Context& context, const ServeOptions& options) {
   PARING_TRY(const std::unique_ptr<serve::Server> server,
              serve::Server::start(settings, *executor));
   for (const ModelWords& model : models) PARING_TRY_VOID(load_model(context, model, *server));
+  PARING_TRY_VOID(set_up_semantic_cache(context, *server));
   server->set_ready();
   manager.tell_ready(
       fmt::format("serves {} at {}", counted(options.models.size(), "model"), server->url()));

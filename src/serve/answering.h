@@ -24,6 +24,12 @@ namespace paring::serve {
 // Pieces that may lie between the engine and the receiver; beyond it the request is cancelled.
 inline constexpr std::size_t kUndeliveredMax = 4096;
 
+// The one question of a request that asks nothing else (cache/question.h).
+struct PlanQuestion {
+  std::string text;   // the user's words
+  std::string frame;  // everything else of the conversation, and the length asked for
+};
+
 // A request made ready for the engine: token ids instead of conversations.
 struct AnswerPlan {
   std::vector<engine::SequenceRequest> sequences;  // one a prompt; samples of each alike
@@ -37,6 +43,8 @@ struct AnswerPlan {
   // Whether equal requests give equal answers: greedy, or with a seed of the client's.
   bool is_reproducible = false;
   std::optional<bool> uses_cache;  // of whole answers; absent: when it is reproducible
+  // Absent: answers to other questions are none to this one.
+  std::optional<PlanQuestion> question;
   std::size_t choices() const noexcept {
     return sequences.empty() ? 0 : sequences.size() * sequences.front().samples;
   }

@@ -69,7 +69,9 @@ struct GenerateRequest {
   int priority = 0;             // 0 interactive, -1 batch
   std::optional<double> timeout_seconds;
   std::optional<bool> uses_cache;  // of whole answers; absent: the server's rule
-  std::string user;                // who asks, as the client names them; part of nothing
+  // Whether the answer to a question that means the same will do; absent: the server's rule.
+  std::optional<bool> uses_semantic_cache;
+  std::string user;  // who asks, as the client names them; part of nothing
 };
 
 }  // namespace paring::serve

@@ -58,6 +58,10 @@ class MaskPool::Constrained : public engine::TokenConstraint {
       finish(accepted ? state->mask(bits) : std::move(accepted));
     }
     void finish(Result<void> result) {
+      // The bounds that end it are the grammar's, not the machine's: to come again does not help.
+      if (!result && result.error().code == ErrorCode::kExhausted) {
+        result = invalid_argument(result.error().message, "simplify the format that is asked for");
+      }
       {
         const std::lock_guard lock(mutex);
         outcome = std::move(result);

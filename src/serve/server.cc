@@ -30,16 +30,6 @@ bool is_loopback(const std::string& address) {
          address.starts_with("unix:");
 }
 
-CacheRule cache_rule(const net::HttpHead& head, const AnswerPlan& plan,
-                     const ResponseCacheOptions& options) {
-  if (options.bytes_max == 0 || !plan.uses_cache.value_or(plan.is_reproducible)) return {};
-  const std::string* control = head.find("cache-control");
-  const auto says = [&](const char* word) {
-    return control != nullptr && control->find(word) != std::string::npos;
-  };
-  return {.reads = !says("no-cache") && !says("no-store"), .writes = !says("no-store")};
-}
-
 }  // namespace
 
 bool Ticket::note(std::size_t tokens) {
@@ -73,7 +63,14 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
       gate_(control_ ? &*control_ : nullptr),
       records_(options.access_log),
       masks_(std::make_unique<MaskPool>()),
-      cache_(options.cache),
+      sharing_(options.cache,
+               {.post = [this](std::function<void()> task) { http_->post(std::move(task)); },
+                .compute =
+                    [this](std::shared_ptr<ServedModel> model, AnswerPlan plan,
+                           std::shared_ptr<AnswerReceiver> receiver) {
+                      return compute(std::move(model), std::move(plan), std::move(receiver));
+                    },
+                .background_place = [this] { return background_place(); }}),
       loop_(std::make_unique<EngineLoop>(
           [this](std::function<void()> task) { http_->post(std::move(task)); })),
       registry_(std::make_unique<ModelRegistry>(*loop_, executor)) {
@@ -264,9 +261,9 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
         if (const auto answering = cancel->lock()) answering->cancel();
       });
   call.exchange->release_body();
-  const CacheRule rule = cache_rule(call.exchange->head(), plan, options_.cache);
-  if (rule.reads || rule.writes) {
-    return answer_shared(call, model, std::move(plan), receiver, rule);
+  const CacheRule rule = sharing_.rule(call.exchange->head(), plan);
+  if (rule.is_used()) {
+    return sharing_.answer(call, model, std::move(plan), receiver, rule);
   }
   const auto answering = compute(model.model, std::move(plan), receiver);
   *cancel = answering;
@@ -288,41 +285,24 @@ std::shared_ptr<Answering> Server::compute(std::shared_ptr<ServedModel> model, A
   return answering;
 }
 
-// An answer that others may have as well: from the cache, with one that is being computed, or
-// computed for all who ask meanwhile.
-void Server::answer_shared(const Call& call, const ModelUse& model, AnswerPlan plan,
-                           const std::shared_ptr<HttpAnswer>& receiver, const CacheRule& rule) {
-  const std::string key = response_key(model.variant(), call.principal.tenant, plan);
-  http_->post([this, call, model = model.model, plan = std::move(plan), receiver, rule, key] {
-    const ResponseCache::Hit hit = rule.reads ? cache_.find(key) : ResponseCache::Hit();
-    std::shared_ptr<SharedAnswer> shared = hit.answer;
-    if (hit.found == ResponseCache::Found::kNothing) {
-      receiver->set_header({"x-paring-cache", "miss"});
-      const auto cancel = std::make_shared<std::weak_ptr<Answering>>();
-      shared = std::make_shared<SharedAnswer>(
-          options_.cache.answer_bytes_max,
-          [this, key](SharedAnswer& ended) { cache_.end(key, ended); },
-          [cancel] {
-            if (const auto answering = cancel->lock()) answering->cancel();
-          });
-      if (rule.writes) cache_.begin(key, shared);
-      *cancel = compute(model, plan, shared);
-    } else {
-      metrics().response_cache_hits.add();
-      receiver->set_free();
-      receiver->set_header(
-          {"x-paring-cache", hit.found == ResponseCache::Found::kInFlight
-                                 ? std::string("exact; joined")
-                                 : fmt::format("exact; age={:.0f}", hit.age_seconds)});
-    }
-    shared->join(receiver);
-    // Weak: the exchange and its receiver hold each other otherwise.
-    call.exchange->on_gone([this, shared, gone = std::weak_ptr<HttpAnswer>(receiver)] {
-      http_->post([shared, gone] {
-        if (const auto left = gone.lock()) shared->leave(*left);
-      });
-    });
-  });
+Result<void> Server::use_semantic_cache(std::shared_ptr<ServedModel> encoder,
+                                        const SemanticCacheOptions& options) {
+  if (options_.cache.bytes_max == 0) {
+    return invalid_argument(
+        "the semantic cache gives answers of the cache of answers, which is off",
+        "give --cache-bytes more than 0");
+  }
+  PARING_TRY(std::shared_ptr<SemanticCache> cache,
+             SemanticCache::create(options, std::move(encoder), *loop_, finisher_));
+  sharing_.use(std::move(cache));
+  return {};
+}
+
+// Half of the places are left to those who wait for an answer.
+std::shared_ptr<void> Server::background_place() {
+  if (is_draining_ || open_answers_ >= options_.requests_max / 2) return nullptr;
+  ++open_answers_;
+  return {this, [this](void*) { --open_answers_; }};
 }
 
 ApiResult<Principal> Server::authenticate(const net::HttpHead& head) {

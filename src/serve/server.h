@@ -20,8 +20,8 @@
 #include "serve/access/auditor.h"
 #include "serve/access/gate.h"
 #include "serve/access/key_ring.h"
+#include "serve/answer_sharing.h"
 #include "serve/answering.h"
-#include "serve/cache/response_cache.h"
 #include "serve/engine_loop.h"
 #include "serve/mask_pool.h"
 #include "serve/model_registry.h"
@@ -77,12 +77,6 @@ class Ticket {
 
 class HttpAnswer;
 
-// What a request wants of the cache of whole answers (RFC 9111, section 5.2.1).
-struct CacheRule {
-  bool reads = false;
-  bool writes = false;
-};
-
 class Server : public net::RequestHandler {
  public:
   // Listens from here on and says that it is loading. InvalidArgument for an address that others
@@ -99,6 +93,14 @@ class Server : public net::RequestHandler {
   // How bodies of requests are read.
   wire::WireRules rules() const noexcept { return {.is_strict = options_.is_strict}; }
   std::string url() const { return http_->url(); }
+
+  // Before set_ready(): answers are given to questions that mean the same as well. `encoder` is a
+  // model of models(). InvalidArgument when there is no cache of answers, and of
+  // SemanticCache::create().
+  Result<void> use_semantic_cache(std::shared_ptr<ServedModel> encoder,
+                                  const SemanticCacheOptions& options);
+  // Null: there is none.
+  const SemanticCache* semantic_cache() const noexcept { return sharing_.semantic().get(); }
 
   void set_ready() noexcept { is_ready_ = true; }
   // Why new work is not taken now; empty: it is.
@@ -144,8 +146,7 @@ class Server : public net::RequestHandler {
   // Has `plan` computed for `receiver`, which can be told to end.
   std::shared_ptr<Answering> compute(std::shared_ptr<ServedModel> model, AnswerPlan plan,
                                      std::shared_ptr<AnswerReceiver> receiver);
-  void answer_shared(const Call& call, const ModelUse& model, AnswerPlan plan,
-                     const std::shared_ptr<HttpAnswer>& receiver, const CacheRule& rule);
+  std::shared_ptr<void> background_place();
   std::optional<ApiError> overload(const ServedModel& model, std::size_t prompt_tokens) const;
   ApiResult<Principal> authenticate(const net::HttpHead& head);
   std::vector<net::HttpHeader> common_headers(const net::HttpHead& head,
@@ -170,7 +171,7 @@ class Server : public net::RequestHandler {
   RequestRecords records_;
   TaskThread finisher_;
   std::unique_ptr<MaskPool> masks_;
-  ResponseCache cache_;  // on HTTP's I/O thread only
+  AnswerSharing sharing_;
   std::unique_ptr<net::HttpServer> http_;
   std::unique_ptr<EngineLoop> loop_;
   std::unique_ptr<ModelRegistry> registry_;

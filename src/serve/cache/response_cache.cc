@@ -28,7 +28,7 @@ class KeyBytes {
   std::string bytes_;
 };
 
-void add_sampling(KeyBytes& key, const api::Sampling& sampling) {
+void add_sampling(KeyBytes& key, const api::Sampling& sampling, bool is_reproducible) {
   key.add(sampling.temperature);
   key.add(static_cast<std::uint64_t>(sampling.top_k));
   key.add(sampling.top_p);
@@ -36,8 +36,10 @@ void add_sampling(KeyBytes& key, const api::Sampling& sampling) {
   key.add(sampling.repetition_penalty);
   key.add(sampling.frequency_penalty);
   key.add(sampling.presence_penalty);
-  // A greedy text does not depend on it.
-  key.add(sampling.temperature == 0 ? std::uint64_t{0} : sampling.seed);
+  // A greedy text does not depend on the seed; where none was asked for, any will do.
+  const bool has_seed = is_reproducible && sampling.temperature != 0;
+  key.add(static_cast<std::uint64_t>(has_seed));
+  key.add(has_seed ? sampling.seed : std::uint64_t{0});
   key.add(static_cast<std::uint64_t>(sampling.logit_bias.size()));
   for (const api::TokenBias& entry : sampling.logit_bias) {
     key.add(static_cast<std::uint64_t>(entry.token));
@@ -45,10 +47,10 @@ void add_sampling(KeyBytes& key, const api::Sampling& sampling) {
   }
 }
 
-}  // namespace
-
-std::string response_key(const std::string& variant, const std::string& tenant,
-                         const AnswerPlan& plan) {
+// All but the prompts and how long the answers may be, which follows from a prompt's length where
+// nobody asked for a length.
+KeyBytes settings_of(const std::string& variant, const std::string& tenant,
+                     const AnswerPlan& plan) {
   KeyBytes key;
   key.add(variant);
   key.add(tenant);
@@ -59,14 +61,31 @@ std::string response_key(const std::string& variant, const std::string& tenant,
   key.add(static_cast<std::uint64_t>(plan.echoes_prompt));
   key.add(static_cast<std::uint64_t>(plan.sequences.size()));
   for (const engine::SequenceRequest& sequence : plan.sequences) {
-    key.add(static_cast<std::uint64_t>(sequence.prompt.size()));
-    for (const std::int32_t token : sequence.prompt) key.add(static_cast<std::uint64_t>(token));
-    key.add(static_cast<std::uint64_t>(sequence.max_tokens));
     key.add(static_cast<std::uint64_t>(sequence.samples));
     key.add(static_cast<std::uint64_t>(sequence.logprobs ? 1 + *sequence.logprobs : 0));
     key.add(static_cast<std::uint64_t>(sequence.adapter == nullptr ? 0 : sequence.adapter->id()));
-    add_sampling(key, sequence.sampling);
+    add_sampling(key, sequence.sampling, plan.is_reproducible);
   }
+  return key;
+}
+
+}  // namespace
+
+std::string response_key(const std::string& variant, const std::string& tenant,
+                         const AnswerPlan& plan) {
+  KeyBytes key = settings_of(variant, tenant, plan);
+  for (const engine::SequenceRequest& sequence : plan.sequences) {
+    key.add(static_cast<std::uint64_t>(sequence.prompt.size()));
+    for (const std::int32_t token : sequence.prompt) key.add(static_cast<std::uint64_t>(token));
+    key.add(static_cast<std::uint64_t>(sequence.max_tokens));
+  }
+  return key.sha256();
+}
+
+std::string question_group(const std::string& variant, const std::string& tenant,
+                           const AnswerPlan& plan) {
+  KeyBytes key = settings_of(variant, tenant, plan);
+  key.add(plan.question->frame);
   return key.sha256();
 }
 

@@ -22,6 +22,11 @@ namespace paring::serve {
 std::string response_key(const std::string& variant, const std::string& tenant,
                          const AnswerPlan& plan);
 
+// The same over all but the words of plan.question: answers to questions of one group may be given
+// for each other when they mean the same. REQUIRES: plan.question.
+std::string question_group(const std::string& variant, const std::string& tenant,
+                           const AnswerPlan& plan);
+
 struct ResponseCacheOptions {
   std::size_t bytes_max = std::size_t{64} << 20;        // 0: no cache
   std::size_t answer_bytes_max = std::size_t{1} << 20;  // larger answers are not kept

@@ -98,6 +98,7 @@ TEST(ResponseCache, IsBoundedInBytesAndAge) {
 // Whatever changes the text, or whose it is, changes the key.
 TEST(ResponseCache, KeysTellAllThatCounts) {
   AnswerPlan plan;
+  plan.is_reproducible = true;
   plan.sequences.resize(1);
   plan.sequences[0].prompt = {1, 2, 3};
   std::set<std::string> keys = {response_key("v", "t", plan)};
@@ -121,6 +122,17 @@ TEST(ResponseCache, KeysTellAllThatCounts) {
   EXPECT_TRUE(changed([](auto&, auto& s) {
     s.sampling.temperature = 1;
     s.sampling.seed = 7;
+  }));
+  // Any answer will do where no seed was asked for: the server's own is no part of the request.
+  EXPECT_TRUE(changed([](auto& p, auto& s) {
+    p.is_reproducible = false;
+    s.sampling.temperature = 1;
+    s.sampling.seed = 7;
+  }));
+  EXPECT_FALSE(changed([](auto& p, auto& s) {
+    p.is_reproducible = false;
+    s.sampling.temperature = 1;
+    s.sampling.seed = 8;
   }));
   EXPECT_TRUE(changed([](auto&, auto& s) { s.sampling.top_p = 0.5; }));
   EXPECT_TRUE(changed([](auto&, auto& s) { s.sampling.presence_penalty = 0.5; }));

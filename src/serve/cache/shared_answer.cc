@@ -59,6 +59,12 @@ void SharedAnswer::join(const std::shared_ptr<AnswerReceiver>& receiver) {
   if (!usage_) listeners_.push_back(receiver);
 }
 
+std::string SharedAnswer::text() const {
+  std::string text;
+  for (const AnswerEvent& event : events_) text += event.delta.content;
+  return text;
+}
+
 void SharedAnswer::leave(const AnswerReceiver& receiver) {
   std::erase_if(listeners_, [&](const auto& each) { return each.get() == &receiver; });
   if (!listeners_.empty() || has_ended_) return;

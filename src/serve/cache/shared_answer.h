@@ -14,7 +14,7 @@
 
 namespace paring::serve {
 
-class SharedAnswer : public AnswerReceiver {
+class SharedAnswer : public AnswerReceiver, public std::enable_shared_from_this<SharedAnswer> {
  public:
   // `on_end`: the answer is complete or has failed. `on_deserted`: nobody listens any more before
   // that. Both are called at most once. An answer of more than `bytes_max` is not remembered.
@@ -33,6 +33,8 @@ class SharedAnswer : public AnswerReceiver {
   // Complete, without an error, and remembered: it may be given again.
   bool is_reusable() const noexcept { return is_whole_ && usage_.has_value() && !has_failed_; }
   std::size_t bytes() const noexcept { return bytes_; }
+  // What it says, all choices after each other, without reasoning and calls. REQUIRES: is_whole().
+  std::string text() const;
 
  private:
   std::size_t bytes_max_;

@@ -3,6 +3,7 @@
 // and writing the answer (wire/); between the two all take the same way.
 #include <charconv>
 
+#include "serve/cache/question.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
 #include "serve/wire/anthropic_messages.h"
@@ -39,6 +40,13 @@ void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> re
   if (!model) return server.refuse(call, model.error());
   ApiResult<AnswerPlan> plan = prepare(request, *model, server.options().limits, server.masks());
   if (!plan) return server.refuse(call, plan.error());
+  if (server.semantic_cache() != nullptr) {
+    plan->question = question_of(request);
+  } else if (request.uses_semantic_cache.value_or(false)) {
+    return server.refuse(call, bad_request("cache",
+                                           "this server has no semantic cache; start it "
+                                           "with --semantic-cache, or take \"exact\""));
+  }
   const AnswerLabel label = Server::label(call, *model, request.model);
   server.answer(call, *model, std::move(*plan), read->writer(label), request.streams);
 }

@@ -7,6 +7,26 @@
 
 namespace paring::serve {
 
+namespace {
+
+void add_semantic_cache(const Server& server, std::vector<MetricSample>& gauges) {
+  if (server.semantic_cache() == nullptr) return;
+  std::vector<MetricSample> bounds;
+  for (const SemanticCache::Standing& each : server.semantic_cache()->standings()) {
+    const std::vector<std::pair<std::string, std::string>> labels = {{"model_name", each.model}};
+    gauges.push_back({"paring:semantic_cache_serving",
+                      "1: the cache gives answers to questions that mean the same; 0: it compares "
+                      "only, or is off",
+                      labels, each.state == FalseHitMeter::State::kServing ? 1.0 : 0.0});
+    bounds.push_back({"paring:semantic_cache_false_hit_rate_upper",
+                      "Upper bound (95 %) of the part of such answers that are wrong, 0 to 1",
+                      labels, each.bounds.upper});
+  }
+  gauges.insert(gauges.end(), bounds.begin(), bounds.end());
+}
+
+}  // namespace
+
 void serve_metrics(Server& server, const Call& call) {
   std::vector<MetricSample> running;
   std::vector<MetricSample> waiting;
@@ -25,6 +45,7 @@ void serve_metrics(Server& server, const Call& call) {
   std::vector<MetricSample> gauges = std::move(running);
   gauges.insert(gauges.end(), waiting.begin(), waiting.end());
   gauges.insert(gauges.end(), usage.begin(), usage.end());
+  add_semantic_cache(server, gauges);
   server.respond(call, 200, kMetricsContentType, metrics_text(metric_rows(metrics()), gauges));
 }
 

@@ -156,8 +156,9 @@ std::vector<Field> vllm_sampling_fields() {
             "auto: the oldest part of a prompt that is too long is left out, which is told in "
             "usage.truncated_tokens; else it is an error."),
       field("cache",
-            object({required("mode", name_of({"exact", "none"}),
-                             "exact: take the answer to the same request, if there is.")}),
+            object({required("mode", name_of({"exact", "semantic", "none"}),
+                             "exact: take the answer to the same request, if there is; semantic: "
+                             "or to a question that means the same.")}),
             "Whether whole answers are taken from the server's cache."),
       ignored("cache_prompt", only(true, "computed prompts are always kept"),
               "Prefixes are kept anyway."),
@@ -230,7 +231,9 @@ void read_sampling(const Json& body, GenerateRequest& request) {
   request.priority = integer_of(body, "priority").value_or(0) > 0 ? -1 : 0;
   if (text_of(body, "truncation") == "auto") request.truncation = Truncation::kDropOldest;
   if (const Json* cache = field_of(body, "cache")) {
-    request.uses_cache = text_of(*cache, "mode") == "exact";
+    const std::string mode = text_of(*cache, "mode");
+    request.uses_cache = mode != "none";
+    request.uses_semantic_cache = mode == "semantic";
   }
   read_stream(body, request);
 }
