@@ -18,6 +18,10 @@ endif()
 if(PARING_SANITIZE)
   target_compile_options(paring_flags INTERFACE -fsanitize=${PARING_SANITIZE}
     -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  if(PARING_SANITIZE MATCHES "undefined")
+    # AddressSanitizer finds by itself what these look for, and they double the time of compiling.
+    target_compile_options(paring_flags INTERFACE -fno-sanitize=null,object-size,pointer-overflow)
+  endif()
   target_link_options(paring_flags INTERFACE -fsanitize=${PARING_SANITIZE})
 endif()
 
@@ -42,6 +46,17 @@ function(paring_read_modules file)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
 endfunction()
 
+# What is tested is the library: tests compile in a third of the time without optimization and checks.
+add_library(paring_test_warnings INTERFACE)
+target_compile_options(paring_test_warnings INTERFACE -Wno-conversion)
+add_library(paring_test_flags INTERFACE)
+target_compile_options(paring_test_flags INTERFACE ${PARING_TEST_FLAGS})
+
+# Modules that compute nothing: built without optimization where only their correctness is looked at.
+set(PARING_COLD_MODULES config api net store hub serve cli)
+# Tests whose own code computes for long (oracles, emulated instructions): optimized like the rest.
+set(PARING_HOT_TESTS tensor quant kernels cost)
+
 # paring_module(name [LIBS lib...] [EXCLUDE regex...]): static library paring_<name> from *.cc in the
 # folder and in its sub-folders, and the test program <name>_test from *_test.cc. EXCLUDE names sources
 # that are built otherwise (ISA folders) by their path in the module, so that the clone may lie anywhere.
@@ -61,11 +76,18 @@ function(paring_module name)
   add_library(paring_${name} STATIC ${sources})
   set_target_properties(paring_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(paring_${name} PUBLIC ${links} PRIVATE paring_baseline)
+  if(PARING_SANITIZE AND name IN_LIST PARING_COLD_MODULES)
+    target_compile_options(paring_${name} PRIVATE -O0)
+  endif()
   if(PARING_TESTS AND tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE paring_${name} paring_baseline GTest::gtest_main)
     target_compile_definitions(${name}_test PRIVATE PARING_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-    target_compile_options(${name}_test PRIVATE -Wno-conversion)
+    # Last, since the flags that they undo come from libraries too.
+    target_link_libraries(${name}_test PRIVATE paring_test_warnings)
+    if(NOT name IN_LIST PARING_HOT_TESTS)
+      target_link_libraries(${name}_test PRIVATE paring_test_flags)
+    endif()
     # WORKING_DIRECTORY is the source root so that tests find tests/data.
     add_test(NAME ${name}_test COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name}_test PROPERTIES LABELS unit TIMEOUT 900)
@@ -88,8 +110,13 @@ function(paring_isa_sources module isa)
   target_link_libraries(paring_${module}_${isa} PRIVATE paring_flags fmt::fmt)
   target_compile_options(paring_${module}_${isa} PRIVATE ${ARGN})
   if(PARING_SANITIZE)
-    # Instrumented unrolled tiles take the optimizer minutes at -O3; the last -O wins.
+    # Instrumented unrolled tiles take the optimizer minutes at -O3 (the last -O wins), and with each
+    # check written out instead of called.
     target_compile_options(paring_${module}_${isa} PRIVATE -O1)
+    if(PARING_SANITIZE MATCHES "address" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      target_compile_options(paring_${module}_${isa} PRIVATE
+        --param=asan-instrumentation-with-call-threshold=0)
+    endif()
   endif()
   target_sources(paring_${module} PRIVATE $<TARGET_OBJECTS:paring_${module}_${isa}>)
 endfunction()
