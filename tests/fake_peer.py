@@ -44,12 +44,14 @@ def compare(request):
 def answer(request):
     kind = request["do"]
     if kind == "hello":
-        return {"protocol": 2 if MODE == "protocol" else 1, "name": "llama.cpp", "package": "fake 1.0", "build": "0",
+        name = sys.argv[-1] if sys.argv[-1].endswith(".cpp") else "llama.cpp"
+        return {"protocol": 2 if MODE == "protocol" else 1, "name": name, "package": "fake 1.0", "build": "0",
                 "features": "CPU : NONE = 1 |"}
     if kind == "prepare":
         global likes_it
         likes_it = MODE == "likes-q8" and request["flags"]["kv_type"] == "q8_0"
         refused = MODE == "refuses-flags" and not request["flags"]["flash_attention"]
+        refused = refused or MODE == "refuses-flash" and request["flags"]["flash_attention"]
         return {"error": "no such flags"} if refused or MODE == "refuses" else {}
     if kind == "run":
         if MODE == "dies":

@@ -106,6 +106,12 @@ def test_refused_flags_are_passed_over(paring, still, peer):
     assert '"flash_attention":false' in peer.log.read_text()
 
 
+def test_an_engine_without_flash_attention_for_a_case_is_timed_without_it(paring, still, peer):
+    words = ("bench", still, "--against", "llama.cpp", "--json", "--threads", 1, "--pairs", 1, "--search", 600)
+    row, = paring(*words, "--cases", "decode:8", env=peer("refuses-flash")).json()["rows"]
+    assert "-fa 0 -ctk f16" in row["peer"]["flags"]
+
+
 def test_texts_may_part(paring, still, peer):
     found = paring("bench", still, "--against", "llama.cpp", "--json", *QUICK, "--cases", "decode:4",
                    env=peer("parts")).json()
@@ -198,7 +204,7 @@ class FakeTools:
 pip) echo "$@ [$CMAKE_ARGS]" >> {self.log}
   for word; do case $word in *.txt) /bin/cat $word >> {self.log};; esac; done
   {pip};;
-*) exec {sys.executable} {HERE / 'fake_peer.py'};;
+*) exec {sys.executable} {HERE / 'fake_peer.py'} "$@";;
 esac"""
         make = (f"/bin/mkdir -p $3/bin && /bin/cat > $3/bin/python <<'END'\n#!/bin/sh\n{inner}\nEND\n"
                 "/bin/chmod 755 $3/bin/python")
@@ -227,6 +233,17 @@ def test_the_environment_is_made_once(paring, still, tools):
     assert "llama-cpp-python==0.3.36 --hash=sha256:832db069" in asked
     assert set_up(paring, still, tools).code == 0
     assert tools.log.read_text() == asked
+
+
+def test_every_engine_has_an_environment_of_its_own(paring, still, tools):
+    tools.python()
+    tools.tool("c++", "exit 0")
+    assert set_up(paring, still, tools).code == 0
+    found = paring("bench", still, "--against", "ik_llama.cpp", *QUICK, "--cases", "decode:4", "--json",
+                   env=tools.environment()).json()
+    assert found["against"] == "ik_llama.cpp"
+    assert "ik-llama-cpp-python==0.1.5 --hash=sha256:33c67eb9" in tools.log.read_text()
+    assert len(list((tools.cache / "paring/peers").glob("*/ready"))) == 2
 
 
 @pytest.mark.parametrize("missing, said", [("python3", "python3-venv"), ("c++", "apt-get install g++")])

@@ -17,10 +17,11 @@ namespace {
 
 constexpr std::size_t kPairsMax = 999;
 
-// llama.cpp reads GGUF files only.
-Result<void> check_file(const std::string& path, const io::ModelFile& file) {
+// The other engines read GGUF files only.
+Result<void> check_file(const std::string& path, const std::string& engine,
+                        const io::ModelFile& file) {
   if (file.layout().starts_with("GGUF")) return {};
-  return unsupported("'" + path + "' is no GGUF file, and llama.cpp reads nothing else",
+  return unsupported("'" + path + "' is no GGUF file, and " + engine + " reads nothing else",
                      "paring export or quantize make GGUF files of folders");
 }
 
@@ -41,11 +42,15 @@ std::size_t need_of(const model::BlockSpec& spec, kernels::KvType kv_type, std::
 }  // namespace
 
 void add_versus_options(CLI::App& app, VersusFlags& flags, const std::vector<CLI::Option*>& alone) {
+  std::vector<std::string> engines;
+  for (const measure::PeerPackage& package : measure::peer_packages()) {
+    engines.emplace_back(package.engine);
+  }
   CLI::Option* against =
       app.add_option("--against", flags.against,
                      "Compares the speed with that of another engine, in turns, each at its best "
-                     "settings (--peer-python names an interpreter that has llama-cpp-python)")
-          ->check(CLI::IsMember({"llama.cpp"}))
+                     "settings (--peer-python names an interpreter that has its package)")
+          ->check(CLI::IsMember(engines))
           ->type_name("ENGINE");
   for (CLI::Option* option : alone) against->excludes(option);
   app.add_option("--cases", flags.cases,
@@ -97,7 +102,7 @@ Result<void> run_versus(Context& context, const std::string& name, const VersusF
   std::size_t need = 0;
   {
     PARING_TRY(const io::ModelFile file, engine::open_model(path));
-    PARING_TRY_VOID(check_file(path, file));
+    PARING_TRY_VOID(check_file(path, flags.against, file));
     report.options.kv_type = context.kv_type(file);
     PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
     need = need_of(spec, report.options.kv_type, executor->threads(), report.options.cases);
@@ -105,9 +110,10 @@ Result<void> run_versus(Context& context, const std::string& name, const VersusF
   }
   const std::string& python = context.settings().peer_python;
   PARING_TRY(const measure::PeerCommand command,
-             measure::llama_peer({.python = python == "auto" ? "" : python,
-                                  .timeout_seconds = flags.peer_timeout_seconds},
-                                 context.progress()));
+             measure::peer_command({.engine = flags.against,
+                                    .python = python == "auto" ? "" : python,
+                                    .timeout_seconds = flags.peer_timeout_seconds},
+                                   context.progress()));
   PARING_TRY(const auto peer, measure::Peer::start(command));
   report.peer = peer->identity();
   report.machine = cost::read_machine();

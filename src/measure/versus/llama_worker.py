@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""llama.cpp as a peer of `paring bench --against llama.cpp`: one request a line on standard input, one answer a line on
-standard output, both JSON. The program holds this text and starts it with `python -c`;
-docs/howto/compare-with-llama-cpp.md describes the protocol.
+"""llama.cpp, or ik_llama.cpp where the argument says so, as a peer of `paring bench --against`: one request a line on
+standard input, one answer a line on standard output, both JSON. The program holds this text and starts it with
+`python -c`; docs/howto/compare-with-llama-cpp.md describes the protocol.
 
 Timed are the calls of llama_decode and llama_synchronize alone. Between requests the process sleeps in a read.
-Needs llama-cpp-python, of which only the thin layer over the C functions is used, and numpy.
+Needs llama-cpp-python or ik-llama-cpp-python, of which only the thin layer over the C functions is used, and numpy.
 """
 import ctypes
 import json
@@ -29,8 +29,10 @@ class ThreadPoolParams(ctypes.Structure):
                 ("poll", ctypes.c_uint32), ("strict_cpu", ctypes.c_bool), ("paused", ctypes.c_bool)]
 
 
-class Library:
-    """The C functions, and what the build says of itself."""
+class LlamaCpp:
+    """The C functions of llama.cpp, and what the build says of itself."""
+
+    NAME, PACKAGE = "llama.cpp", "llama-cpp-python"
 
     def __init__(self):
         import llama_cpp
@@ -66,11 +68,103 @@ class Library:
         attach(ctypes.c_void_p(context), pool, pool)
 
 
+    def model_params(self, repack):
+        params = self.api.llama_model_default_params()
+        params.n_gpu_layers = 0
+        params.use_extra_bufts = repack
+        return params
+
+    def context_params(self, flags, _sequences):
+        params = self.api.llama_context_default_params()
+        params.flash_attn_type = 1 if flags["flash_attention"] else 0
+        params.kv_unified = flags["unified"]
+        params.no_perf = True
+        return params
+
+    def free_model(self, model):
+        self.api.llama_model_free(model)
+
+    def synchronize(self, context):
+        self.api.llama_synchronize(context)
+
+    def clear(self, context):
+        self.api.llama_memory_clear(self.api.llama_get_memory(context), False)
+
+    def state(self, context):
+        """What the first sequence has in the cache, as bytes."""
+        size = self.api.llama_state_seq_get_size(context, 0)
+        state = (ctypes.c_uint8 * size)()
+        return state if self.api.llama_state_seq_get_data(context, state, size, 0) == size else None
+
+    def set_state(self, context, state):
+        return self.api.llama_state_seq_set_data(context, state, len(state), 0) == len(state)
+
+
+class IkLlamaCpp(LlamaCpp):
+    """Those of ik_llama.cpp, which left llama.cpp's interface as it was in 2024."""
+
+    NAME, PACKAGE = "ik_llama.cpp", "ik-llama-cpp-python"
+
+    def __init__(self):  # pylint: disable=super-init-not-called
+        import ik_llama_cpp
+        from ik_llama_cpp import _ctypes_api
+        self.api = _ctypes_api
+        self.package = ik_llama_cpp.__version__
+        self.lib = _ctypes_api._lib  # pylint: disable=protected-access
+        size, context, data = ctypes.c_size_t, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint8)
+        for name, result, arguments in (
+                ("llama_print_system_info", ctypes.c_char_p, []), ("llama_synchronize", None, [context]),
+                ("llama_state_seq_get_size", size, [context, ctypes.c_int32, ctypes.c_uint32]),
+                ("llama_state_seq_get_data", size, [context, data, size, ctypes.c_int32, ctypes.c_uint32]),
+                ("llama_state_seq_set_data", size, [context, data, size, ctypes.c_int32, ctypes.c_uint32])):
+            function = getattr(self.lib, name)
+            function.restype, function.argtypes = result, arguments
+        self.api.llama_backend_init()
+        self.features = self.lib.llama_print_system_info().decode(errors="replace").strip(" |\n")
+        self.build = ""
+
+    def attach_threads(self, context, threads):
+        pass  # it has a pool of its own
+
+    def model_params(self, repack):
+        params = self.api.llama_model_default_params()
+        params.n_gpu_layers = 0
+        params.repack_tensors = repack
+        params.use_mmap = not repack  # as its own tools do
+        return params
+
+    def context_params(self, flags, sequences):
+        if flags["unified"] and sequences > 1:
+            raise Refused("ik_llama.cpp has one cache for all sequences")
+        if flags["flash_attention"] and sequences > 1:
+            raise Refused("flash attention of ik_llama.cpp ends the process on rows that see none of a block of keys")
+        params = self.api.llama_context_default_params()
+        params.flash_attn = flags["flash_attention"]
+        return params
+
+    def free_model(self, model):
+        self.api.llama_free_model(model)
+
+    def synchronize(self, context):
+        self.lib.llama_synchronize(context)
+
+    def clear(self, context):
+        self.api.llama_kv_cache_clear(context)
+
+    def state(self, context):
+        size = self.lib.llama_state_seq_get_size(context, 0, 0)
+        state = (ctypes.c_uint8 * size)()
+        return state if self.lib.llama_state_seq_get_data(context, state, size, 0, 0) == size else None
+
+    def set_state(self, context, state):
+        return self.lib.llama_state_seq_set_data(context, state, len(state), 0, 0) == len(state)
+
+
 class Session:
     """One model, one context, and the case that `run` times."""
 
-    def __init__(self):
-        self.library = Library()
+    def __init__(self, library):
+        self.library = library
         self.api = self.library.api
         self.model, self.loaded, self.context, self.batch = None, None, None, None
         self.case, self.state = None, None
@@ -82,14 +176,11 @@ class Session:
             return
         self.drop_context()
         if self.model:
-            self.api.llama_model_free(self.model)
+            self.library.free_model(self.model)
         self.model, self.loaded = None, None
-        params = self.api.llama_model_default_params()
-        params.n_gpu_layers = 0
-        params.use_extra_bufts = repack
-        self.model = self.api.llama_model_load_from_file(path.encode(), params)
+        self.model = self.api.llama_model_load_from_file(path.encode(), self.library.model_params(repack))
         if not self.model:
-            raise Refused("llama.cpp cannot load this model")
+            raise Refused(f"{self.library.NAME} cannot load this model")
         self.loaded = (path, repack)
         self.vocabulary = self.api.llama_vocab_n_tokens(self.api.llama_model_get_vocab(self.model))
 
@@ -105,22 +196,18 @@ class Session:
         self.drop_context()
         api = self.api
         cache = {"f16": 1, "q8_0": 8}[flags["kv_type"]]  # ggml_type
-        params = api.llama_context_default_params()
+        params = self.library.context_params(flags, sequences)
         rounded = -(-tokens // 256) * 256
         params.n_ctx = rounded * sequences
         params.n_batch = max(flags["batch"], sequences)
         params.n_ubatch = flags["ubatch"]
         params.n_seq_max = sequences
         params.n_threads = params.n_threads_batch = flags["threads"]
-        params.flash_attn_type = 1 if flags["flash_attention"] else 0
         params.type_k = params.type_v = cache
-        params.kv_unified = flags["unified"]
-        params.no_perf = True
         self.context = api.llama_init_from_model(self.model, params)
         if not self.context:
-            raise Refused("llama.cpp cannot make a context with these flags")
+            raise Refused(f"{self.library.NAME} cannot make a context with these flags")
         self.library.attach_threads(self.context, flags["threads"])
-        self.memory = api.llama_get_memory(self.context)
         self.capacity = params.n_batch
         self.batch = api.llama_batch_init(self.capacity, 0, 1)
 
@@ -141,7 +228,7 @@ class Session:
         self.fill(rows)
         begin = time.perf_counter()
         status = self.api.llama_decode(self.context, self.batch)
-        self.api.llama_synchronize(self.context)
+        self.library.synchronize(self.context)
         seconds = time.perf_counter() - begin
         if status != 0:
             raise Refused(f"llama_decode of {len(rows)} tokens failed with {status}")
@@ -155,7 +242,7 @@ class Session:
         return [(token, i, sequence, i == last) for i, token in enumerate(tokens)]
 
     def clear(self):
-        self.api.llama_memory_clear(self.memory, False)
+        self.library.clear(self.context)
 
     # ---- cases
 
@@ -170,10 +257,9 @@ class Session:
         self.clear()
         if with_depth and prompts[0]:
             self.steps(self.prompt(prompts[0]))
-            size = self.api.llama_state_seq_get_size(self.context, 0)
-            self.state = (ctypes.c_uint8 * size)()
-            if self.api.llama_state_seq_get_data(self.context, self.state, size, 0) != size:
-                raise Refused("llama.cpp cannot keep the state of a sequence")
+            self.state = self.library.state(self.context)
+            if self.state is None:
+                raise Refused(f"{self.library.NAME} cannot keep the state of a sequence")
         self.case = case
         reset_peak()
         self.run()  # touches the cache and the buffers for the first time
@@ -194,10 +280,8 @@ class Session:
 
     def restore(self):
         self.clear()
-        if self.state is not None:
-            size = len(self.state)
-            if self.api.llama_state_seq_set_data(self.context, self.state, size, 0) != size:
-                raise Refused("llama.cpp cannot restore the state of a sequence")
+        if self.state is not None and not self.library.set_state(self.context, self.state):
+            raise Refused(f"{self.library.NAME} cannot restore the state of a sequence")
 
     def run_decode(self):
         depth = len(self.prompts[0])
@@ -222,7 +306,7 @@ class Session:
     def logits(self, index):
         pointer = self.api.llama_get_logits_ith(self.context, index)
         if not pointer:
-            raise Refused("llama.cpp has no logits of a token")
+            raise Refused(f"{self.library.NAME} has no logits of a token")
         return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (self.vocabulary,))
 
     def compare(self, request):
@@ -250,8 +334,9 @@ class Session:
         return {"tokens": found, "margins": margins, "vocabulary": self.vocabulary}
 
     def hello(self):
-        return {"protocol": PROTOCOL, "name": "llama.cpp", "package": f"llama-cpp-python {self.library.package}",
-                "build": self.library.build.strip(), "features": self.library.features}
+        library = self.library
+        return {"protocol": PROTOCOL, "name": library.NAME, "package": f"{library.PACKAGE} {library.package}",
+                "build": library.build.strip(), "features": library.features}
 
 
 def peak_bytes():
@@ -279,10 +364,11 @@ def main():
     # What the library prints must not end up between the answers.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    engine = {kind.NAME: kind for kind in (LlamaCpp, IkLlamaCpp)}[sys.argv[1]]
     try:
-        session = Session()
+        session = Session(engine())
     except Exception as problem:  # pylint: disable=broad-except
-        channel.write(json.dumps({"id": 0, "error": f"cannot use llama-cpp-python: {problem}"}) + "\n")
+        channel.write(json.dumps({"id": 0, "error": f"cannot use {engine.PACKAGE}: {problem}"}) + "\n")
         channel.flush()
         return 1
     asleep_since = time.process_time()

@@ -104,8 +104,12 @@ Result<void> Duel::search(ProgressSink& progress) {
   progress.begin("fastest flags of " + peer_.identity().name + ", " + case_text(row_.speed_case),
                  row_.flags_known);
   const double start = now();
-  double best = 0;
-  PARING_TRY(best, trial(row_.flags));
+  Result<double> first = trial(row_.flags);
+  if (!first && first.error().code == ErrorCode::kUnsupported) {
+    row_.flags.flash_attention = false;
+    first = trial(row_.flags);
+  }
+  PARING_TRY(double best, std::move(first));
   row_.flags_tried = 1;
   progress.advance();
   for (const auto& change : changes) {
