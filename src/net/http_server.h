@@ -33,53 +33,64 @@
 namespace paring::net {
 
 namespace detail {
-struct Flight;
 class ServerCore;
 }  // namespace detail
 
-// One request and its response. Thread-safe, except body(), which is for one thread at a time. An
+// One request and its response, as those see it who answer: over a socket, or whatever else brings
+// a request (a line of a batch). Thread-safe, except body(), which is for one thread at a time. An
 // Exchange that is dropped unanswered answers 500, or cuts its stream: nobody waits for ever.
 class Exchange {
  public:
-  explicit Exchange(std::shared_ptr<detail::Flight> flight);  // the server's
-  ~Exchange();
-  Exchange(const Exchange&) = delete;
-  Exchange& operator=(const Exchange&) = delete;
+  virtual ~Exchange() = default;
 
-  const HttpHead& head() const noexcept;
-  std::string& body() noexcept;
+  virtual const HttpHead& head() const noexcept = 0;
+  virtual std::string& body() noexcept = 0;
   // Frees the body and gives its bytes back to body_memory_max, before the exchange ends.
-  void release_body() noexcept;
+  virtual void release_body() noexcept = 0;
+
+  // The next piece of the body, once; an empty one is its end. For bodies that are streamed (see
+  // BodyLimit), which may be answered before their end; others come as one piece. `callback` is
+  // called on the I/O thread or at once and here, and must not block. While nobody asks, the client
+  // is made to wait. A body that does not come to its end calls on_gone. One call at a time.
+  virtual void read_body(std::function<void(std::string)> callback) = 0;
 
   // Of these two, one, once. False when the client is gone or there has been an answer: nothing is
   // sent. A stream to HTTP/1.1 is chunked; to HTTP/1.0 it ends with the connection.
-  bool respond(HttpResponse response);
-  bool begin_stream(int status, std::string content_type, std::vector<HttpHeader> headers = {});
+  virtual bool respond(HttpResponse response) = 0;
+  virtual bool begin_stream(int status, std::string content_type,
+                            std::vector<HttpHeader> headers = {}) = 0;
 
   // Queues bytes of the stream; never blocks. False: the client is gone, the stream has ended, or
   // more than stream_buffer_bytes are unsent: then the connection is cut and on_gone follows.
   // Bytes that are written on the I/O thread (HttpServer::post) leave together, when the thread is
   // done with what was posted. Empty bytes are allowed and send nothing. Answers to HEAD take bytes
   // and send none.
-  bool write(std::string bytes);
-  void end_stream();
+  virtual bool write(std::string bytes) = 0;
+  virtual void end_stream() = 0;
+  // Called once when all bytes of the stream that were written before are handed to the system: on
+  // the I/O thread, or at once and here. Must not block. Dropped when the client is gone. Who has
+  // much to send writes the next piece then, and holds no more than one in memory.
+  virtual void on_sent(std::function<void()> callback) = 0;
   // Cuts the connection without a proper end. on_gone is not called.
-  void cut();
+  virtual void cut() = 0;
 
   // Called once if the client leaves, or the server cuts it, before respond() or end_stream(): on
   // the I/O thread, or at once and here when that has happened already. Must not block. Replaces
   // what was set before. It is dropped when the exchange is answered.
-  void on_gone(std::function<void()> callback);
-  bool is_gone() const noexcept;
-
- private:
-  std::shared_ptr<detail::Flight> flight_;
+  virtual void on_gone(std::function<void()> callback) = 0;
+  virtual bool is_gone() const noexcept = 0;
 };
 
 // How many bytes of body a request may bring.
 struct BodyLimit {
   std::size_t bytes = 0;
+  // The handler gets the request when its head is there, and reads the body with
+  // Exchange::read_body(). Then `bytes` alone limits it, not body_bytes_max; of memory it takes
+  // kStreamedBytesMax.
+  bool is_streamed = false;
 };
+// Bytes of a streamed body that wait to be read.
+inline constexpr std::size_t kStreamedBytesMax = std::size_t{256} << 10;
 
 // How a request ended, as far as the server saw it.
 struct RequestEnd {
@@ -133,7 +144,9 @@ struct HttpServerOptions {
   std::size_t body_bytes_max = std::size_t{64} << 20;    // whatever on_head allows: 413
   std::size_t body_memory_max = std::size_t{512} << 20;  // all bodies in memory together: 503
   double header_seconds = 10;  // from the first byte of a head (or the connection) to its end: 408
-  double body_seconds = 300;   // from the head to the end of the body: 408
+  // From the head to the end of the body: 408. So long again for each body_bytes_max of a streamed
+  // body, and the time in which nobody read it does not count.
+  double body_seconds = 300;
   // A body that comes slower than this on average, looked at after 5 seconds, is given up: 408.
   std::size_t body_bytes_per_second_min = 1024;
   double idle_seconds = 75;   // between two requests of a connection

@@ -57,7 +57,8 @@ void Connection::start() {
 
 void Connection::wait_readable() {
   if (is_reading_ || is_read_closed_ || phase_ == Phase::kClosed) return;
-  if (in_.size() >= kPipelinedBytesMax && phase_ == Phase::kAnswering) return watch_errors();
+  const bool can_take = phase_ != Phase::kAnswering && !is_body_paused();
+  if (in_.size() >= kPipelinedBytesMax && !can_take) return watch_errors();
   is_reading_ = true;
   socket_.async_wait(asio::socket_base::wait_read,
                      [self = shared_from_this()](const boost::system::error_code& ec) {
@@ -171,15 +172,26 @@ bool Connection::advance_head(std::string_view rest, std::size_t* used) {
   return false;
 }
 
+// A streamed body of which nobody reads what has come.
+bool Connection::is_body_paused() const {
+  return phase_ == Phase::kBody && is_streaming_body_ && flight_->is_body_full();
+}
+
 bool Connection::advance_body(std::string_view rest, std::size_t* used) {
+  if (is_body_paused()) return false;
   const RequestParser::Step step = parser_.parse_body(rest, used);
   if (step == RequestParser::Step::kRefused) {
     refuse(parser_.refusal());
     return true;
   }
-  if (!is_answered_early_ && !reserve_body(parser_.body_bytes())) return true;
+  if (is_streaming_body_) {
+    const std::string piece = std::exchange(parser_.body(), {});
+    flight_->add_body(piece, step == RequestParser::Step::kDone);
+  } else if (!is_answered_early_ && !reserve_body(parser_.body_bytes())) {
+    return true;
+  }
   if (step == RequestParser::Step::kNeedMore) {
-    if (is_read_closed_) close();
+    if (is_read_closed_) is_streaming_body_ ? cut() : close();
     return false;
   }
   request_complete();
@@ -239,7 +251,7 @@ void Connection::begin_request() {
   ++requests_;
   is_keep_alive_ = framing.is_keep_alive && !core_.is_draining() &&
                    requests_ != core_.options().requests_per_connection_max;
-  is_answered_early_ = is_head_sent_ = is_answer_queued_ = false;
+  is_answered_early_ = is_head_sent_ = is_answer_queued_ = is_streaming_body_ = false;
   framing_ = BodyFraming::kLength;
   probed_bytes_ = 0;
   flight_ = std::make_shared<Flight>();
@@ -266,11 +278,14 @@ void Connection::begin_request() {
   }
   if (auto* answer = std::get_if<HttpResponse>(&decision)) return answer_early(std::move(*answer));
   if (!framing.has_body) return request_complete();
-  expect_body(std::min(std::get<BodyLimit>(decision).bytes, core_.options().body_bytes_max));
+  expect_body(std::get<BodyLimit>(decision));
 }
 
-void Connection::expect_body(std::size_t bytes_max) {
+void Connection::expect_body(const BodyLimit& limit) {
   const Framing& framing = parser_.framing();
+  const std::size_t at_once_max = core_.options().body_bytes_max;
+  const std::size_t bytes_max =
+      limit.is_streamed ? limit.bytes : std::min(limit.bytes, at_once_max);
   if (framing.content_length.value_or(0) > bytes_max) {
     return refuse(
         {413, "body_too_large", "the body is larger than " + std::to_string(bytes_max) + " bytes"});
@@ -279,14 +294,20 @@ void Connection::expect_body(std::size_t bytes_max) {
   if (coding != nullptr && !coding->empty() && ascii_lower(*coding) != "identity") {
     return refuse({415, "unknown_content_coding", "bodies are taken uncompressed only"});
   }
-  if (!reserve_body(framing.content_length.value_or(0))) return;
+  const std::uint64_t bytes = framing.content_length.value_or(limit.is_streamed ? bytes_max : 0);
+  if (!reserve_body(limit.is_streamed ? kStreamedBytesMax : bytes)) return;
   parser_.set_body_limit(bytes_max);
   body_begin_ = core_.now();
-  deadline_ = body_begin_ + core_.options().body_seconds;
+  const double shares =
+      std::max(1.0, static_cast<double>(bytes) / static_cast<double>(at_once_max));
+  deadline_ = body_begin_ + core_.options().body_seconds * (limit.is_streamed ? shares : 1.0);
   if (framing.expects_continue) {
     send("HTTP/1.1 100 Continue\r\n\r\n");
     flush();
   }
+  if (!limit.is_streamed || phase_ != Phase::kBody) return;
+  is_streaming_body_ = flight_->is_body_streamed = true;
+  dispatch();
 }
 
 // Memory for the body up to there; refuses the request when there is none.
@@ -326,6 +347,8 @@ void Connection::answer_early(HttpResponse response) {
 // An answer that ends the connection.
 void Connection::refuse(const Refusal& why) {
   if (is_answered_early_ && flight_) return close();  // one answer is out, there cannot be another
+  // Whoever reads the body hears of it; what they answer comes too late.
+  if (is_streaming_body_ && phase_ == Phase::kBody) flight_->mark_gone();
   metrics().http_requests_refused.add();
   HttpResponse response = error_response(why.status, why.code, why.message);
   if (!flight_) {
@@ -362,12 +385,13 @@ void Connection::request_complete() {
     if (out_.empty() && wire_.empty()) next_request();
     return;
   }
+  if (is_streaming_body_) return;
   flight_->body = std::move(parser_.body());
   dispatch();
 }
 
 void Connection::dispatch() {
-  auto exchange = std::make_shared<Exchange>(flight_);
+  auto exchange = std::make_shared<FlightExchange>(flight_);
   RequestHandler& handler = core_.handler();
   const bool is_taken = core_.workers.submit([&handler, exchange]() mutable {
     try {
@@ -392,6 +416,15 @@ void Connection::tick(double now) {
   if (write_deadline_ != 0 && now > write_deadline_) {
     metrics().http_slow_readers.add();
     return cut();
+  }
+  if (is_body_paused()) {
+    // Not the client's fault.
+    const double paused = std::max(0.0, now - paused_at_.value_or(now));
+    deadline_ += paused;
+    body_begin_ += paused;
+    paused_at_ = now;
+  } else {
+    paused_at_.reset();
   }
   if (phase_ == Phase::kBody && now - body_begin_ > kBodyRateGraceSeconds) {
     const double wanted =

@@ -15,6 +15,7 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -82,7 +83,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void watch_errors();
 
   void begin_request();
-  void expect_body(std::size_t bytes_max);
+  void expect_body(const BodyLimit& limit);
+  bool is_body_paused() const;
   bool reserve_body(std::uint64_t bytes);
   void answer_early(HttpResponse response);
   void request_complete();
@@ -114,9 +116,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool is_reading_ = false;      // a wait is pending
   bool is_read_closed_ = false;  // the client sends nothing more
   bool is_watching_errors_ = false;
-  bool is_head_begun_ = false;      // a byte of the head has come
-  bool is_keep_alive_ = false;      // as far as the present request goes
-  bool is_answered_early_ = false;  // the answer did not wait for the body
+  bool is_head_begun_ = false;       // a byte of the head has come
+  bool is_keep_alive_ = false;       // as far as the present request goes
+  bool is_answered_early_ = false;   // the answer did not wait for the body
+  bool is_streaming_body_ = false;   // the application has the request and reads its body
+  std::optional<double> paused_at_;  // last look at a streamed body that nobody reads
   std::size_t requests_ = 0;
   double idle_since_ = 0;
   double deadline_ = 0;  // of the phase; 0: none

@@ -28,6 +28,7 @@ void Connection::service() {
   HttpResponse response;
   Answer answer = Answer::kNone;
   bool is_abandoned = false;
+  bool is_abandoned_unanswered = false;
   {
     const std::lock_guard lock(flight_->mutex);
     if (flight_->is_overrun) {
@@ -38,10 +39,18 @@ void Connection::service() {
     pending = std::exchange(flight_->pending, {});
     is_abandoned = is_abandoned || (flight_->is_abandoned && answer == Answer::kStreaming);
     if (!is_head_sent_ && answer != Answer::kNone) response = std::move(flight_->response);
-    if (flight_->is_abandoned && answer == Answer::kNone) flight_->answer = Answer::kWhole;
+    is_abandoned_unanswered = flight_->is_abandoned && answer == Answer::kNone;
+    if (is_abandoned_unanswered) flight_->answer = Answer::kWhole;
   }
   if (is_abandoned || answer == Answer::kAborted) return cut();
   if (is_answer_queued_) return;
+  if (answer == Answer::kNone && !is_abandoned_unanswered) return resume();
+  if (phase_ == Phase::kBody) {
+    // Answered before its body was there: the rest of that is thrown away.
+    is_keep_alive_ = false;
+    phase_ = Phase::kRefusing;
+    deadline_ = 0;
+  }
   if (answer == Answer::kNone) {
     return send_whole(error_response(500, "internal_error", "the request was not answered"));
   }
@@ -127,8 +136,7 @@ bool Connection::load_wire() {
 // What a slow reader is judged by: everything that was fetched from the flight and not sent.
 void Connection::note_unsent() {
   if (!flight_) return;
-  const std::lock_guard lock(flight_->mutex);
-  flight_->in_connection = out_bytes_ + wire_.size() - wire_offset_;
+  flight_->note_unsent(out_bytes_ + wire_.size() - wire_offset_);
 }
 
 void Connection::flush() {

@@ -3,11 +3,7 @@
 
 #include <utility>
 
-#include "net/http_server.h"
-
-namespace paring::net {
-
-namespace detail {
+namespace paring::net::detail {
 
 ReadyQueue::ReadyQueue(std::function<void()> wake) : wake_(std::move(wake)) {}
 
@@ -54,8 +50,40 @@ void Flight::release_reserved() noexcept {
   if (memory) memory->give(std::exchange(reserved, 0));
 }
 
+void Flight::add_body(std::string_view bytes, bool is_end) {
+  std::function<void(std::string)> reader;
+  std::string piece;
+  {
+    const std::lock_guard lock(mutex);
+    body_pending += bytes;
+    is_body_complete = is_end;
+    if (!body_reader || (body_pending.empty() && !is_end)) return;
+    reader = std::exchange(body_reader, nullptr);
+    piece = std::exchange(body_pending, {});
+  }
+  reader(std::move(piece));
+}
+
+bool Flight::is_body_full() const {
+  const std::lock_guard lock(mutex);
+  return body_pending.size() >= kStreamedBytesMax;
+}
+
+void Flight::note_unsent(std::size_t bytes) {
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex);
+    in_connection = bytes;
+    if (bytes == 0 && pending.empty()) callback = std::exchange(on_sent, nullptr);
+  }
+  if (callback) callback();
+}
+
 bool Flight::mark_gone() {
   std::function<void()> callback;
+  // Destroyed without the lock: they may hold the exchange.
+  std::function<void()> sent;
+  std::function<void(std::string)> reader;
   bool was_open = false;
   {
     const std::lock_guard lock(mutex);
@@ -63,7 +91,10 @@ bool Flight::mark_gone() {
     is_gone = true;
     was_open = answer == Answer::kNone || answer == Answer::kStreaming;
     callback = std::exchange(on_gone, nullptr);
+    sent = std::exchange(on_sent, nullptr);
+    reader = std::exchange(body_reader, nullptr);
     pending.clear();
+    body_pending.clear();
   }
   if (was_open && callback) callback();
   return was_open;
@@ -79,54 +110,66 @@ void schedule(const std::shared_ptr<Flight>& flight) {
 
 }  // namespace
 
-}  // namespace detail
-
-using detail::Answer;
-
-Exchange::Exchange(std::shared_ptr<detail::Flight> flight) : flight_(std::move(flight)) {}
-
-Exchange::~Exchange() {
+FlightExchange::~FlightExchange() {
   std::function<void()> callback;  // destroyed without the lock
   const std::lock_guard lock(flight_->mutex);
   callback = std::exchange(flight_->on_gone, nullptr);
   const bool is_open = flight_->answer == Answer::kNone || flight_->answer == Answer::kStreaming;
   if (!is_open || flight_->is_gone) return;
   flight_->is_abandoned = true;
-  detail::schedule(flight_);
+  schedule(flight_);
 }
 
-const HttpHead& Exchange::head() const noexcept { return flight_->head; }
-
-std::string& Exchange::body() noexcept { return flight_->body; }
-
-void Exchange::release_body() noexcept {
+void FlightExchange::release_body() noexcept {
   std::string().swap(flight_->body);
   const std::lock_guard lock(flight_->mutex);
   flight_->release_reserved();
 }
 
-bool Exchange::respond(HttpResponse response) {
+void FlightExchange::read_body(std::function<void(std::string)> callback) {
+  std::string piece;
+  {
+    const std::lock_guard lock(flight_->mutex);
+    if (flight_->is_gone) return;
+    if (!flight_->is_body_streamed) {
+      piece = std::exchange(flight_->body, {});
+    } else if (flight_->body_pending.empty() && !flight_->is_body_complete) {
+      flight_->body_reader = std::move(callback);
+      return;
+    } else {
+      // The connection may wait for room.
+      if (flight_->body_pending.size() >= kStreamedBytesMax) schedule(flight_);
+      piece = std::exchange(flight_->body_pending, {});
+    }
+  }
+  callback(std::move(piece));
+}
+
+bool FlightExchange::respond(HttpResponse response) {
   std::function<void()> callback;
+  std::function<void(std::string)> reader;
   const std::lock_guard lock(flight_->mutex);
   if (flight_->is_gone || flight_->answer != Answer::kNone) return false;
   flight_->answer = Answer::kWhole;
+  reader = std::exchange(flight_->body_reader, nullptr);
   flight_->response = std::move(response);
   callback = std::exchange(flight_->on_gone, nullptr);
-  detail::schedule(flight_);
+  schedule(flight_);
   return true;
 }
 
-bool Exchange::begin_stream(int status, std::string content_type, std::vector<HttpHeader> headers) {
+bool FlightExchange::begin_stream(int status, std::string content_type,
+                                  std::vector<HttpHeader> headers) {
   const std::lock_guard lock(flight_->mutex);
   if (flight_->is_gone || flight_->answer != Answer::kNone) return false;
   flight_->answer = Answer::kStreaming;
   flight_->response = {
       .status = status, .content_type = std::move(content_type), .headers = std::move(headers)};
-  detail::schedule(flight_);
+  schedule(flight_);
   return true;
 }
 
-bool Exchange::write(std::string bytes) {
+bool FlightExchange::write(std::string bytes) {
   const std::lock_guard lock(flight_->mutex);
   if (flight_->is_gone || flight_->is_overrun || flight_->answer != Answer::kStreaming) {
     return false;
@@ -136,7 +179,7 @@ bool Exchange::write(std::string bytes) {
   if (bytes.size() > flight_->stream_buffer_bytes ||
       unsent > flight_->stream_buffer_bytes - bytes.size()) {
     flight_->is_overrun = true;
-    detail::schedule(flight_);
+    schedule(flight_);
     return false;
   }
   if (flight_->pending.empty()) {
@@ -144,29 +187,47 @@ bool Exchange::write(std::string bytes) {
   } else {
     flight_->pending += bytes;
   }
-  detail::schedule(flight_);
+  schedule(flight_);
   return true;
 }
 
-void Exchange::end_stream() {
+void FlightExchange::on_sent(std::function<void()> callback) {
+  {
+    const std::lock_guard lock(flight_->mutex);
+    if (flight_->is_gone || flight_->answer != Answer::kStreaming) return;
+    if (!flight_->pending.empty() || flight_->in_connection > 0) {
+      flight_->on_sent = std::move(callback);
+      return;
+    }
+  }
+  callback();
+}
+
+void FlightExchange::end_stream() {
   std::function<void()> callback;
+  std::function<void()> sent;
   const std::lock_guard lock(flight_->mutex);
   if (flight_->is_gone || flight_->answer != Answer::kStreaming) return;
   flight_->answer = Answer::kEnded;
+  sent = std::exchange(flight_->on_sent, nullptr);
   callback = std::exchange(flight_->on_gone, nullptr);
-  detail::schedule(flight_);
+  schedule(flight_);
 }
 
-void Exchange::cut() {
+void FlightExchange::cut() {
   std::function<void()> callback;
+  std::function<void()> sent;
+  std::function<void(std::string)> reader;
   const std::lock_guard lock(flight_->mutex);
   if (flight_->is_gone) return;
   flight_->answer = Answer::kAborted;
+  sent = std::exchange(flight_->on_sent, nullptr);
+  reader = std::exchange(flight_->body_reader, nullptr);
   callback = std::exchange(flight_->on_gone, nullptr);
-  detail::schedule(flight_);
+  schedule(flight_);
 }
 
-void Exchange::on_gone(std::function<void()> callback) {
+void FlightExchange::on_gone(std::function<void()> callback) {
   std::function<void()> replaced;
   {
     const std::lock_guard lock(flight_->mutex);
@@ -181,9 +242,9 @@ void Exchange::on_gone(std::function<void()> callback) {
   if (callback) callback();
 }
 
-bool Exchange::is_gone() const noexcept {
+bool FlightExchange::is_gone() const noexcept {
   const std::lock_guard lock(flight_->mutex);
   return flight_->is_gone;
 }
 
-}  // namespace paring::net
+}  // namespace paring::net::detail

@@ -10,9 +10,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/http_message.h"
+#include "net/http_server.h"
 
 namespace paring::net::detail {
 
@@ -95,12 +98,50 @@ struct Flight {
   std::size_t in_connection = 0;  // bytes that it has fetched and not sent
   std::size_t reserved = 0;       // of `memory`
   std::function<void()> on_gone;
+  std::function<void()> on_sent;
+  // Of a body that is streamed.
+  bool is_body_streamed = false;
+  bool is_body_complete = false;
+  std::string body_pending;  // came and was not read
+  std::function<void(std::string)> body_reader;
+
+  // Of the I/O thread: more of a streamed body has come, `is_end`: all of it.
+  void add_body(std::string_view bytes, bool is_end);
+  // Whether as much waits to be read as may.
+  bool is_body_full() const;
+  // How many bytes the connection has not sent. Calls on_sent when it is none.
+  void note_unsent(std::size_t bytes);
 
   // Marks the client as gone and calls on_gone, outside the lock, if the answer was not complete.
   // True if it was called for that reason.
   bool mark_gone();
   // Nothing will be answered any more and nobody is told: the server's own answer took the place.
   void release_reserved() noexcept;
+};
+
+// An Exchange over a connection.
+class FlightExchange final : public Exchange {
+ public:
+  explicit FlightExchange(std::shared_ptr<Flight> flight) : flight_(std::move(flight)) {}
+  ~FlightExchange() override;
+  FlightExchange(const FlightExchange&) = delete;
+  FlightExchange& operator=(const FlightExchange&) = delete;
+
+  const HttpHead& head() const noexcept override { return flight_->head; }
+  std::string& body() noexcept override { return flight_->body; }
+  void release_body() noexcept override;
+  void read_body(std::function<void(std::string)> callback) override;
+  bool respond(HttpResponse response) override;
+  bool begin_stream(int status, std::string content_type, std::vector<HttpHeader> headers) override;
+  bool write(std::string bytes) override;
+  void end_stream() override;
+  void on_sent(std::function<void()> callback) override;
+  void cut() override;
+  void on_gone(std::function<void()> callback) override;
+  bool is_gone() const noexcept override;
+
+ private:
+  std::shared_ptr<Flight> flight_;
 };
 
 }  // namespace paring::net::detail
