@@ -308,6 +308,9 @@ def test_ollama_whole():
     with ollama_client("ollama_tags.json") as client:
         models = client.list().models
     assert models[0].model == "smollm2" and models[0].details.parameter_size == "134.5M"
+    with ollama_client("ollama_ps.json") as client:
+        running = client.ps().models
+    assert running[0].size == 150000000 and running[0].expires_at.year == 2026 and running[0].context_length == 8192
     with ollama_client("ollama_show.json") as client:
         shown = client.show("smollm2")
     assert shown.modelinfo["llama.context_length"] == 8192 and shown.capabilities == ["completion"]

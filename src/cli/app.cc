@@ -71,7 +71,7 @@ Result<void> run_command(const Runner& runner, const GlobalFlags& flags,
   set_log_level(level);
   PARING_TRY_VOID(use_isa(settings.values().isa));
   if (settings.values().numerics == "fast") PARING_TRY_VOID(kernels::check_fast());
-  Context context(settings, output);
+  Context context(settings, output, [&] { return settle(flags, environment); });
   return runner(context);
 }
 

@@ -3,14 +3,16 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "hub/model_source.h"
 
 namespace paring::cli {
 
-Context::Context(const config::Settings& settings, Output& output)
+Context::Context(const config::Settings& settings, Output& output, ReadSettings read_settings)
     : settings_(settings),
       output_(output),
+      read_settings_(std::move(read_settings)),
       progress_(make_progress(
           {.style = progress_style(settings.values().quiet), .clock = nullptr, .write = {}})) {}
 

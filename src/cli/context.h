@@ -3,8 +3,10 @@
 // the model files they open. Confined to one thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/executor.h"
 #include "base/progress.h"
@@ -19,9 +21,15 @@ namespace paring::cli {
 
 class Context {
  public:
-  Context(const config::Settings& settings, Output& output);
+  // The settings as they are found now, where they may have changed since the start.
+  using ReadSettings = std::function<Result<config::Settings>()>;
+  Context(const config::Settings& settings, Output& output, ReadSettings read_settings);
 
   const config::SettingValues& settings() const { return settings_.values(); }
+  const config::Settings& all_settings() const { return settings_; }
+  const ReadSettings& read_settings() const { return read_settings_; }
+  // That the configuration file names.
+  const std::vector<config::ModelEntry>& models() const { return settings_.models(); }
   Output& output() { return output_; }
   ProgressSink& progress() { return *progress_; }
   // Made at first use.
@@ -42,6 +50,7 @@ class Context {
  private:
   const config::Settings& settings_;
   Output& output_;
+  ReadSettings read_settings_;
   std::unique_ptr<ProgressSink> progress_;
   std::unique_ptr<Executor> executor_;
 };

@@ -234,7 +234,11 @@ Result<void> Settings::load_file(const std::string& path) {
   auto entries = read_yaml(text);
   if (!entries) return std::move(entries.error()).with_context(escape_control(path));
   Settings changed = *this;
+  auto models = read_model_entries(*entries);
+  if (!models) return std::move(models.error()).with_context(escape_control(path));
+  if (!models->empty()) changed.models_ = std::move(*models);
   for (const YamlEntry& entry : *entries) {
+    if (entry.key.starts_with(kModelsKey)) continue;
     const SettingOrigin origin{SettingOrigin::Rank::kFile,
                                fmt::format("{}, line {}", escape_control(path), entry.line)};
     PARING_TRY_VOID(changed.set(entry.key, entry.value, origin));
@@ -280,7 +284,7 @@ std::string Settings::print() const {
     const std::string value = is_text ? quote_yaml(entry.value) : entry.value;
     text += fmt::format("{}: {}  # {}\n", entry.row->key, value, entry.origin);
   }
-  return text;
+  return text + print_model_entries(models_);
 }
 
 std::string settings_reference() {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "config/model_entries.h"
 
 namespace paring::config {
 
@@ -76,13 +77,16 @@ class Settings {
   Settings();
 
   const SettingValues& values() const noexcept { return values_; }
+  // Of configuration files; later ones replace those of earlier files.
+  const std::vector<ModelEntry>& models() const noexcept { return models_; }
 
   // `key` may have a dot for its first underscore: serve.port. Checks and stores one value, unless
   // one of higher rank is there already (then it is checked all the same). NotFound for an unknown
   // key, with the nearest known one; InvalidArgument for a wrong value, naming key, value, bounds
   // and origin. On error nothing changes.
   Result<void> set(std::string_view key, std::string_view text, const SettingOrigin& origin);
-  // All keys of a YAML file; groups are written as nested maps. On error nothing changes.
+  // All keys of a YAML file; groups are written as nested maps, `models` as model_entries.h says.
+  // On error nothing changes.
   Result<void> load_file(const std::string& path);
   // `variables`: null-terminated "NAME=value" strings, as `environ`. Names that begin with PARING_
   // and are no setting are logged as warnings, since they may be misspelt. On error nothing
@@ -103,6 +107,7 @@ class Settings {
   SettingValues values_;
   std::vector<std::string> texts_;  // of each row
   std::vector<SettingOrigin> origins_;
+  std::vector<ModelEntry> models_;
 };
 
 // The table of all settings for the documentation, in Markdown.

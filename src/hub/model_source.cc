@@ -116,7 +116,8 @@ struct Wanted {
   Result<std::string> (*check_folder)(const std::string& path);
 };
 
-Result<std::string> resolve(const std::string& path, const Wanted& wanted, ProgressSink& progress) {
+// `progress` is null when nothing may be fetched.
+Result<std::string> resolve(const std::string& path, const Wanted& wanted, ProgressSink* progress) {
   if (path.empty()) {
     return invalid_argument(fmt::format("{} is empty", wanted.word), wanted.supported);
   }
@@ -131,8 +132,17 @@ Result<std::string> resolve(const std::string& path, const Wanted& wanted, Progr
   if (is_hub_name(path)) {
     PARING_TRY(const HubName name, parse_hub_name(path));
     PARING_TRY(const HubSettings settings, read_hub_settings(environ));
-    PARING_TRY(const std::string found, find_or_pull(name, wanted.content, settings, progress));
-    return resolve(found, wanted, progress);
+    if (progress != nullptr) {
+      PARING_TRY(const std::string found, find_or_pull(name, wanted.content, settings, *progress));
+      return resolve(found, wanted, progress);
+    }
+    if (const auto found = find_in_cache(name, wanted.content, settings)) {
+      return resolve(*found, wanted, progress);
+    }
+    return Error{
+        ErrorCode::kUnavailable,
+        fmt::format("{} is not in {}, and nothing is fetched here", name.text(), settings.cache),
+        fmt::format("fetch it first: paring pull {}", name.text())};
   }
   if (status.type() == fs::file_type::none) {
     return io_error(fmt::format("cannot look at '{}': {}", io::printable(path), failed.message()),
@@ -157,14 +167,27 @@ Result<std::string> adapter_folder(const std::string& path) {
 
 }  // namespace
 
+namespace {
+
+constexpr Wanted kModel = {HubContent::kModel, "MODEL", kSupported, model_folder};
+constexpr Wanted kAdapter = {HubContent::kAdapter, "ADAPTER", kSupportedAdapters, adapter_folder};
+
+}  // namespace
+
 Result<std::string> resolve_model(std::string_view spec, ProgressSink& progress) {
-  return resolve(std::string(spec), {HubContent::kModel, "MODEL", kSupported, model_folder},
-                 progress);
+  return resolve(std::string(spec), kModel, &progress);
+}
+
+Result<std::string> find_model(std::string_view spec) {
+  return resolve(std::string(spec), kModel, nullptr);
 }
 
 Result<std::string> resolve_adapter(std::string_view spec, ProgressSink& progress) {
-  return resolve(std::string(spec),
-                 {HubContent::kAdapter, "ADAPTER", kSupportedAdapters, adapter_folder}, progress);
+  return resolve(std::string(spec), kAdapter, &progress);
+}
+
+Result<std::string> find_adapter(std::string_view spec) {
+  return resolve(std::string(spec), kAdapter, nullptr);
 }
 
 }  // namespace paring::hub

@@ -19,9 +19,13 @@ namespace paring::hub {
 Result<std::string> resolve_model(std::string_view spec,
                                   ProgressSink& progress = silent_progress());
 
+// The same without the network: Unavailable for what is not in the local cache.
+Result<std::string> find_model(std::string_view spec);
+
 // The same of a LoRA adapter: an existing file, a folder with adapter_config.json, or
 // hf:OWNER/NAME[:FILE].
 Result<std::string> resolve_adapter(std::string_view spec,
                                     ProgressSink& progress = silent_progress());
+Result<std::string> find_adapter(std::string_view spec);
 
 }  // namespace paring::hub

@@ -17,8 +17,16 @@ constexpr int kBatchPriority = -1;
 
 }  // namespace
 
+void AnswerSharing::set_options(const ResponseCacheOptions& options) {
+  bytes_max_ = options.bytes_max;
+  server_.post([this, options] {
+    options_ = options;
+    cache_.set_options(options);
+  });
+}
+
 CacheRule AnswerSharing::rule(const net::HttpHead& head, const AnswerPlan& plan) const {
-  if (options_.bytes_max == 0 || !plan.uses_cache.value_or(plan.is_reproducible)) return {};
+  if (bytes_max_ == 0 || !plan.uses_cache.value_or(plan.is_reproducible)) return {};
   const std::string* control = head.find("cache-control");
   const auto says = [&](const char* word) {
     return control != nullptr && control->find(word) != std::string::npos;

@@ -4,6 +4,7 @@
 // Thread-safe; works on the thread that writes answers.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -37,7 +38,13 @@ class AnswerSharing {
     std::function<std::shared_ptr<void>()> background_place;
   };
   AnswerSharing(const ResponseCacheOptions& options, Server server)
-      : options_(options), server_(std::move(server)), cache_(options) {}
+      : bytes_max_(options.bytes_max),
+        options_(options),
+        server_(std::move(server)),
+        cache_(options) {}
+
+  // Other bounds from now on. Thread-safe.
+  void set_options(const ResponseCacheOptions& options);
 
   // Before requests come.
   void use(std::shared_ptr<SemanticCache> semantic) { semantic_ = std::move(semantic); }
@@ -67,7 +74,8 @@ class AnswerSharing {
   void compute_again(const AskedPtr& asked, const SemanticCache::Found& found);
   void join(const AskedPtr& asked, const std::shared_ptr<SharedAnswer>& shared);
 
-  ResponseCacheOptions options_;
+  std::atomic<std::size_t> bytes_max_;  // as of options_, for every thread
+  ResponseCacheOptions options_;        // on the writing thread only
   Server server_;
   std::shared_ptr<SemanticCache> semantic_;
   ResponseCache cache_;         // on the writing thread only

@@ -30,7 +30,9 @@ class ApiResult {
   ApiResult(ApiError error) : state_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
   explicit operator bool() const noexcept { return state_.index() == 0; }
   T& operator*() { return std::get<0>(state_); }
+  const T& operator*() const { return std::get<0>(state_); }
   T* operator->() { return &std::get<0>(state_); }
+  const T* operator->() const { return &std::get<0>(state_); }
   const ApiError& error() const { return std::get<1>(state_); }
 
  private:

@@ -10,13 +10,6 @@
 
 namespace paring::serve {
 
-namespace {
-
-// Between looks at whether a model that nobody wants is still held.
-constexpr std::chrono::milliseconds kRetireInterval(200);
-
-}  // namespace
-
 EngineLoop::EngineLoop(Delivery::Post post)
     : delivery_(std::move(post)), thread_([this] { run(); }) {}
 
@@ -50,17 +43,8 @@ void EngineLoop::add(std::shared_ptr<Steppable> model) {
   post([this, model = std::move(model)]() mutable { models_.push_back(std::move(model)); });
 }
 
-void EngineLoop::retire(const std::shared_ptr<Steppable>& model) {
-  post([this, model] { retired_.push_back(model); });
-}
-
-// Those retired whom only the loop's two lists hold.
-void EngineLoop::let_go() {
-  std::erase_if(retired_, [this](const std::shared_ptr<Steppable>& model) {
-    if (model.use_count() > 2) return false;
-    std::erase(models_, model);
-    return true;
-  });
+void EngineLoop::remove(const std::shared_ptr<Steppable>& model) {
+  call([&] { std::erase(models_, model); });
 }
 
 double EngineLoop::stalled_seconds() const noexcept {
@@ -86,12 +70,7 @@ void EngineLoop::run() {
       std::unique_lock lock(mutex_);
       if (!has_worked) {
         beat_.store(0, std::memory_order_relaxed);
-        const auto is_called = [this] { return is_stopping_ || !tasks_.empty(); };
-        if (retired_.empty()) {
-          wakes_.wait(lock, is_called);
-        } else {
-          wakes_.wait_for(lock, kRetireInterval, is_called);
-        }
+        wakes_.wait(lock, [this] { return is_stopping_ || !tasks_.empty(); });
       }
       if (is_stopping_) return;
       tasks.swap(tasks_);
@@ -101,7 +80,6 @@ void EngineLoop::run() {
     tasks.clear();
     delivery_.flush();
     has_worked = step_all();
-    if (!retired_.empty()) let_go();
   }
 }
 

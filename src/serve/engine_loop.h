@@ -43,8 +43,9 @@ class EngineLoop {
 
   // Who takes turns from now on.
   void add(std::shared_ptr<Steppable> model);
-  // It goes on while anybody else holds it, then it is let go of, within a second.
-  void retire(const std::shared_ptr<Steppable>& model);
+  // It takes no more turns, and the loop holds it no more, when this returns. Not from the loop's
+  // thread. REQUIRES: nothing of it is being computed.
+  void remove(const std::shared_ptr<Steppable>& model);
   // On the loop's thread: what is delivered after the step.
   Delivery& delivery() noexcept { return delivery_; }
 
@@ -57,9 +58,7 @@ class EngineLoop {
   bool step_all();
 
   Delivery delivery_;
-  void let_go();
-  std::vector<std::shared_ptr<Steppable>> models_;   // the loop's
-  std::vector<std::shared_ptr<Steppable>> retired_;  // of those
+  std::vector<std::shared_ptr<Steppable>> models_;  // the loop's
   std::mutex mutex_;
   std::condition_variable wakes_;
   std::deque<Task> tasks_;  // guarded by mutex_; bounded by those who admit requests

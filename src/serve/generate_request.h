@@ -68,6 +68,8 @@ struct GenerateRequest {
   bool includes_usage = false;  // a stream ends with what it cost
   int priority = 0;             // 0 interactive, -1 batch
   std::optional<double> timeout_seconds;
+  // How long the model stays without a request (Ollama's keep_alive); less than 0: for ever.
+  std::optional<double> keep_alive_seconds;
   std::optional<bool> uses_cache;  // of whole answers; absent: the server's rule
   // Whether the answer to a question that means the same will do; absent: the server's rule.
   std::optional<bool> uses_semantic_cache;

@@ -48,6 +48,8 @@ const std::vector<Route>& routes() {
       {"GET", "/openapi.json", {kAnybody, kNoBody}, serve_openapi},
       {"GET", "/v1/models", {Scope::kInference, kNoBody}, serve_models},
       {"GET", "/v1/models/{model}", {Scope::kInference, kNoBody}, serve_model},
+      {"POST", "/v1/models/load", {Scope::kAdmin, kTextBody}, serve_load_model},
+      {"POST", "/v1/models/unload", {Scope::kAdmin, kTextBody}, serve_unload_model},
       {"POST", "/v1/chat/completions", {Scope::kInference, kTextBody}, serve_chat},
       {"POST", "/v1/completions", {Scope::kInference, kTextBody}, serve_completions},
       {"POST", "/v1/responses", {Scope::kInference, kTextBody}, serve_responses},
@@ -63,6 +65,7 @@ const std::vector<Route>& routes() {
       {"POST", "/api/generate", {Scope::kInference, kTextBody}, serve_ollama_generate},
       {"POST", "/api/embed", {Scope::kEmbeddings, kTextBody}, serve_ollama_embed},
       {"GET", "/api/tags", {Scope::kInference, kNoBody}, serve_ollama_tags},
+      {"GET", "/api/ps", {Scope::kInference, kNoBody}, serve_ollama_ps},
       {"POST", "/api/show", {Scope::kInference, kTextBody}, serve_ollama_show},
       {"GET", "/api/version", {kAnybody, kNoBody}, serve_ollama_version},
   };

@@ -10,7 +10,6 @@
 
 #include "api/certificate.h"
 #include "base/clock.h"
-#include "base/process.h"
 #include "engine/identity.h"
 #include "engine/ngram_drafter.h"
 #include "engine/open_model.h"
@@ -24,10 +23,10 @@ namespace {
 constexpr std::size_t kStepTokens = 512;
 constexpr std::size_t kEncodeJobsMax = 1024;
 
-engine::BatchOptions batch_options(const ServedModelOptions& options, kernels::KvType kv_type,
-                                   std::size_t lora_rank) {
+engine::BatchOptions batch_options(const ModelPlan& plan) {
+  const ServedModelOptions& options = plan.options;
   return {.numerics = options.numerics,
-          .kv_type = kv_type,
+          .kv_type = plan.kv_type,
           .context_tokens = options.context_tokens,
           .cache_tokens = options.cache_tokens,
           .step_tokens = std::max(kStepTokens, options.sequences_max),
@@ -35,15 +34,14 @@ engine::BatchOptions batch_options(const ServedModelOptions& options, kernels::K
           .sequences_max = options.sequences_max,
           .waiting_max = options.waiting_max,
           .waiting_tokens_max = options.waiting_tokens_max,
-          .lora_rank = lora_rank,
+          .lora_rank = plan.lora_rank,
           .has_prefix_cache = options.has_prefix_cache};
 }
 
 std::size_t auto_cache_tokens(const model::BlockSpec& spec, kernels::KvType kv_type,
-                              std::size_t context_tokens) {
+                              std::size_t context_tokens, std::optional<std::uint64_t> free_bytes) {
   const std::size_t wanted = std::min(8 * context_tokens, kAutoCacheTokensMax);
   const std::size_t token_bytes = model::KvPool::bytes_per_token(spec, kv_type);
-  const std::optional<std::uint64_t> free_bytes = available_memory();
   const std::size_t fitting = free_bytes ? *free_bytes / 8 / token_bytes : wanted;
   return std::max(context_tokens, std::min(wanted, fitting));
 }
@@ -67,53 +65,59 @@ std::int64_t modified_at(const std::string& path) {
 
 ServedModel::~ServedModel() = default;
 
-Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
-                                                       const std::string& path, Executor& loader,
-                                                       Executor& executor,
-                                                       const ServedModelOptions& options) {
-  std::shared_ptr<ServedModel> served(new ServedModel(name, options));
+Result<ModelPlan> ServedModel::plan(const std::string& path, const ServedModelOptions& options,
+                                    std::size_t threads, std::optional<std::uint64_t> free_bytes) {
+  ModelPlan plan;
+  plan.path = path;
+  plan.options = options;
   PARING_TRY(const io::ModelFile file, engine::open_model(path));
-  PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
-  ServedModelOptions& mine = served->options_;
-  mine.context_tokens = std::min(mine.context_tokens, spec.context_max);
-  kernels::KvType kv_type = engine::served_kv_type(file);
-  if (mine.numerics == model::Numerics::kExact) kv_type = kernels::KvType::kF32;
-  if (mine.kv_type) kv_type = *mine.kv_type;
-  std::vector<model::AdapterFile> adapters;
-  std::size_t extra = 0;
-  std::size_t lora_rank = 0;
+  PARING_TRY(plan.spec, model::read_block_spec(file));
+  ServedModelOptions& mine = plan.options;
+  mine.context_tokens = std::min(mine.context_tokens, plan.spec.context_max);
+  plan.kv_type = engine::served_kv_type(file);
+  if (mine.numerics == model::Numerics::kExact) plan.kv_type = kernels::KvType::kF32;
+  if (mine.kv_type) plan.kv_type = *mine.kv_type;
+  plan.weight_bytes = engine::packed_weight_bytes(file);
   for (const AdapterSource& source : mine.adapters) {
-    PARING_TRY(model::AdapterFile adapter, model::AdapterFile::open(source.path, spec));
-    lora_rank = std::max(lora_rank, adapter.rank_max());
-    extra += adapter.memory_bytes();
-    adapters.push_back(std::move(adapter));
+    PARING_TRY(model::AdapterFile adapter, model::AdapterFile::open(source.path, plan.spec));
+    plan.lora_rank = std::max(plan.lora_rank, adapter.rank_max());
+    plan.weight_bytes += adapter.memory_bytes();
+    plan.adapters.push_back(std::move(adapter));
   }
-  if (spec.encoder) {
-    extra = engine::TextEncoder::bytes_for(spec, mine.context_tokens, executor.threads());
-  } else {
-    if (mine.cache_tokens == 0) {
-      mine.cache_tokens = auto_cache_tokens(spec, kv_type, mine.context_tokens);
-    }
-    mine.cache_tokens = std::max(mine.cache_tokens, mine.context_tokens);
-    extra += engine::BatchEngine::bytes_for(spec, batch_options(mine, kv_type, lora_rank),
-                                            executor.threads());
+  if (plan.spec.encoder) {
+    plan.extra_bytes = engine::TextEncoder::bytes_for(plan.spec, mine.context_tokens, threads);
+    return plan;
   }
-  auto loaded = engine::LoadedModel::load(path, loader,
+  if (mine.cache_tokens == 0) {
+    mine.cache_tokens = auto_cache_tokens(plan.spec, plan.kv_type, mine.context_tokens, free_bytes);
+  }
+  mine.cache_tokens = std::max(mine.cache_tokens, mine.context_tokens);
+  plan.extra_bytes = engine::BatchEngine::bytes_for(plan.spec, batch_options(plan), threads);
+  return plan;
+}
+
+Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name, ModelPlan plan,
+                                                       Executor& loader, Executor& executor) {
+  std::shared_ptr<ServedModel> served(new ServedModel(name, plan.options));
+  const ServedModelOptions& mine = served->options_;
+  std::uint64_t adapter_bytes = 0;
+  for (const model::AdapterFile& adapter : plan.adapters) adapter_bytes += adapter.memory_bytes();
+  auto loaded = engine::LoadedModel::load(plan.path, loader,
                                           {.kind = engine::ModelKind::kAny,
-                                           .extra_bytes = extra,
-                                           .locks_memory = options.locks_memory});
+                                           .extra_bytes = plan.extra_bytes + adapter_bytes,
+                                           .locks_memory = mine.locks_memory});
   if (!loaded) return std::move(loaded.error());
   served->loaded_ = std::make_unique<engine::LoadedModel>(std::move(loaded).value());
   const engine::LoadedModel& model = *served->loaded_;
-  if (spec.encoder) {
+  if (model.model->spec().encoder) {
     engine::TextEncoderOptions encoder;
     encoder.numerics = mine.numerics;
     encoder.tokens_max = mine.context_tokens;
     PARING_TRY(served->encoder_, engine::TextEncoder::create(model, executor, encoder));
   } else {
-    PARING_TRY(served->engine_, engine::BatchEngine::create(*model.model, executor,
-                                                            batch_options(mine, kv_type, lora_rank),
-                                                            make_speculator(mine)));
+    PARING_TRY(served->engine_,
+               engine::BatchEngine::create(*model.model, executor, batch_options(plan),
+                                           make_speculator(mine)));
   }
   if (model.chat_template != nullptr) {
     served->chat_prompt_.emplace(model.tokenizer, model.chat_template, model.add_bos);
@@ -122,17 +126,17 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name,
     }
   }
   const api::Variant variant =
-      engine::variant_of(model, model::numerics_name(mine.numerics), kernels::kv_type_name(kv_type),
-                         kernels::kernels().isa);
+      engine::variant_of(model, model::numerics_name(mine.numerics),
+                         kernels::kv_type_name(plan.kv_type), kernels::kernels().isa);
   served->variant_ = variant.id();
   served->weights_sha256_ = variant.weights_sha256;
-  PARING_TRY_VOID(served->load_adapters(adapters, variant));
+  PARING_TRY_VOID(served->load_adapters(plan.adapters, variant));
   if (model.file.metadata().has(api::kCertificateKey)) {
     PARING_TRY(served->certificate_, model.file.metadata().get_string(api::kCertificateKey));
     // What is shown to clients must be one.
     if (!api::Certificate::from_json(served->certificate_)) served->certificate_.clear();
   }
-  served->created_ = modified_at(path);
+  served->created_ = modified_at(plan.path);
   return served;
 }
 

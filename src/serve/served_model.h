@@ -23,6 +23,7 @@
 #include "engine/loaded_model.h"
 #include "engine/text_encoder.h"
 #include "model/adapter_file.h"
+#include "model/block_spec.h"
 #include "model/lora.h"
 #include "serve/engine_loop.h"
 #include "text/answer_format.h"
@@ -63,6 +64,19 @@ struct ServedModelOptions {
 // an eighth of the memory that is free, but never less than one longest sequence.
 inline constexpr std::size_t kAutoCacheTokensMax = 65536;
 
+// A model as its file says it would be in memory: nothing of its weights has been read.
+struct ModelPlan {
+  std::string path;
+  ServedModelOptions options;  // with the numbers that will hold
+  model::BlockSpec spec;
+  kernels::KvType kv_type = kernels::KvType::kQ8;
+  std::vector<model::AdapterFile> adapters;
+  std::size_t lora_rank = 0;       // of the largest
+  std::uint64_t weight_bytes = 0;  // adapters included
+  std::uint64_t extra_bytes = 0;   // cache of keys and values, buffers
+  std::uint64_t total_bytes() const noexcept { return weight_bytes + extra_bytes; }
+};
+
 // Texts for an encoder. `done` is called on the engine's thread with one row of values a text.
 struct EncodeJob {
   enum class Kind : std::uint8_t { kEmbed, kClassify };
@@ -81,12 +95,16 @@ struct EngineLoad {
 
 class ServedModel : public Steppable {
  public:
-  // Loads the weights on `loader`, computes on `executor`; both must outlive the result. Errors of
-  // LoadedModel::load(), BatchEngine::create(), AdapterFile::open() and Lora::load(); Exhausted
-  // names what memory is needed.
-  static Result<std::shared_ptr<ServedModel>> open(const std::string& name, const std::string& path,
-                                                   Executor& loader, Executor& executor,
-                                                   const ServedModelOptions& options);
+  // Reads the file's hyper-parameters and those of its adapters. `free_bytes`: memory that it may
+  // take, which bounds the cache when the options do not say; absent: not known. Errors of
+  // open_model(), read_block_spec() and AdapterFile::open().
+  static Result<ModelPlan> plan(const std::string& path, const ServedModelOptions& options,
+                                std::size_t threads, std::optional<std::uint64_t> free_bytes);
+  // Loads the weights on `loader`, computes on `executor`; the latter must outlive the result.
+  // Errors of LoadedModel::load(), BatchEngine::create() and Lora::load(); Exhausted names what
+  // memory is needed.
+  static Result<std::shared_ptr<ServedModel>> open(const std::string& name, ModelPlan plan,
+                                                   Executor& loader, Executor& executor);
   ~ServedModel() override;
 
   const std::string& name() const noexcept { return name_; }

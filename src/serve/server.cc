@@ -30,6 +30,21 @@ bool is_loopback(const std::string& address) {
          address.starts_with("unix:");
 }
 
+// Whether requests need a key, since there are some. InvalidArgument where there must be.
+Result<bool> requires_key(const std::vector<FileKey>& keys, const store::ControlDb* control,
+                          const std::string& address) {
+  bool has_keys = !keys.empty();
+  if (!has_keys && control != nullptr) {
+    PARING_TRY(const std::vector<store::KeyRow> rows, store::Keys(*control).list());
+    has_keys = std::any_of(rows.begin(), rows.end(),
+                           [](const store::KeyRow& key) { return !key.revoked_s; });
+  }
+  if (has_keys || is_loopback(address)) return has_keys;
+  return invalid_argument(
+      fmt::format("the address {} can be reached by others, and there is no key", address),
+      "make one with 'paring keys create', set PARING_API_KEY, or listen on 127.0.0.1");
+}
+
 }  // namespace
 
 bool Ticket::note(std::size_t tokens) {
@@ -56,8 +71,7 @@ void Ticket::charge(std::int64_t tokens) {
 
 Server::Server(const ServerOptions& options, std::optional<store::ControlDb> control,
                bool needs_key, Executor& executor)
-    : options_(options),
-      control_(std::move(control)),
+    : control_(std::move(control)),
       keys_(control_ ? &*control_ : nullptr, options.keys,
             needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous),
       gate_(control_ ? &*control_ : nullptr),
@@ -73,28 +87,22 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
                 .background_place = [this] { return background_place(); }}),
       loop_(std::make_unique<EngineLoop>(
           [this](std::function<void()> task) { http_->post(std::move(task)); })),
-      registry_(std::make_unique<ModelRegistry>(*loop_, executor)) {
+      registry_(std::make_unique<ModelRegistry>(*loop_, executor, options.models)) {
   if (control_) auditor_.emplace(*control_);
+  all_options_.push_back(std::make_unique<const ServerOptions>(options));
+  options_ = all_options_.back().get();
 }
 
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Executor& executor) {
   std::optional<store::ControlDb> control;
   std::optional<store::ServingLock> lock;
-  bool needs_key = !options.keys.empty();
   if (!options.data_folder.empty()) {
     PARING_TRY(store::ControlDb opened, store::ControlDb::open({.folder = options.data_folder}));
     PARING_TRY(lock, store::ServingLock::take(options.data_folder));
     control.emplace(std::move(opened));
-    PARING_TRY(const std::vector<store::KeyRow> keys, store::Keys(*control).list());
-    needs_key = needs_key || std::any_of(keys.begin(), keys.end(),
-                                         [](const store::KeyRow& key) { return !key.revoked_s; });
   }
-  if (!is_loopback(options.http.address) && !needs_key) {
-    return invalid_argument(
-        fmt::format("the address {} can be reached by others, and there is no key",
-                    options.http.address),
-        "make one with 'paring keys create', set PARING_API_KEY, or listen on 127.0.0.1");
-  }
+  PARING_TRY(const bool needs_key,
+             requires_key(options.keys, control ? &*control : nullptr, options.http.address));
   std::unique_ptr<Server> server(new Server(options, std::move(control), needs_key, executor));
   server->lock_ = std::move(lock);
   if (server->control_) {
@@ -103,6 +111,30 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
   }
   PARING_TRY(server->http_, net::HttpServer::start(options.http, *server));
   return server;
+}
+
+Result<void> Server::apply(const ServerOptions& changed) {
+  PARING_TRY(const bool needs_key,
+             requires_key(changed.keys, control_ ? &*control_ : nullptr, options().http.address));
+  auto next = std::make_unique<ServerOptions>(options());
+  next->limits = changed.limits;
+  next->requests_max = changed.requests_max;
+  next->cache = changed.cache;
+  next->drain_seconds = changed.drain_seconds;
+  next->stall_seconds = changed.stall_seconds;
+  next->cors_origins = changed.cors_origins;
+  next->keys = changed.keys;
+  next->models = changed.models;
+  next->is_strict = changed.is_strict;
+  keys_.replace(changed.keys,
+                needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous);
+  registry_->set_options(changed.models);
+  sharing_.set_options(changed.cache);
+  const std::lock_guard lock(options_mutex_);
+  // Who reads the old ones goes on doing so: they stay.
+  all_options_.push_back(std::move(next));
+  options_ = all_options_.back().get();
+  return {};
 }
 
 Server::~Server() {
@@ -129,19 +161,21 @@ std::string Server::unready_reason() const {
   if (is_draining_) return "the server is shutting down";
   if (!is_ready_) return "the model is being loaded";
   if (!is_alive()) return "the engine does not step";
-  if (open_answers_ >= options_.requests_max) return "as many requests as allowed are being served";
+  if (open_answers_ >= options().requests_max)
+    return "as many requests as allowed are being served";
   return {};
 }
 
 std::size_t Server::drain(const std::function<bool()>& is_impatient) {
   is_draining_ = true;
   http_->stop_accepting();
-  const double end = system_clock().monotonic_seconds() + options_.drain_seconds;
+  const double end = system_clock().monotonic_seconds() + options().drain_seconds;
   while (http_->active_requests() > 0 && system_clock().monotonic_seconds() < end &&
          !is_impatient()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   const std::size_t cut = http_->active_requests();
+  registry_->stop();
   abandon_answers();
   http_->stop(kAbandonSeconds);
   return cut;
@@ -187,12 +221,12 @@ std::optional<ApiError> Server::overload(const ServedModel& model,
   std::string message;
   if (is_draining_) {
     message = "the server is shutting down";
-  } else if (open_answers_ >= options_.requests_max) {
+  } else if (open_answers_ >= options().requests_max) {
     message = fmt::format("{} requests are being served or wait, that is the limit",
-                          options_.requests_max);
-  } else if (load.waiting_tokens + prompt_tokens > options_.queued_tokens_max) {
+                          options().requests_max);
+  } else if (load.waiting_tokens + prompt_tokens > options().queued_tokens_max) {
     message = fmt::format("prompts of {} tokens wait, the limit is {}", load.waiting_tokens,
-                          options_.queued_tokens_max);
+                          options().queued_tokens_max);
   } else {
     return std::nullopt;
   }
@@ -222,6 +256,19 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
   ++open_answers_;
   call.record->set_model(model.name());
   return std::make_shared<Ticket>(open_answers_, std::move(*admission), call.record);
+}
+
+void Server::with_model(const Call& call, const std::string& name, double deadline,
+                        WithModel then) {
+  if (const auto use = registry_->find_ready(name)) return then(*use);
+  const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  call.exchange->on_gone([cancelled] { cancelled->store(true); });
+  call.exchange->release_body();
+  registry_->acquire({.name = name, .deadline = deadline, .cancelled = cancelled},
+                     [this, call, then = std::move(then)](const ApiResult<ModelUse>& use) {
+                       if (!use) return refuse(call, use.error());
+                       then(*use);
+                     });
 }
 
 AnswerLabel Server::label(const Call& call, const ModelUse& model, const std::string& asked) {
@@ -287,7 +334,7 @@ std::shared_ptr<Answering> Server::compute(std::shared_ptr<ServedModel> model, A
 
 Result<void> Server::use_semantic_cache(std::shared_ptr<ServedModel> encoder,
                                         const SemanticCacheOptions& options) {
-  if (options_.cache.bytes_max == 0) {
+  if (this->options().cache.bytes_max == 0) {
     return invalid_argument(
         "the semantic cache gives answers of the cache of answers, which is off",
         "give --cache-bytes more than 0");
@@ -300,7 +347,7 @@ Result<void> Server::use_semantic_cache(std::shared_ptr<ServedModel> encoder,
 
 // Half of the places are left to those who wait for an answer.
 std::shared_ptr<void> Server::background_place() {
-  if (is_draining_ || open_answers_ >= options_.requests_max / 2) return nullptr;
+  if (is_draining_ || open_answers_ >= options().requests_max / 2) return nullptr;
   ++open_answers_;
   return {this, [this](void*) { --open_answers_; }};
 }
@@ -335,7 +382,7 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
     std::move(more.begin(), more.end(), std::back_inserter(response.headers));
     return response;
   };
-  if (match.route == nullptr && head.method == "OPTIONS" && !options_.cors_origins.empty()) {
+  if (match.route == nullptr && head.method == "OPTIONS" && !options().cors_origins.empty()) {
     return preflight(head, record);
   }
   if (match.route == nullptr) {
@@ -360,7 +407,7 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
     record.set_key(principal->key_id);
     auto error = check_scope(*principal, *match.route->policy.scope);
     if (!error && principal->kind == PrincipalKind::kAnonymous) {
-      error = refuse_foreign_page(head, options_.cors_origins);
+      error = refuse_foreign_page(head, options().cors_origins);
     }
     if (error) {
       audit_refusal(head, record, principal->key_id, *error);

@@ -3,7 +3,8 @@
 // and runs the engine's loop. Thread-safe.
 //
 //   PARING_TRY(auto server, serve::Server::start(options, executor));
-//   PARING_TRY(auto model, server->models().load("name", path, model_options));
+//   PARING_TRY_VOID(server->models().add({.name = "name", .path = path, .options = options}));
+//   PARING_TRY_VOID(server->models().load("name"));
 //   server->set_ready();
 #pragma once
 
@@ -14,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/executor.h"
 #include "net/http_server.h"
@@ -46,7 +48,9 @@ struct ServerOptions {
   double stall_seconds = 30;              // without a step: /livez says so
   std::vector<std::string> cors_origins;  // that browsers may call from; empty: none, "*": any
   std::vector<FileKey> keys;              // empty: nobody needs a key
-  bool is_strict = true;                  // unknown fields of requests are errors
+  RegistryOptions models;
+  ServedModelOptions model;  // of models that are loaded on request
+  bool is_strict = true;     // unknown fields of requests are errors
   AccessLog access_log = AccessLog::kAll;
   bool has_page = true;  // the chat page at /
 };
@@ -85,13 +89,21 @@ class Server : public net::RequestHandler {
   ~Server() override;
 
   ModelRegistry& models() noexcept { return *registry_; }
+  const ModelRegistry& models() const noexcept { return *registry_; }
   EngineLoop& loop() noexcept { return *loop_; }
   MaskPool& masks() noexcept { return *masks_; }
   // Where answers are written that take long to write.
   TaskThread& finisher() noexcept { return finisher_; }
-  const ServerOptions& options() const noexcept { return options_; }
+  // As they are now; what it refers to stays as long as the server.
+  const ServerOptions& options() const noexcept { return *options_.load(); }
+  // Takes over what can change while it runs: bounds, caches, times, origins, keys, strictness,
+  // models' memory and idle time. InvalidArgument, and nothing changes, when others could reach the
+  // server without a key.
+  Result<void> apply(const ServerOptions& changed);
+  // Reads the files of the TLS certificate again; on an error it stays.
+  Result<void> reload_tls() { return http_->reload_tls(); }
   // How bodies of requests are read.
-  wire::WireRules rules() const noexcept { return {.is_strict = options_.is_strict}; }
+  wire::WireRules rules() const noexcept { return {.is_strict = options().is_strict}; }
   std::string url() const { return http_->url(); }
 
   // Before set_ready(): answers are given to questions that mean the same as well. `encoder` is a
@@ -106,7 +118,7 @@ class Server : public net::RequestHandler {
   // Why new work is not taken now; empty: it is.
   std::string unready_reason() const;
   bool is_draining() const noexcept { return is_draining_; }
-  bool is_alive() const noexcept { return loop_->stalled_seconds() < options_.stall_seconds; }
+  bool is_alive() const noexcept { return loop_->stalled_seconds() < options().stall_seconds; }
 
   // Refuses new work, waits for what runs, ends the rest with an error. Returns how many were cut.
   // `is_impatient`, asked now and then: whether not to wait any longer.
@@ -125,6 +137,11 @@ class Server : public net::RequestHandler {
   // Room for work of so many tokens, or 429 or 503 with when to come back.
   ApiResult<std::shared_ptr<Ticket>> admit(const Call& call, const ServedModel& model,
                                            std::size_t prompt_tokens, std::size_t answer_tokens);
+  // Calls `then` with the model that the call names, here when it is in memory, else on another
+  // thread when it has been loaded. What goes wrong is answered. The body is gone when it waits.
+  // `deadline`: monotonic; 0: none of the call's own.
+  using WithModel = std::function<void(const ModelUse&)>;
+  void with_model(const Call& call, const std::string& name, double deadline, WithModel then);
   // What the answer of a call is labelled with. `asked`: the model as the request names it.
   static AnswerLabel label(const Call& call, const ModelUse& model, const std::string& asked);
   // Says whose work a sequence is: its turn among others, and whose prefixes it may share.
@@ -162,7 +179,9 @@ class Server : public net::RequestHandler {
   void audit_refusal(const net::HttpHead& head, const RequestRecord& record,
                      const std::string& key_id, const ApiError& error);
 
-  ServerOptions options_;
+  std::mutex options_mutex_;
+  std::vector<std::unique_ptr<const ServerOptions>> all_options_;  // guarded by options_mutex_
+  std::atomic<const ServerOptions*> options_;                      // the last of them
   std::optional<store::ControlDb> control_;
   std::optional<store::ServingLock> lock_;
   KeyRing keys_;

@@ -28,7 +28,7 @@ std::vector<net::HttpHeader> Server::common_headers(const net::HttpHead& head,
                                           {"traceresponse", record.trace().response_header()}};
   const std::string* origin = head.find("origin");
   if (origin == nullptr) return headers;
-  for (const std::string& allowed : options_.cors_origins) {
+  for (const std::string& allowed : options().cors_origins) {
     if (allowed != "*" && allowed != *origin) continue;
     headers.push_back({"access-control-allow-origin", allowed == "*" ? "*" : *origin});
     headers.push_back({"vary", "origin"});

@@ -57,7 +57,7 @@ Result<void> apply(std::string_view name, std::string_view value, KeySpec& spec)
   return {};
 }
 
-Result<FileKey> parse_line(std::string_view line, std::string name) {
+Result<FileKey> parse_line(std::string_view line, std::string name, const ScopeSet& scopes) {
   const std::string_view key = take_word(line);
   if (key.size() < kFileKeyLettersMin || key.size() > kFileKeyLettersMax) {
     return invalid_argument(fmt::format("the key has {} letters, {} to {} are allowed", key.size(),
@@ -68,6 +68,7 @@ Result<FileKey> parse_line(std::string_view line, std::string name) {
   }
   KeySpec spec;
   spec.name = std::move(name);
+  spec.scopes = scopes;
   for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
     const std::size_t equals = std::min(word.find('='), word.size());
     const std::string_view value = word.substr(std::min(equals + 1, word.size()));
@@ -92,7 +93,7 @@ Result<std::vector<FileKey>> parse_key_file(std::string_view text, const std::st
     std::string_view rest = line;
     const std::string_view first = take_word(rest);
     if (first.empty() || first.front() == '#') continue;
-    Result<FileKey> key = parse_line(line, fmt::format("line-{}", number));
+    Result<FileKey> key = parse_line(line, fmt::format("line-{}", number), default_scopes());
     const std::string place = fmt::format("{}, line {}", source, number);
     if (!key) return std::move(key.error()).with_context(place);
     if (!hashes.insert(key->hash).second || !names.insert(key->principal.name).second) {
@@ -118,8 +119,8 @@ Result<std::vector<FileKey>> operator_keys(const std::string& path, const char* 
   if (path != "none") {
     PARING_TRY(keys, read_key_file(path));
   }
-  if (variable == nullptr) return keys;
-  Result<FileKey> key = parse_line(variable, "environment");
+  if (variable == nullptr || *variable == '\0') return keys;
+  Result<FileKey> key = parse_line(variable, "environment", all_scopes());
   if (!key) return std::move(key.error()).with_context(kKeyVariable);
   const auto is_same = [&](const FileKey& other) {
     return other.hash == key->hash || other.principal.name == key->principal.name;

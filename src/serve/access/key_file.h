@@ -31,7 +31,8 @@ Result<std::vector<FileKey>> parse_key_file(std::string_view text, const std::st
 // The same from a file of at most 1 MiB. Warns when others can read it.
 Result<std::vector<FileKey>> read_key_file(const std::string& path);
 // All keys that the operator gives: those of the file `path` ("none": no file) and the one of
-// `variable` (the value of kKeyVariable, may be null), whose name is "environment".
+// `variable` (the value of kKeyVariable, may be null or empty), whose name is "environment": that
+// of a single operator, who may do everything unless its letters say otherwise.
 Result<std::vector<FileKey>> operator_keys(const std::string& path, const char* variable);
 // The variable that holds one key, and no setting, so that no listing of settings shows it.
 inline constexpr const char* kKeyVariable = "PARING_API_KEY";

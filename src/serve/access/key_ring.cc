@@ -58,7 +58,15 @@ ApiResult<std::string> presented_key(std::optional<std::string_view> authorizati
 KeyRing::KeyRing(const store::ControlDb* control, std::vector<FileKey> file_keys,
                  WithoutKey without_key, const Clock& clock)
     : control_(control), without_key_(without_key), clock_(clock) {
-  for (FileKey& key : file_keys) file_keys_.emplace(key.hash, std::move(key.principal));
+  replace(std::move(file_keys), without_key);
+}
+
+void KeyRing::replace(std::vector<FileKey> file_keys, WithoutKey without_key) {
+  auto keys = std::make_shared<FileKeys>();
+  for (FileKey& key : file_keys) keys->emplace(key.hash, std::move(key.principal));
+  const std::lock_guard lock(mutex_);
+  file_keys_ = std::move(keys);
+  without_key_ = without_key;
 }
 
 ApiResult<Principal> KeyRing::authenticate(std::string_view key) {
@@ -68,8 +76,12 @@ ApiResult<Principal> KeyRing::authenticate(std::string_view key) {
                   "The request has no API key. Send it as 'Authorization: Bearer KEY'.");
   }
   // The hash of what was shown tells nothing about the keys that it is compared with.
-  const auto found = file_keys_.find(api_key_hash(key));
-  if (found != file_keys_.end()) return found->second;
+  const std::shared_ptr<const FileKeys> file_keys = [&] {
+    const std::lock_guard lock(mutex_);
+    return file_keys_;
+  }();
+  const auto found = file_keys->find(api_key_hash(key));
+  if (found != file_keys->end()) return found->second;
   return from_database(key);
 }
 

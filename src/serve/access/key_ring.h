@@ -3,7 +3,9 @@
 // holds from the next request on, whoever made it. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -39,16 +41,20 @@ class KeyRing {
   // Who shows `key`. 401 without a key, for an unknown, revoked or expired one; a wrong secret and
   // an unknown key are told apart neither by text nor by time. 503 when the database fails.
   ApiResult<Principal> authenticate(std::string_view key);
+  // Other keys of files from the next request on.
+  void replace(std::vector<FileKey> file_keys, WithoutKey without_key);
 
  private:
+  using FileKeys = std::map<Sha256Digest, Principal>;
+
   ApiResult<Principal> from_database(std::string_view key);
   void note_use(const std::string& key_id, double now);
 
   const store::ControlDb* control_;
-  std::map<Sha256Digest, Principal> file_keys_;
-  WithoutKey without_key_;
+  std::atomic<WithoutKey> without_key_;
   const Clock& clock_;
   std::mutex mutex_;
+  std::shared_ptr<const FileKeys> file_keys_;  // guarded by mutex_; what it shows never changes
   std::unordered_map<std::string, double> noted_at_;  // monotonic seconds, of keys of the database
 };
 

@@ -116,6 +116,9 @@ TEST(KeyFile, WhatIsWrongIsToldByLineNeverByKey) {
 
 TEST(KeyFile, TheEnvironmentHoldsOneMore) {
   EXPECT_TRUE(operator_keys("none", nullptr)->empty());
+  EXPECT_TRUE(operator_keys("none", "")->empty());
+  // A single operator may do everything, unless the letters say otherwise.
+  EXPECT_EQ(operator_keys("none", "0123456789abcdef")->front().principal.scopes, all_scopes());
   const auto keys = operator_keys("none", "0123456789abcdef scopes=admin");
   ASSERT_TRUE(keys.has_value());
   EXPECT_EQ(keys->front().principal.key_id, "file:environment");
@@ -227,6 +230,17 @@ TEST_F(KeysTest, KeysOfFilesNeedNoDatabase) {
   EXPECT_EQ(ring.authenticate("0123456789abcdeg").error().status, 401);
   EXPECT_EQ(ring.authenticate(make_api_key()->text).error().status, 401);
   EXPECT_EQ(ring.authenticate("").error().status, 401);
+}
+
+TEST_F(KeysTest, OtherKeysHoldFromTheNextRequestOn) {
+  KeyRing ring(nullptr, {}, KeyRing::WithoutKey::kAnonymous);
+  EXPECT_EQ(ring.authenticate("")->key_id, "anonymous");
+  ring.replace(*parse_key_file("0123456789abcdef name=ci", "f"), KeyRing::WithoutKey::kRefuse);
+  EXPECT_EQ(ring.authenticate("").error().status, 401);
+  EXPECT_EQ(ring.authenticate("0123456789abcdef")->key_id, "file:ci");
+  ring.replace(*parse_key_file("fedcba9876543210 name=new", "f"), KeyRing::WithoutKey::kRefuse);
+  EXPECT_EQ(ring.authenticate("0123456789abcdef").error().status, 401);
+  EXPECT_EQ(ring.authenticate("fedcba9876543210")->key_id, "file:new");
 }
 
 TEST_F(KeysTest, WithoutAKeyOnlyWhereThatIsAllowed) {

@@ -127,6 +127,11 @@ void ResponseCache::drop(Entries::iterator entry) {
   entries_.erase(entry);
 }
 
+void ResponseCache::set_options(const ResponseCacheOptions& options) {
+  options_ = options;
+  while (bytes_ > options_.bytes_max) drop(std::prev(entries_.end()));
+}
+
 void ResponseCache::clear() {
   while (!entries_.empty()) drop(entries_.begin());
 }

@@ -50,6 +50,8 @@ class ResponseCache {
   // It has ended or was given up. Nothing happens when it never began here.
   void end(const std::string& key, const SharedAnswer& answer);
   void clear();
+  // Other bounds from now on; what is beyond them goes.
+  void set_options(const ResponseCacheOptions& options);
 
   std::size_t bytes() const noexcept { return bytes_; }
   std::size_t size() const noexcept { return kept_.size(); }

@@ -95,6 +95,20 @@ TEST(ResponseCache, IsBoundedInBytesAndAge) {
   EXPECT_EQ(cache.find("large").found, ResponseCache::Found::kNothing);
 }
 
+TEST(ResponseCache, SmallerBoundsHoldAtOnce) {
+  ResponseCache cache({.bytes_max = 100000});
+  for (int i = 0; i < 20; ++i) {
+    answer(cache, std::to_string(i))->receive(say(std::string(500, 'x')), AnswerUsage());
+  }
+  EXPECT_EQ(cache.size(), 20U);
+  cache.set_options({.bytes_max = 3000});
+  EXPECT_LE(cache.bytes(), 3000U);
+  EXPECT_EQ(cache.find("19").found, ResponseCache::Found::kKept);
+  EXPECT_EQ(cache.find("0").found, ResponseCache::Found::kNothing);
+  cache.set_options({.bytes_max = 0});
+  EXPECT_EQ(cache.size(), 0U);
+}
+
 // Whatever changes the text, or whose it is, changes the key.
 TEST(ResponseCache, KeysTellAllThatCounts) {
   AnswerPlan plan;

@@ -16,10 +16,15 @@ namespace {
 class SemanticCacheTest : public testing::Test {
  protected:
   SemanticCacheTest() : executor_(Executor::create({.threads = 1, .pin = false}).value()) {
-    encoder_ = ServedModel::open("encoder", PARING_SOURCE_DIR "/tests/data/encoders/bert-mean",
-                                 *executor_, *executor_, {})
-                   .value();
+    encoder_ = open_encoder("encoder", "bert-mean").value();
     loop_.add(encoder_);
+  }
+
+  Result<std::shared_ptr<ServedModel>> open_encoder(const std::string& name,
+                                                    const std::string& folder) {
+    const std::string path = PARING_SOURCE_DIR "/tests/data/encoders/" + folder;
+    PARING_TRY(ModelPlan plan, ServedModel::plan(path, {}, executor_->threads(), std::nullopt));
+    return ServedModel::open(name, std::move(plan), *executor_, *executor_);
   }
 
   std::shared_ptr<SemanticCache> make(const SemanticCacheOptions& options) {
@@ -138,8 +143,7 @@ TEST_F(SemanticCacheTest, WhatTheEncoderCannotReadWholeIsNotCompared) {
 }
 
 TEST_F(SemanticCacheTest, AModelThatGivesNoVectorsIsRefused) {
-  const auto rank = ServedModel::open("rank", PARING_SOURCE_DIR "/tests/data/encoders/distilbert",
-                                      *executor_, *executor_, {});
+  const auto rank = open_encoder("rank", "distilbert");
   ASSERT_TRUE(rank) << rank.error().text();
   const auto cache = SemanticCache::create({}, *rank, loop_, finisher_);
   EXPECT_EQ(cache.has_value(), (*rank)->encoder().pooling() != model::Pooling::kNone);

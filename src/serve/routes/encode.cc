@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <optional>
 
@@ -23,15 +24,20 @@ namespace {
 using Texts = std::vector<engine::EncodedText>;
 using Done = std::function<void(const EncodedRows&, const AnswerUsage&)>;
 
+using WithEncoder = std::function<void(const std::shared_ptr<ServedModel>&)>;
+
 // The model of a request, when it is an encoder.
-ApiResult<std::shared_ptr<ServedModel>> encoder_of(Server& server, const std::string& name,
-                                                   const char* what) {
-  auto model = server.models().find(name);
-  if (!model) return model.error();
-  if ((*model)->is_encoder()) return model->model;
-  return bad_request("model",
-                     fmt::format("'{}' writes text; {} takes an encoder such as a BERT model",
-                                 (*model)->name(), what));
+void with_encoder(Server& server, const Call& call, const std::string& name, const char* what,
+                  WithEncoder then) {
+  server.with_model(
+      call, name, 0, [&server, call, what, then = std::move(then)](const ModelUse& use) {
+        if (use->is_encoder()) return then(use.model);
+        server.refuse(
+            call,
+            bad_request("model",
+                        fmt::format("'{}' writes text; {} takes an encoder such as a BERT model",
+                                    use->name(), what)));
+      });
 }
 
 // Computes `texts` and calls `done` on the finishing thread; errors are answered.
@@ -115,30 +121,39 @@ void shorten(std::vector<std::vector<float>>& rows, std::size_t dimensions) {
 using WriteVectors = std::string (*)(const wire::EmbedCall&, const AnswerLabel&,
                                      const std::vector<std::vector<float>>&, const AnswerUsage&);
 
-void embed(Server& server, const Call& call, ApiResult<wire::EmbedCall> read, WriteVectors write) {
-  if (!read) return server.refuse(call, read.error());
-  auto model = encoder_of(server, read->model, "/v1/embeddings");
-  if (!model) return server.refuse(call, model.error());
-  const std::size_t width = (*model)->encoder().width();
-  if (read->dimensions && (*read->dimensions == 0 || *read->dimensions > width)) {
+void embed(Server& server, const Call& call, const wire::EmbedCall& asked, WriteVectors write,
+           const std::shared_ptr<ServedModel>& model) {
+  const std::size_t width = model->encoder().width();
+  if (asked.dimensions && (*asked.dimensions == 0 || *asked.dimensions > width)) {
     return server.refuse(call,
                          bad_request("dimensions", fmt::format("dimensions is {}, the model has {}",
-                                                               *read->dimensions, width)));
+                                                               *asked.dimensions, width)));
   }
-  if ((*model)->encoder().pooling() == model::Pooling::kNone) {
+  if (model->encoder().pooling() == model::Pooling::kNone) {
     return server.refuse(call,
                          bad_request("model", "this encoder gives no vector for a whole text"));
   }
-  ApiResult<Texts> texts = encoded_all(**model, read->inputs, read->cuts_inputs);
+  ApiResult<Texts> texts = encoded_all(*model, asked.inputs, asked.cuts_inputs);
   if (!texts) return server.refuse(call, texts.error());
-  const AnswerLabel label = Server::label(call, {*model}, read->model);
-  run(server, call, *model, EncodeJob::Kind::kEmbed, std::move(*texts),
-      [&server, call, label, write, request = std::move(*read)](const EncodedRows& rows,
-                                                                const AnswerUsage& usage) {
+  const AnswerLabel label = Server::label(call, {model}, asked.model);
+  run(server, call, model, EncodeJob::Kind::kEmbed, std::move(*texts),
+      [&server, call, label, write, asked](const EncodedRows& rows, const AnswerUsage& usage) {
         std::vector<std::vector<float>> vectors = rows.rows;
-        if (request.dimensions) shorten(vectors, *request.dimensions);
-        server.respond(call, 200, "application/json", write(request, label, vectors, usage));
+        if (asked.dimensions) shorten(vectors, *asked.dimensions);
+        server.respond(call, 200, "application/json", write(asked, label, vectors, usage));
       });
+}
+
+void embed(Server& server, const Call& call, ApiResult<wire::EmbedCall> read, WriteVectors write) {
+  if (!read) return server.refuse(call, read.error());
+  const auto asked = std::make_shared<wire::EmbedCall>(std::move(*read));
+  if (asked->keep_alive_seconds && call.principal.scopes.has(Scope::kAdmin)) {
+    server.models().set_idle(asked->model, asked->keep_alive_seconds);
+  }
+  with_encoder(server, call, asked->model, "/v1/embeddings",
+               [&server, call, asked, write](const std::shared_ptr<ServedModel>& model) {
+                 embed(server, call, *asked, write, model);
+               });
 }
 
 // Relevance of pairs: of a cross-encoder's one label, else of the vectors' angle.
@@ -217,6 +232,32 @@ void score_pairs(Server& server, const Call& call, const std::shared_ptr<ServedM
       });
 }
 
+void classify(Server& server, const Call& call, const wire::ClassifyCall& asked,
+              const std::shared_ptr<ServedModel>& model) {
+  const model::EncoderSpec& spec = model->encoder().spec();
+  if (spec.labels == 0) {
+    return server.refuse(
+        call,
+        bad_request("model", fmt::format("'{}' has no classes, it embeds texts", model->name())));
+  }
+  ApiResult<Texts> texts = encoded_all(*model, asked.inputs, false);
+  if (!texts) return server.refuse(call, texts.error());
+  const AnswerLabel label = Server::label(call, {model}, asked.model);
+  run(server, call, model, EncodeJob::Kind::kClassify, std::move(*texts),
+      [&server, call, label, spec](const EncodedRows& rows, const AnswerUsage& usage) {
+        std::vector<wire::Classified> results;
+        for (std::vector<float> row : rows.rows) {
+          engine::to_probabilities(spec.label_kind, row);
+          const auto best =
+              static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+          const std::string name = best < spec.label_names.size() ? spec.label_names[best]
+                                                                  : fmt::format("LABEL_{}", best);
+          results.push_back({name, std::vector<double>(row.begin(), row.end())});
+        }
+        server.respond(call, 200, "application/json", wire::classify_answer(label, results, usage));
+      });
+}
+
 }  // namespace
 
 void serve_embeddings(Server& server, const Call& call) {
@@ -237,58 +278,42 @@ void serve_ollama_embed(Server& server, const Call& call) {
 void serve_score(Server& server, const Call& call) {
   ApiResult<wire::ScoreCall> read = wire::read_score(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  auto model = encoder_of(server, read->model, "/v1/score");
-  if (!model) return server.refuse(call, model.error());
-  const AnswerLabel label = Server::label(call, {*model}, read->model);
-  score_pairs(server, call, *model, read->first, read->second,
-              [label](std::span<const double> scores, const AnswerUsage& usage) {
-                return wire::score_answer(label, scores, usage);
-              });
+  const auto asked = std::make_shared<const wire::ScoreCall>(std::move(*read));
+  with_encoder(server, call, asked->model, "/v1/score",
+               [&server, call, asked](const std::shared_ptr<ServedModel>& model) {
+                 const AnswerLabel label = Server::label(call, {model}, asked->model);
+                 score_pairs(server, call, model, asked->first, asked->second,
+                             [label](std::span<const double> scores, const AnswerUsage& usage) {
+                               return wire::score_answer(label, scores, usage);
+                             });
+               });
 }
 
 void serve_rerank(Server& server, const Call& call) {
   ApiResult<wire::RerankCall> read = wire::read_rerank(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  auto model = server.models().find(read->model);
-  if (!model) return server.refuse(call, model.error());
-  const AnswerLabel label = Server::label(call, *model, read->model);
-  const OnScores write = [label, request = *read](std::span<const double> scores,
-                                                  const AnswerUsage& usage) {
-    return wire::rerank_answer(request, label, scores, usage);
-  };
-  if (!(*model)->is_encoder()) {
-    return judge(server, call, *model, read->query, read->documents, write);
-  }
-  score_pairs(server, call, model->model, {read->query}, read->documents, write);
+  const auto asked = std::make_shared<const wire::RerankCall>(std::move(*read));
+  server.with_model(call, asked->model, 0, [&server, call, asked](const ModelUse& model) {
+    const AnswerLabel label = Server::label(call, model, asked->model);
+    const OnScores write = [label, asked](std::span<const double> scores,
+                                          const AnswerUsage& usage) {
+      return wire::rerank_answer(*asked, label, scores, usage);
+    };
+    if (!model->is_encoder()) {
+      return judge(server, call, model, asked->query, asked->documents, write);
+    }
+    score_pairs(server, call, model.model, {asked->query}, asked->documents, write);
+  });
 }
 
 void serve_classify(Server& server, const Call& call) {
   ApiResult<wire::ClassifyCall> read = wire::read_classify(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  auto model = encoder_of(server, read->model, "/v1/classify");
-  if (!model) return server.refuse(call, model.error());
-  const model::EncoderSpec& spec = (*model)->encoder().spec();
-  if (spec.labels == 0) {
-    return server.refuse(
-        call, bad_request("model",
-                          fmt::format("'{}' has no classes, it embeds texts", (*model)->name())));
-  }
-  ApiResult<Texts> texts = encoded_all(**model, read->inputs, false);
-  if (!texts) return server.refuse(call, texts.error());
-  const AnswerLabel label = Server::label(call, {*model}, read->model);
-  run(server, call, *model, EncodeJob::Kind::kClassify, std::move(*texts),
-      [&server, call, label, spec](const EncodedRows& rows, const AnswerUsage& usage) {
-        std::vector<wire::Classified> results;
-        for (std::vector<float> row : rows.rows) {
-          engine::to_probabilities(spec.label_kind, row);
-          const auto best =
-              static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
-          const std::string name = best < spec.label_names.size() ? spec.label_names[best]
-                                                                  : fmt::format("LABEL_{}", best);
-          results.push_back({name, std::vector<double>(row.begin(), row.end())});
-        }
-        server.respond(call, 200, "application/json", wire::classify_answer(label, results, usage));
-      });
+  const auto asked = std::make_shared<const wire::ClassifyCall>(std::move(*read));
+  with_encoder(server, call, asked->model, "/v1/classify",
+               [&server, call, asked](const std::shared_ptr<ServedModel>& model) {
+                 classify(server, call, *asked, model);
+               });
 }
 
 }  // namespace paring::serve

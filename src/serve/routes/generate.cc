@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routes that give text, one for each protocol. What differs between them is reading the request
 // and writing the answer (wire/); between the two all take the same way.
+#include <algorithm>
 #include <charconv>
 
+#include "base/clock.h"
 #include "serve/cache/question.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
@@ -30,15 +32,22 @@ bool read_timeout(const net::HttpHead& head, GenerateRequest& request) {
   return error == std::errc() && stop == end;
 }
 
-void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> read) {
-  if (!read) return server.refuse(call, read.error());
-  GenerateRequest& request = read->request;
-  if (!read_timeout(call.exchange->head(), request)) {
-    return server.refuse(call, bad_request(kTimeoutHeader, "it takes a number of seconds"));
+// Ollama's keep_alive, of those who may say which models are in memory.
+void keep(Server& server, const Call& call, const GenerateRequest& request) {
+  if (!request.keep_alive_seconds || !call.principal.scopes.has(Scope::kAdmin)) return;
+  server.models().set_idle(request.model, request.keep_alive_seconds);
+}
+
+void answer(Server& server, const Call& call, wire::GenerateCall& asked, const ModelUse& model,
+            double deadline) {
+  constexpr double kSecondsMin = 0.001;
+  GenerateRequest& request = asked.request;
+  // What the model took to come is a part of the request's time.
+  if (deadline > 0) {
+    request.timeout_seconds = std::max(kSecondsMin, deadline - system_clock().monotonic_seconds());
   }
-  auto model = server.models().find(request.model);
-  if (!model) return server.refuse(call, model.error());
-  ApiResult<AnswerPlan> plan = prepare(request, *model, server.options().limits, server.masks());
+  keep(server, call, request);
+  ApiResult<AnswerPlan> plan = prepare(request, model, server.options().limits, server.masks());
   if (!plan) return server.refuse(call, plan.error());
   if (server.semantic_cache() != nullptr) {
     plan->question = question_of(request);
@@ -47,8 +56,27 @@ void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> re
                                            "this server has no semantic cache; start it "
                                            "with --semantic-cache, or take \"exact\""));
   }
-  const AnswerLabel label = Server::label(call, *model, request.model);
-  server.answer(call, *model, std::move(*plan), read->writer(label), request.streams);
+  const AnswerLabel label = Server::label(call, model, request.model);
+  server.answer(call, model, std::move(*plan), asked.writer(label), request.streams);
+}
+
+void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> read) {
+  if (!read) return server.refuse(call, read.error());
+  const auto asked = std::make_shared<wire::GenerateCall>(std::move(*read));
+  GenerateRequest& request = asked->request;
+  if (!read_timeout(call.exchange->head(), request)) {
+    return server.refuse(call, bad_request(kTimeoutHeader, "it takes a number of seconds"));
+  }
+  double deadline = 0;
+  // A time that is out of bounds is refused with the rest of the request.
+  if (request.timeout_seconds && *request.timeout_seconds > 0 &&
+      *request.timeout_seconds <= server.options().limits.timeout_seconds_max) {
+    deadline = system_clock().monotonic_seconds() + *request.timeout_seconds;
+  }
+  server.with_model(call, request.model, deadline,
+                    [&server, call, asked, deadline](const ModelUse& model) {
+                      answer(server, call, *asked, model, deadline);
+                    });
 }
 
 }  // namespace

@@ -20,8 +20,12 @@ void serve_models(Server& server, const Call& call);
 void serve_model(Server& server, const Call& call);
 void serve_openapi(Server& server, const Call& call);
 void serve_ollama_tags(Server& server, const Call& call);
+void serve_ollama_ps(Server& server, const Call& call);
 void serve_ollama_show(Server& server, const Call& call);
 void serve_ollama_version(Server& server, const Call& call);
+// loading.cc
+void serve_load_model(Server& server, const Call& call);
+void serve_unload_model(Server& server, const Call& call);
 // generate.cc
 void serve_chat(Server& server, const Call& call);
 void serve_completions(Server& server, const Call& call);

@@ -31,9 +31,18 @@ void serve_metrics(Server& server, const Call& call) {
   std::vector<MetricSample> running;
   std::vector<MetricSample> waiting;
   std::vector<MetricSample> usage;
-  for (const auto& model : server.models().list()) {
-    const EngineLoad load = model->load();
-    const std::vector<std::pair<std::string, std::string>> labels = {{"model_name", model->name()}};
+  std::vector<MetricSample> memory;
+  std::vector<MetricSample> wishes;
+  for (const ModelStatus& status : server.models().list()) {
+    const std::vector<std::pair<std::string, std::string>> labels = {
+        {"model_name", status.source.name}};
+    memory.push_back({"paring:model_memory_bytes",
+                      "Memory that a model takes, as predicted; 0: it is not loaded", labels,
+                      static_cast<double>(status.memory_bytes)});
+    wishes.push_back({"paring:model_requests_waiting", "Requests that wait until a model is loaded",
+                      labels, static_cast<double>(status.waiting)});
+    if (status.model == nullptr) continue;
+    const EngineLoad load = status.model->load();
     running.push_back({"vllm:num_requests_running", "Sequences that are being computed", labels,
                        static_cast<double>(load.running)});
     waiting.push_back({"vllm:num_requests_waiting", "Sequences that wait for their turn", labels,
@@ -43,8 +52,9 @@ void serve_metrics(Server& server, const Call& call) {
                      load.cache_usage});
   }
   std::vector<MetricSample> gauges = std::move(running);
-  gauges.insert(gauges.end(), waiting.begin(), waiting.end());
-  gauges.insert(gauges.end(), usage.begin(), usage.end());
+  for (const auto* more : {&waiting, &usage, &memory, &wishes}) {
+    gauges.insert(gauges.end(), more->begin(), more->end());
+  }
   add_semantic_cache(server, gauges);
   server.respond(call, 200, kMetricsContentType, metrics_text(metric_rows(metrics()), gauges));
 }

@@ -2,10 +2,13 @@
 // What is served, with what is known of its quality: the certificate of each file and the variant
 // that computes it.
 #include <algorithm>
+#include <iterator>
 #include <map>
 
+#include "base/clock.h"
 #include "base/version.h"
 #include "serve/routes/handlers.h"
+#include "serve/routes/model_cards.h"
 #include "serve/server.h"
 #include "serve/wire/model_card.h"
 #include "serve/wire/openapi.h"
@@ -65,25 +68,78 @@ wire::ModelCard card_of(const ModelUse& use) {
   return card;
 }
 
-std::vector<wire::ModelCard> cards_of(Server& server) {
+// Of a model that is not in memory there is little to tell.
+wire::ModelCard card_of(const ModelSource& source, const std::string& name) {
+  wire::ModelCard card;
+  card.id = name;
+  if (name != source.name) card.base = source.name;
+  return card;
+}
+
+// The card of a model or adapter, or 404.
+ApiResult<wire::ModelCard> find_card(const Server& server, const std::string& name) {
+  const auto status = server.models().status(name);
+  if (!status) return status.error();
+  std::vector<wire::ModelCard> cards = cards_of(*status);
+  const auto it = std::find_if(cards.begin(), cards.end(),
+                               [&](const wire::ModelCard& card) { return card.id == name; });
+  return it == cards.end() ? cards.front() : *it;
+}
+
+std::string expiry(const ModelStatus& status) {
+  if (status.model == nullptr || status.idle_seconds <= 0) return {};
+  const double left = status.used_at + status.idle_seconds - system_clock().monotonic_seconds();
+  return format_utc(system_clock().wall_seconds() + std::max(0.0, left));
+}
+
+}  // namespace
+
+std::vector<wire::ModelCard> cards_of(const ModelStatus& status) {
   std::vector<wire::ModelCard> cards;
-  for (const auto& model : server.models().list()) {
-    cards.push_back(card_of({model}));
-    for (const auto& adapter : model->adapters()) cards.push_back(card_of({model, adapter}));
+  if (status.model != nullptr) {
+    cards.push_back(card_of(ModelUse{status.model}));
+    for (const auto& adapter : status.model->adapters()) {
+      cards.push_back(card_of(ModelUse{status.model, adapter}));
+    }
+  } else {
+    cards.push_back(card_of(status.source, status.source.name));
+    for (const AdapterSource& adapter : status.source.options.adapters) {
+      cards.push_back(card_of(status.source, adapter.name));
+    }
+  }
+  for (wire::ModelCard& card : cards) {
+    card.state = model_state_name(status.state);
+    card.memory_bytes = status.memory_bytes;
+    card.expires_at = expiry(status);
   }
   return cards;
 }
 
-}  // namespace
+std::vector<wire::ModelCard> cards_of(const Server& server) {
+  std::vector<wire::ModelCard> cards;
+  for (const ModelStatus& status : server.models().list()) {
+    std::vector<wire::ModelCard> more = cards_of(status);
+    std::move(more.begin(), more.end(), std::back_inserter(cards));
+  }
+  return cards;
+}
 
 void serve_models(Server& server, const Call& call) {
   server.respond(call, 200, "application/json", wire::openai_models_answer(cards_of(server)));
 }
 
 void serve_model(Server& server, const Call& call) {
-  auto model = server.models().find(call.path_values[0]);
-  if (!model) return server.refuse(call, model.error());
-  server.respond(call, 200, "application/json", wire::openai_model_answer(card_of(*model)));
+  const auto card = find_card(server, call.path_values[0]);
+  if (!card) return server.refuse(call, card.error());
+  server.respond(call, 200, "application/json", wire::openai_model_answer(*card));
+}
+
+void serve_ollama_ps(Server& server, const Call& call) {
+  std::vector<wire::ModelCard> cards;
+  for (const ModelStatus& status : server.models().list()) {
+    if (status.model != nullptr) cards.push_back(cards_of(status).front());
+  }
+  server.respond(call, 200, "application/json", wire::ollama_ps_answer(cards));
 }
 
 void serve_openapi(Server& server, const Call& call) {
@@ -98,9 +154,9 @@ void serve_ollama_tags(Server& server, const Call& call) {
 void serve_ollama_show(Server& server, const Call& call) {
   ApiResult<std::string> name = wire::read_ollama_show(call.exchange->body(), server.rules());
   if (!name) return server.refuse(call, name.error());
-  auto model = server.models().find(*name);
-  if (!model) return server.refuse(call, model.error());
-  server.respond(call, 200, "application/json", wire::ollama_show_answer(card_of(*model)));
+  const auto card = find_card(server, *name);
+  if (!card) return server.refuse(call, card.error());
+  server.respond(call, 200, "application/json", wire::ollama_show_answer(*card));
 }
 
 void serve_ollama_version(Server& server, const Call& call) {

@@ -10,43 +10,43 @@ namespace paring::serve {
 void serve_tokenize(Server& server, const Call& call) {
   ApiResult<wire::TokenizeCall> read = wire::read_tokenize(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  auto model = server.models().find(read->model);
-  if (!model) return server.refuse(call, model.error());
-  const text::Tokenizer& tokenizer = (*model)->tokenizer();
-  const auto* text = std::get_if<std::string>(&read->prompt);
-  const auto tokens =
-      text != nullptr
-          ? tokenizer.encode(*text, {.add_special = read->adds_special, .parse_special = false})
-          : (*model)->encode_chat(std::get<text::ChatInput>(read->prompt));
-  if (!tokens) return server.refuse(call, api_error(tokens.error(), "prompt"));
-  std::vector<std::string> texts;
-  if (read->returns_texts) {
-    for (const std::int32_t token : *tokens) texts.emplace_back(tokenizer.token_bytes(token));
-  }
-  server.respond(call, 200, "application/json",
-                 wire::tokenize_answer(*read, *tokens, texts, (*model)->context_tokens()));
+  server.with_model(call, read->model, 0, [&server, call, asked = *read](const ModelUse& model) {
+    const text::Tokenizer& tokenizer = model->tokenizer();
+    const auto* text = std::get_if<std::string>(&asked.prompt);
+    const auto tokens =
+        text != nullptr
+            ? tokenizer.encode(*text, {.add_special = asked.adds_special, .parse_special = false})
+            : model->encode_chat(std::get<text::ChatInput>(asked.prompt));
+    if (!tokens) return server.refuse(call, api_error(tokens.error(), "prompt"));
+    std::vector<std::string> texts;
+    if (asked.returns_texts) {
+      for (const std::int32_t token : *tokens) texts.emplace_back(tokenizer.token_bytes(token));
+    }
+    server.respond(call, 200, "application/json",
+                   wire::tokenize_answer(asked, *tokens, texts, model->context_tokens()));
+  });
 }
 
 void serve_detokenize(Server& server, const Call& call) {
   ApiResult<wire::DetokenizeCall> read =
       wire::read_detokenize(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  auto model = server.models().find(read->model);
-  if (!model) return server.refuse(call, model.error());
-  const auto text = (*model)->tokenizer().decode(read->tokens, {.skip_special = false});
-  if (!text) return server.refuse(call, api_error(text.error(), "tokens"));
-  server.respond(call, 200, "application/json", wire::detokenize_answer(*text));
+  server.with_model(call, read->model, 0, [&server, call, asked = *read](const ModelUse& model) {
+    const auto text = model->tokenizer().decode(asked.tokens, {.skip_special = false});
+    if (!text) return server.refuse(call, api_error(text.error(), "tokens"));
+    server.respond(call, 200, "application/json", wire::detokenize_answer(*text));
+  });
 }
 
 void serve_anthropic_count(Server& server, const Call& call) {
   ApiResult<GenerateRequest> read =
       wire::read_anthropic_count(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  auto model = server.models().find(read->model);
-  if (!model) return server.refuse(call, model.error());
-  const auto tokens = (*model)->encode_chat(std::get<text::ChatInput>(read->prompts.front()));
-  if (!tokens) return server.refuse(call, api_error(tokens.error(), "messages"));
-  server.respond(call, 200, "application/json", wire::anthropic_count_answer(tokens->size()));
+  server.with_model(call, read->model, 0, [&server, call, asked = *read](const ModelUse& model) {
+    const auto tokens = model->encode_chat(std::get<text::ChatInput>(asked.prompts.front()));
+    if (!tokens) return server.refuse(call, api_error(tokens.error(), "messages"));
+    server.respond(call, 200, "application/json", wire::anthropic_count_answer(tokens->size()));
+  });
 }
 
 }  // namespace paring::serve

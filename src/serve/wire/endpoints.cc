@@ -3,6 +3,7 @@
 
 #include "serve/wire/anthropic_messages.h"
 #include "serve/wire/detail/openai_answer.h"
+#include "serve/wire/model_admin.h"
 #include "serve/wire/model_card.h"
 #include "serve/wire/ollama.h"
 #include "serve/wire/openai_chat.h"
@@ -48,6 +49,10 @@ constexpr Endpoint kEndpoints[] = {
      nullptr, nullptr},
     {"GET", "/v1/models/{model}", "get_model", "A model", kOpenAi, nullptr,
      openai_model_answer_shape, nullptr, nullptr},
+    {"POST", "/v1/models/load", "load_model", "Load a model", kOpenAi, load_request,
+     openai_model_answer_shape, nullptr, error_of<read_load>},
+    {"POST", "/v1/models/unload", "unload_model", "Unload a model", kOpenAi, unload_request,
+     unload_answer_shape, nullptr, error_of<read_unload>},
     {"POST", "/tokenize", "tokenize", "Token ids of a text or conversation", kOpenAi,
      tokenize_request, tokenize_answer_shape, nullptr, error_of<read_tokenize>},
     {"POST", "/detokenize", "detokenize", "The text of token ids", kOpenAi, detokenize_request,
@@ -66,6 +71,8 @@ constexpr Endpoint kEndpoints[] = {
      ollama_embed_request, ollama_embed_answer_shape, nullptr, error_of<read_ollama_embed>},
     {"GET", "/api/tags", "ollama_tags", "The models, as Ollama", kOllama, nullptr,
      ollama_tags_answer_shape, nullptr, nullptr},
+    {"GET", "/api/ps", "ollama_ps", "The models in memory, as Ollama", kOllama, nullptr,
+     ollama_ps_answer_shape, nullptr, nullptr},
     {"POST", "/api/show", "ollama_show", "A model, as Ollama", kOllama, ollama_show_request,
      ollama_show_answer_shape, nullptr, error_of<read_ollama_show>},
     {"GET", "/api/version", "ollama_version", "The server's version, as Ollama", kOllama, nullptr,

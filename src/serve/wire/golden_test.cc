@@ -16,6 +16,7 @@
 #include "serve/wire/anthropic_messages.h"
 #include "serve/wire/detail/shape_check.h"
 #include "serve/wire/endpoints.h"
+#include "serve/wire/model_admin.h"
 #include "serve/wire/model_card.h"
 #include "serve/wire/ollama.h"
 #include "serve/wire/openai_chat.h"
@@ -377,6 +378,15 @@ TEST(Golden, Models) {
   expect_whole("model.json", openai_model_answer(model), openai_model_answer_shape());
   expect_whole("ollama_tags.json", ollama_tags_answer(models), ollama_tags_answer_shape());
   expect_whole("ollama_show.json", ollama_show_answer(model), ollama_show_answer_shape());
+  ModelCard known;  // and not in memory
+  known.id = "later";
+  known.state = "unloaded";
+  expect_whole("model_unloaded.json", openai_model_answer(known), openai_model_answer_shape());
+  expect_whole("model_unload.json", unload_answer("smollm2", "unloading"), unload_answer_shape());
+  model.memory_bytes = 150000000;
+  model.expires_at = "2026-01-02T03:04:05Z";
+  expect_whole("ollama_ps.json", ollama_ps_answer(std::vector<ModelCard>{model, adapter}),
+               ollama_ps_answer_shape());
   expect_whole("ollama_version.json", ollama_version_answer("0.1.0"),
                ollama_version_answer_shape());
 }

@@ -27,8 +27,10 @@ void append_model(std::string& out, const ModelCard& model) {
   append(
       out, "{\"id\":", json_string(model.id), ",\"object\":\"model\",\"created\":", model.created,
       ",\"owned_by\":\"paring\",\"root\":", json_string(model.base.empty() ? model.id : model.base),
-      ",\"parent\":", text_or_null(model.base), ",\"max_model_len\":", model.context_tokens,
-      ",\"loaded\":", model.is_loaded, ",\"variant\":", text_or_null(model.variant),
+      ",\"parent\":", text_or_null(model.base), ",\"max_model_len\":",
+      model.context_tokens == 0 ? "null" : std::to_string(model.context_tokens),
+      ",\"loaded\":", model.state == "ready", ",\"state\":", json_string(model.state),
+      ",\"memory_bytes\":", model.memory_bytes, ",\"variant\":", text_or_null(model.variant),
       ",\"certificate\":", model.certificate.empty() ? "null" : model.certificate, '}');
 }
 
@@ -61,8 +63,13 @@ Shape model_shape() {
                  required("owned_by", text(), "Who serves it."),
                  required("root", text(), "The model itself; of an adapter its base."),
                  field("parent", text(), "Of an adapter: its base."),
-                 required("max_model_len", integer(0, kTokensMax), "Tokens of its context."),
-                 required("loaded", boolean(), "Whether it is in memory."),
+                 field("max_model_len", integer(1, kTokensMax),
+                       "Tokens of its context; not known before it is loaded."),
+                 required("loaded", boolean(), "Whether it is in memory and ready."),
+                 required("state", name_of({"unloaded", "loading", "ready", "unloading"}),
+                          "A model that is not ready is loaded when a request asks for it."),
+                 required("memory_bytes", integer(0, std::numeric_limits<std::int64_t>::max()),
+                          "What it takes; 0: it is not in memory."),
                  field("variant", text(), "What is computed: a hash."),
                  field("certificate", open_object(), "What it lost against its original.")});
 }
@@ -104,6 +111,20 @@ std::string ollama_tags_answer(std::span<const ModelCard> models) {
            ",\"details\":");
     append_details(out, model);
     out += '}';
+  }
+  return out + "]}";
+}
+
+std::string ollama_ps_answer(std::span<const ModelCard> models) {
+  std::string out = "{\"models\":[";
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const ModelCard& model = models[i];
+    append(out, i > 0 ? "," : "", "{\"name\":", json_string(model.id),
+           ",\"model\":", json_string(model.id), ",\"size\":", model.memory_bytes,
+           ",\"digest\":", json_string(model.weights_sha256), ",\"details\":");
+    append_details(out, model);
+    append(out, ",\"expires_at\":", text_or_null(model.expires_at), ",\"size_vram\":0",
+           ",\"context_length\":", model.context_tokens, '}');
   }
   return out + "]}";
 }
@@ -160,6 +181,22 @@ const Shape& ollama_tags_answer_shape() {
                 required("digest", text(), "Hash of the weights."),
                 required("details", details_shape(), "What it is.")});
     return object({required("models", list(model, 0, kBodyValuesMax), "The models.")});
+  }();
+  return shape;
+}
+
+const Shape& ollama_ps_answer_shape() {
+  static const Shape shape = [] {
+    const Shape model = object(
+        {required("name", text(), "What requests name it by."),
+         required("model", text(), "The same."),
+         required("size", integer(0, std::numeric_limits<std::int64_t>::max()), "Bytes in memory."),
+         required("digest", text(), "Hash of the weights."),
+         required("details", details_shape(), "What it is."),
+         field("expires_at", text(), "When it will be unloaded if nobody asks for it."),
+         required("size_vram", integer(0, 0), "Of a GPU's memory."),
+         required("context_length", integer(0, kTokensMax), "Tokens of its context.")});
+    return object({required("models", list(model, 0, kBodyValuesMax), "Those in memory.")});
   }();
   return shape;
 }

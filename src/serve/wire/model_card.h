@@ -28,9 +28,11 @@ struct ModelCard {
   std::string chat_template;
   std::uint64_t parameters = 0;
   std::uint64_t file_bytes = 0;
-  std::size_t context_tokens = 0;
+  std::size_t context_tokens = 0;  // 0: not known before it is loaded
   std::size_t embedding_width = 0;
-  bool is_loaded = true;
+  std::string state = "ready";     // "unloaded", "loading", "ready", "unloading"
+  std::uint64_t memory_bytes = 0;  // that it takes; 0: none
+  std::string expires_at;          // when it will be unloaded if nobody asks for it; "": never
   std::vector<std::string> capabilities;  // "completion", "tools", "thinking", "embedding"
 };
 
@@ -39,6 +41,8 @@ std::string openai_models_answer(std::span<const ModelCard> models);
 std::string openai_model_answer(const ModelCard& model);
 
 std::string ollama_tags_answer(std::span<const ModelCard> models);
+// Of the models that are in memory.
+std::string ollama_ps_answer(std::span<const ModelCard> models);
 std::string ollama_show_answer(const ModelCard& model);
 std::string ollama_version_answer(std::string_view version);
 // The model that /api/show asks about.
@@ -47,6 +51,7 @@ ApiResult<std::string> read_ollama_show(std::string_view body, const WireRules& 
 const Shape& openai_models_answer_shape();
 const Shape& openai_model_answer_shape();
 const Shape& ollama_tags_answer_shape();
+const Shape& ollama_ps_answer_shape();
 const Shape& ollama_show_request();
 const Shape& ollama_show_answer_shape();
 const Shape& ollama_version_answer_shape();

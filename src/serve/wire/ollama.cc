@@ -59,8 +59,7 @@ std::vector<Field> common_fields() {
             "Given to the chat template as enable_thinking and reasoning_effort."),
       field("logprobs", boolean(), "Tell the log-probability of each token."),
       field("top_logprobs", integer(0, kTopLogprobsMax), "And those of this many likeliest ones."),
-      ignored("keep_alive", one_of({text(0, kNameCharactersMax), number(-1e12, 1e12)}),
-              "The server's own rule decides when models are unloaded."),
+      keep_alive_field(),
   };
 }
 
@@ -115,6 +114,9 @@ Json variables_of(const Json& body) {
 std::optional<ApiError> read_common(const Json& body, GenerateRequest& request) {
   request.model = text_of(body, "model");
   request.streams = boolean_of(body, "stream").value_or(true);
+  ApiResult<std::optional<double>> keep_alive = keep_alive_of(body);
+  if (!keep_alive) return keep_alive.error();
+  request.keep_alive_seconds = *keep_alive;
   if (const Json* format = field_of(body, "format")) {
     if (format->is_object()) request.format = schema_format(*format);
     if (*format == "json") request.format.kind = OutputFormat::Kind::kJsonObject;

@@ -89,8 +89,7 @@ const Shape& ollama_embed_request() {
       field("truncate", boolean(), "Cut inputs that are too long; absent: true."),
       field("dimensions", integer(1, kDimensionsMax), "The first so many, scaled to length 1."),
       ignored("options", ollama_options(), "Nothing is sampled."),
-      ignored("keep_alive", one_of({text(0, kNameCharactersMax), number(-1e12, 1e12)}),
-              "The server's own rule decides when models are unloaded."),
+      keep_alive_field(),
   });
   return shape;
 }
@@ -105,6 +104,9 @@ ApiResult<EmbedCall> read_ollama_embed(std::string_view body, const WireRules& r
     call.dimensions = static_cast<std::size_t>(*dimensions);
   }
   call.cuts_inputs = boolean_of(*json, "truncate").value_or(true);
+  ApiResult<std::optional<double>> keep_alive = keep_alive_of(*json);
+  if (!keep_alive) return keep_alive.error();
+  call.keep_alive_seconds = *keep_alive;
   return call;
 }
 

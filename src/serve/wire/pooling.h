@@ -30,6 +30,7 @@ struct EmbedCall {
   bool is_base64 = false;                 // vectors as base64 of little-endian f32
   bool cuts_inputs = false;               // that are too long, at their end; else they are an error
   std::string user;
+  std::optional<double> keep_alive_seconds;  // as of GenerateRequest
 };
 ApiResult<EmbedCall> read_openai_embeddings(std::string_view body, const WireRules& rules);
 ApiResult<EmbedCall> read_ollama_embed(std::string_view body, const WireRules& rules);

@@ -2,6 +2,7 @@
 #include "serve/wire/detail/ollama_fields.h"
 
 #include "serve/wire/detail/openai_common.h"
+#include "serve/wire/model_admin.h"
 #include "serve/wire/wire_rules.h"
 
 namespace paring::serve::wire {
@@ -64,6 +65,20 @@ std::vector<Field> other_options() {
 }
 
 }  // namespace
+
+Field keep_alive_field() {
+  return field("keep_alive", one_of({number(-1e12, 1e12), text(0, kNameCharactersMax)}),
+               "How long the model stays in memory without a request, as seconds or as 5m; less "
+               "than 0: for ever. Of keys with the scope admin; else the server's own rule holds.");
+}
+
+ApiResult<std::optional<double>> keep_alive_of(const Json& body) {
+  const std::string text = text_of(body, "keep_alive");
+  if (text.empty()) return number_of(body, "keep_alive");
+  ApiResult<double> seconds = parse_duration(text);
+  if (!seconds) return seconds.error();
+  return std::optional<double>(*seconds);
+}
 
 Shape ollama_options() { return object(joined(sampling_options(), other_options())); }
 

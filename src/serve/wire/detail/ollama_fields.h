@@ -13,4 +13,8 @@ namespace paring::serve::wire {
 Shape ollama_options();
 void read_ollama_options(const Json& body, GenerateRequest& request);
 
+// "keep_alive": seconds, or a duration as a text.
+Field keep_alive_field();
+ApiResult<std::optional<double>> keep_alive_of(const Json& body);
+
 }  // namespace paring::serve::wire

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/serve_settings.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "serve/access/key_file.h"
+#include "store/data_folder.h"
+
+namespace paring::cli {
+
+namespace {
+
+bool is_set(const std::string& text) { return text != "none"; }
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> items;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) items.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return items;
+}
+
+Result<net::HttpServerOptions> http_options(const config::SettingValues& settings) {
+  net::HttpServerOptions http;
+  http.address = settings.serve_host;
+  http.port = static_cast<std::uint16_t>(settings.serve_port);
+  http.connections_max = settings.serve_connections_max;
+  http.connections_per_address_max = settings.serve_connections_per_address_max;
+  http.header_seconds = static_cast<double>(settings.serve_header_seconds);
+  http.body_seconds = static_cast<double>(settings.serve_body_seconds);
+  http.idle_seconds = static_cast<double>(settings.serve_idle_seconds);
+  http.write_seconds = static_cast<double>(settings.serve_write_seconds);
+  if (is_set(settings.serve_trusted_proxies)) {
+    http.trusted_proxies = split_list(settings.serve_trusted_proxies);
+  }
+  if (is_set(settings.serve_tls_certificate) != is_set(settings.serve_tls_key)) {
+    return invalid_argument("TLS takes both --tls-certificate and --tls-key", "give both or none");
+  }
+  if (is_set(settings.serve_tls_certificate)) {
+    http.tls_certificate_file = settings.serve_tls_certificate;
+    http.tls_key_file = settings.serve_tls_key;
+  }
+  return http;
+}
+
+serve::AccessLog access_log(const std::string& name) {
+  if (name == "all") return serve::AccessLog::kAll;
+  return name == "failed" ? serve::AccessLog::kFailed : serve::AccessLog::kOff;
+}
+
+}  // namespace
+
+Result<serve::ServerOptions> server_options(const config::SettingValues& settings) {
+  serve::ServerOptions options;
+  PARING_TRY(options.http, http_options(settings));
+  options.requests_max = settings.serve_requests_max;
+  options.queued_tokens_max = settings.serve_queued_tokens_max;
+  options.cache.bytes_max = settings.serve_cache_bytes;
+  options.cache.seconds_max = static_cast<double>(settings.serve_cache_seconds);
+  options.drain_seconds = static_cast<double>(settings.serve_drain_seconds);
+  options.stall_seconds = static_cast<double>(settings.serve_stall_seconds);
+  options.is_strict = !settings.serve_lenient;
+  options.has_page = !settings.serve_no_page;
+  options.access_log = access_log(settings.serve_access_log);
+  if (is_set(settings.serve_cors_origins)) {
+    options.cors_origins = split_list(settings.serve_cors_origins);
+  }
+  options.models = {
+      .memory_budget_bytes = settings.serve_memory_budget,
+      .loaded_max = settings.serve_models_max,
+      .idle_seconds = static_cast<double>(settings.serve_idle_unload_seconds),
+      .load_wait_seconds = static_cast<double>(settings.serve_load_wait_seconds),
+      .waiting_max = settings.serve_requests_max,
+  };
+  options.model = model_options(settings);
+  PARING_TRY(options.keys,
+             serve::operator_keys(settings.api_key_file, std::getenv(serve::kKeyVariable)));
+  PARING_TRY(options.data_folder, store::data_folder(settings.data_dir, environ));
+  return options;
+}
+
+serve::ServedModelOptions model_options(const config::SettingValues& settings) {
+  serve::ServedModelOptions options;
+  if (settings.numerics == "exact") options.numerics = model::Numerics::kExact;
+  if (settings.numerics == "fast") options.numerics = model::Numerics::kFast;
+  options.kv_type = kernels::find_kv_type(settings.kv_type);
+  options.context_tokens = settings.context_tokens;
+  options.cache_tokens = settings.serve_cache_tokens;
+  options.sequences_max = settings.serve_sequences_max;
+  // The server's own bound, which can change, is looked at before a request gets to the engine.
+  options.waiting_max = std::size_t{1} << 17;
+  options.waiting_tokens_max = settings.serve_queued_tokens_max;
+  options.guesses_ngrams = !settings.serve_no_speculation;
+  options.locks_memory = settings.mlock;
+  return options;
+}
+
+}  // namespace paring::cli

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the settings mean to a server. Stateless.
+#pragma once
+
+#include "base/result.h"
+#include "config/settings.h"
+#include "serve/server.h"
+
+namespace paring::cli {
+
+// Reads the files that settings name (keys), too. InvalidArgument for settings that contradict each
+// other; errors of serve::operator_keys() and AddressList::parse().
+Result<serve::ServerOptions> server_options(const config::SettingValues& settings);
+
+// Of models for which nothing else is said.
+serve::ServedModelOptions model_options(const config::SettingValues& settings);
+
+}  // namespace paring::cli
