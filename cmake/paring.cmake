@@ -59,7 +59,7 @@ add_custom_target(library_tests)
 # Modules that compute nothing: built without optimization where only their correctness is looked at.
 set(PARING_COLD_MODULES config api net store hub serve cli)
 # Tests whose own code computes for long (oracles, emulated instructions): optimized like the rest.
-set(PARING_HOT_TESTS tensor quant kernels cost)
+set(PARING_HOT_TESTS tensor quant kernels text cost)
 
 # paring_module(name [LIBS lib...] [EXCLUDE regex...]): static library paring_<name> from *.cc in the
 # folder and in its sub-folders, and the test program <name>_test from *_test.cc. EXCLUDE names sources

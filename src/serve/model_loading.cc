@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <utility>
 
 #include "base/clock.h"
@@ -119,12 +118,13 @@ ModelRegistry::SlotPtr ModelRegistry::next_to_load(Lock& lock) {
 bool ModelRegistry::make_plan(Slot& slot, Lock& lock) {
   const ModelSource source = slot.source;
   const MemoryNow now = probe_();
-  std::optional<std::uint64_t> free =
-      free_for_models(now, {options_.memory_budget_bytes, committed(), base_bytes_});
+  std::uint64_t idle_bytes = 0;
   for (const SlotPtr& other : slots_) {
     const bool is_idle = other->state == ModelState::kReady && !other->is_busy();
-    if (free && is_idle) *free += other->bytes;
+    if (is_idle) idle_bytes += other->bytes;
   }
+  const std::optional<std::uint64_t> free =
+      free_for_models(now, {options_.memory_budget_bytes, committed(), base_bytes_}, idle_bytes);
   lock.unlock();
   auto plan = ServedModel::plan(source.path, source.options, executor_.threads(), free);
   lock.lock();
@@ -144,16 +144,21 @@ bool ModelRegistry::make_plan(Slot& slot, Lock& lock) {
 ModelRegistry::Room ModelRegistry::find_room(Slot& slot, Error& why) {
   const MemoryNow now = probe_();
   const MemoryAccount account{options_.memory_budget_bytes, committed(), base_bytes_};
-  const std::optional<std::uint64_t> free = free_for_models(now, account);
   const std::uint64_t need = slot.plan->total_bytes();
-  std::size_t places = std::numeric_limits<std::size_t>::max() / 2;
-  if (options_.loaded_max > 0) {
-    const auto loaded = static_cast<std::size_t>(std::count_if(
-        slots_.begin(), slots_.end(), [](const SlotPtr& each) { return each->bytes > 0; }));
-    places = options_.loaded_max - std::min(options_.loaded_max, loaded);
-  }
-  std::uint64_t gained = 0;
-  const auto is_enough = [&] { return places > 0 && (!free || need <= *free + gained); };
+  const auto loaded = static_cast<std::size_t>(std::count_if(
+      slots_.begin(), slots_.end(), [](const SlotPtr& each) { return each->bytes > 0; }));
+  // Those that would be gone.
+  std::size_t leaving = 0;
+  std::uint64_t leaving_bytes = 0;
+  const auto let_go = [&](const Slot& other) {
+    ++leaving;
+    leaving_bytes += other.bytes;
+  };
+  const auto is_enough = [&] {
+    const std::optional<std::uint64_t> free = free_for_models(now, account, leaving_bytes);
+    return (options_.loaded_max == 0 || loaded < options_.loaded_max + leaving) &&
+           (!free || need <= *free);
+  };
   if (is_enough()) return Room::kEnough;
   if (std::any_of(slot.waiters.begin(), slot.waiters.end(),
                   [](const Waiter& waiter) { return waiter.wish.may_evict; })) {
@@ -161,8 +166,7 @@ ModelRegistry::Room ModelRegistry::find_room(Slot& slot, Error& why) {
     std::vector<SlotPtr> busy;
     for (const SlotPtr& other : slots_) {
       if (other->state == ModelState::kUnloading) {
-        gained += other->bytes;
-        ++places;
+        let_go(*other);
       } else if (other->state == ModelState::kReady) {
         (other->is_busy() ? busy : idle).push_back(other);
       }
@@ -171,8 +175,7 @@ ModelRegistry::Room ModelRegistry::find_room(Slot& slot, Error& why) {
     std::sort(idle.begin(), idle.end(),
               [](const SlotPtr& a, const SlotPtr& b) { return a->used_at < b->used_at; });
     for (std::size_t i = 0; i < idle.size(); ++i) {
-      gained += idle[i]->bytes;
-      ++places;
+      let_go(*idle[i]);
       if (!is_enough()) continue;
       for (std::size_t j = 0; j <= i; ++j) {
         log_info(fmt::format("{}: unloaded to make room for {}", idle[j]->source.name,
@@ -181,10 +184,7 @@ ModelRegistry::Room ModelRegistry::find_room(Slot& slot, Error& why) {
       }
       return Room::kLater;
     }
-    for (const SlotPtr& other : busy) {
-      gained += other->bytes;
-      ++places;
-    }
+    for (const SlotPtr& other : busy) let_go(*other);
     if (is_enough()) return Room::kLater;  // when their answers have ended
   }
   why = no_room(slot, now);

@@ -27,13 +27,16 @@ MemoryNow memory_now() {
   return now;
 }
 
-std::optional<std::uint64_t> free_for_models(const MemoryNow& now, const MemoryAccount& account) {
+std::optional<std::uint64_t> free_for_models(const MemoryNow& now, const MemoryAccount& account,
+                                             std::uint64_t leaving_bytes) {
   std::optional<std::uint64_t> free;
-  if (account.budget_bytes > 0) free = minus(account.budget_bytes, account.committed_bytes);
+  if (account.budget_bytes > 0) {
+    free = minus(account.budget_bytes, minus(account.committed_bytes, leaving_bytes));
+  }
   if (!now.available_bytes) return free;
   const std::uint64_t touched = minus(now.resident_bytes, account.base_bytes);
   const std::uint64_t untouched = minus(account.committed_bytes, touched);
-  const std::uint64_t left = minus(*now.available_bytes, untouched);
+  const std::uint64_t left = minus(*now.available_bytes + leaving_bytes, untouched);
   return free ? std::min(*free, left) : left;
 }
 

@@ -27,7 +27,9 @@ struct MemoryAccount {
 
 // Bytes for one more model; nullopt when nothing bounds them. Caches of keys and values are
 // promised to a model before their pages are touched: what is not resident yet is not free.
-std::optional<std::uint64_t> free_for_models(const MemoryNow& now, const MemoryAccount& account);
+// `leaving_bytes`: promised to models that would be gone then.
+std::optional<std::uint64_t> free_for_models(const MemoryNow& now, const MemoryAccount& account,
+                                             std::uint64_t leaving_bytes = 0);
 // What bounds the models together: the budget, or else what the system allows this process.
 std::optional<std::uint64_t> limit_for_models(const MemoryNow& now, const MemoryAccount& account);
 

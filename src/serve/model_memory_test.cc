@@ -26,6 +26,14 @@ TEST(ModelMemory, TheBudgetBoundsWhatIsPromised) {
   EXPECT_EQ(limit_for_models(now, {}), 2000U);
 }
 
+TEST(ModelMemory, WhatLeavesPaysFirstForWhatIsTooMuch) {
+  const MemoryNow now{.available_bytes = 1000, .limit_bytes = 2000, .resident_bytes = 900};
+  EXPECT_EQ(free_for_models(now, {.budget_bytes = 400, .committed_bytes = 500}, 500), 400U);
+  EXPECT_EQ(free_for_models(now, {.budget_bytes = 400, .committed_bytes = 500}, 200), 100U);
+  EXPECT_EQ(free_for_models(now, {.committed_bytes = 2500}, 500), 0U);
+  EXPECT_EQ(free_for_models(now, {.committed_bytes = 2500}, 1600), 1000U);
+}
+
 TEST(ModelMemory, ASystemThatTellsNothingBoundsNothing) {
   EXPECT_EQ(free_for_models({}, {.committed_bytes = 5}), std::nullopt);
   EXPECT_EQ(limit_for_models({}, {}), std::nullopt);

@@ -8,9 +8,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "store/detail/connections.h"
@@ -74,13 +77,26 @@ Result<void> check_integrity(detail::Connection& connection) {
                  "restore it from a backup");
 }
 
-Result<void> use_wal(detail::Connection& connection) {
+Result<void> try_wal(detail::Connection& connection) {
   PARING_TRY(detail::Cursor row, connection.query("PRAGMA journal_mode = WAL"));
   PARING_TRY(const bool has_row, row.next());
   if (has_row && row.text(0) == "wal") return {};
   return unsupported(
       fmt::format("the file system of '{}' cannot hold a write-ahead log", connection.path()),
       "choose a folder on a local disk");
+}
+
+// SQLite does not wait by itself for others who make the same change at the same time: two that
+// hold a read lock each would wait for ever.
+Result<void> use_wal(detail::Connection& connection, std::int64_t busy_ms) {
+  constexpr std::chrono::milliseconds kPause(2);
+  const double end = system_clock().monotonic_seconds() + static_cast<double>(busy_ms) / 1000;
+  for (;;) {
+    Result<void> done = try_wal(connection);
+    if (done || done.error().code != ErrorCode::kUnavailable) return done;
+    if (system_clock().monotonic_seconds() >= end) return done;
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 }  // namespace
@@ -97,7 +113,7 @@ Result<ControlDb> ControlDb::open(const Options& options) {
   PARING_TRY_VOID(make_private_file(path));
   PARING_TRY(std::unique_ptr<detail::Connection> writer,
              detail::Connection::open(path, options.busy_ms));
-  PARING_TRY_VOID(use_wal(*writer));
+  PARING_TRY_VOID(use_wal(*writer, options.busy_ms));
   PARING_TRY_VOID(detail::migrate(*writer, detail::latest_version()));
   if (options.check == IntegrityCheck::kQuick) PARING_TRY_VOID(check_integrity(*writer));
   return ControlDb(options.folder,
