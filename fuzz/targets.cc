@@ -22,8 +22,9 @@
 #include "model/hf_outline.h"
 #include "model/hf_translation.h"
 #include "net/detail/request_parser.h"
+#include "net/multipart.h"
 #include "serve/batch/batch_input.h"
-#include "serve/batch/batch_json.h"
+#include "serve/wire/openai_batches.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_json.h"
@@ -261,6 +262,42 @@ void run_http(Input input) {
   if (stream.size() < 2000) PARING_CHECK(http_requests(stream, 1) == whole, "bytes differ");
 }
 
+// What a form's body comes to, in one text, or "error".
+std::string form_of(std::string_view body, std::size_t piece) {
+  using Step = net::MultipartReader::Step;
+  net::MultipartReader reader("B", {});
+  std::string found;
+  for (std::size_t at = 0; at < body.size(); at += piece) {
+    reader.append(body.substr(at, piece));
+    for (;;) {
+      const Result<Step> step = reader.next();
+      if (!step) return check_error(step), "error";
+      if (*step == Step::kNeedMore) break;
+      if (*step == Step::kPart) {
+        const net::PartHead& head = reader.head();
+        PARING_CHECK(!head.name.empty(), "a part without a name");
+        found +=
+            "\n[" + head.name + "|" + head.filename.value_or("-") + "|" + head.content_type + "]\n";
+      }
+      if (*step == Step::kContent) found += reader.content();
+    }
+  }
+  PARING_CHECK(reader.parts() <= net::MultipartLimits().parts_max, "more parts than the limit");
+  const Result<void> end = reader.finish();
+  if (end) return found;
+  return check_error(end), "error";
+}
+
+// A form with files: how it comes in pieces must not matter.
+void run_multipart(Input input) {
+  const std::string_view body = text_of(input);
+  const auto boundary = net::multipart_boundary(body);
+  if (!boundary) check_error(boundary);
+  const std::string whole = form_of(body, std::max<std::size_t>(body.size(), 1));
+  PARING_CHECK(form_of(body, 1 + body.size() / 3) == whole, "three pieces differ");
+  if (body.size() < 2000) PARING_CHECK(form_of(body, 1) == whole, "bytes differ");
+}
+
 // The input file of a batch: how it comes in pieces must not matter, and every line that is
 // accepted is found again where it is said to lie.
 void run_batch_jsonl(Input input) {
@@ -285,7 +322,7 @@ void run_batch_jsonl(Input input) {
   }
   PARING_CHECK(serve::batch_order(whole.lines).size() == whole.lines.size(), "a line is lost");
   (void)serve::batch_errors_json(whole.errors);
-  (void)serve::parse_batch_spec(text);
+  (void)serve::wire::read_openai_batch(text, {.is_strict = true});
 }
 
 constexpr Target kTargets[] = {
@@ -301,6 +338,7 @@ constexpr Target kTargets[] = {
     {"constraint", run_constraint, 5},
     {"batch_jsonl", run_batch_jsonl, 60},
     {"http", run_http, 100},
+    {"multipart", run_multipart, 100},
     {"wire_openai_chat", run_wire_openai_chat, 40},
     {"wire_openai_completions", run_wire_openai_completions, 40},
     {"wire_openai_responses", run_wire_openai_responses, 40},

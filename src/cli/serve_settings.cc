@@ -63,6 +63,10 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
   PARING_TRY(options.http, http_options(settings));
   options.requests_max = settings.serve_requests_max;
   options.queued_tokens_max = settings.serve_queued_tokens_max;
+  options.batches.lines_max = settings.serve_batch_lines;
+  options.batches.files.file_bytes_max = static_cast<std::int64_t>(settings.serve_file_bytes);
+  options.batches.files.tenant_bytes_max =
+      static_cast<std::int64_t>(settings.serve_tenant_file_bytes);
   options.cache.bytes_max = settings.serve_cache_bytes;
   options.cache.seconds_max = static_cast<double>(settings.serve_cache_seconds);
   options.drain_seconds = static_cast<double>(settings.serve_drain_seconds);

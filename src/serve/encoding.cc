@@ -37,26 +37,26 @@ struct Gathered {
 
 }  // namespace
 
-void encode(EngineLoop& loop, const std::shared_ptr<ServedModel>& model, EncodeJob::Kind kind,
-            std::vector<engine::EncodedText> texts,
-            std::shared_ptr<const std::atomic<bool>> cancelled,
+void encode(EngineLoop& loop, const std::shared_ptr<ServedModel>& model, EncodeRequest request,
             std::function<void(Result<EncodedRows>)> done) {
   const auto gathered = std::make_shared<Gathered>();
-  gathered->result.rows.resize(texts.size());
-  gathered->pieces_left = (texts.size() + kEncodePieceTexts - 1) / kEncodePieceTexts;
+  gathered->result.rows.resize(request.texts.size());
+  gathered->pieces_left = (request.texts.size() + kEncodePieceTexts - 1) / kEncodePieceTexts;
   gathered->done = std::move(done);
-  for (const engine::EncodedText& text : texts) {
+  for (const engine::EncodedText& text : request.texts) {
     gathered->result.tokens += text.tokens.size();
     gathered->result.cut_texts += text.is_cut ? 1 : 0;
   }
-  loop.post([model, kind, gathered, cancelled = std::move(cancelled), texts = std::move(texts)] {
+  loop.post([model, gathered, request = std::move(request)] {
+    const std::vector<engine::EncodedText>& texts = request.texts;
     for (std::size_t first = 0; first < texts.size(); first += kEncodePieceTexts) {
       const std::size_t count = std::min(kEncodePieceTexts, texts.size() - first);
       const auto begin = texts.begin() + static_cast<std::ptrdiff_t>(first);
       EncodeJob job;
-      job.kind = kind;
+      job.kind = request.kind;
+      job.priority = request.priority;
       job.texts.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
-      job.cancelled = cancelled;
+      job.cancelled = request.cancelled;
       // The model lives until its last piece is done.
       job.done = [model, gathered, first, count](Result<std::vector<float>> values) {
         gathered->take(first, count, std::move(values));

@@ -22,11 +22,16 @@ struct EncodedRows {
   std::size_t cut_texts = 0;
 };
 
-// Sends `texts` to the engine. `done` is called once, on the engine's thread: it must not compute
-// there. `cancelled` may be set by any thread.
-void encode(EngineLoop& loop, const std::shared_ptr<ServedModel>& model, EncodeJob::Kind kind,
-            std::vector<engine::EncodedText> texts,
-            std::shared_ptr<const std::atomic<bool>> cancelled,
+struct EncodeRequest {
+  EncodeJob::Kind kind = EncodeJob::Kind::kEmbed;
+  int priority = 0;
+  std::vector<engine::EncodedText> texts;
+  std::shared_ptr<const std::atomic<bool>> cancelled;  // set by any thread
+};
+
+// Sends a request to the engine. `done` is called once, on the engine's thread: it must not compute
+// there.
+void encode(EngineLoop& loop, const std::shared_ptr<ServedModel>& model, EncodeRequest request,
             std::function<void(Result<EncodedRows>)> done);
 
 }  // namespace paring::serve

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,16 +22,24 @@
 namespace paring::serve {
 
 class Server;
+struct AnswerUsage;
 
 // Who may use a route and how much it may be sent. There is no default, on purpose.
 struct RoutePolicy {
-  constexpr RoutePolicy(std::optional<Scope> needed_scope, std::size_t body_bytes)
-      : scope(needed_scope), body_bytes_max(body_bytes) {}
+  enum class Takes : std::uint8_t {
+    kBody,
+    kFile,  // a body with a file in it, which is read as it comes and bounded by FileLimits
+  };
+  constexpr RoutePolicy(std::optional<Scope> needed_scope, std::size_t body_bytes,
+                        Takes what = Takes::kBody)
+      : scope(needed_scope), body_bytes_max(body_bytes), takes(what) {}
   std::optional<Scope> scope;  // absent: anybody, without a key
-  std::size_t body_bytes_max;
+  std::size_t body_bytes_max;  // beside the file
+  Takes takes;
 };
 
-// One request on its way through a route. Copies share the exchange.
+// One request on its way through a route, over HTTP or as a line of a batch: the exchange knows.
+// Copies share it.
 struct Call {
   std::shared_ptr<net::Exchange> exchange;
   Principal principal;
@@ -37,6 +47,10 @@ struct Call {
   wire::Protocol protocol = wire::Protocol::kOpenAi;  // of errors
   std::vector<std::string> path_values;               // of the {...} segments
   std::shared_ptr<RequestRecord> record = nullptr;    // for the log; null: it is not over HTTP
+  int priority = 0;                                   // at most: 0 interactive, -1 a batch's line
+  // Called once with what is charged for the work, before it is answered; empty: nobody asks. Not
+  // called for what was refused.
+  std::function<void(const AnswerUsage&)> on_usage = nullptr;
 };
 
 using RouteFunction = void (*)(Server& server, const Call& call);

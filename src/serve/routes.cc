@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kNoBody = 0;
 constexpr std::size_t kTextBody = std::size_t{8} << 20;
+constexpr std::size_t kFormBody = std::size_t{64} << 10;
 constexpr std::optional<Scope> kAnybody = std::nullopt;
 
 // The segments of a path, as HttpHead::segments has them.
@@ -59,6 +60,18 @@ const std::vector<Route>& routes() {
       {"POST", "/v1/rerank", {Scope::kEmbeddings, kTextBody}, serve_rerank},
       {"POST", "/v1/score", {Scope::kEmbeddings, kTextBody}, serve_score},
       {"POST", "/v1/classify", {Scope::kEmbeddings, kTextBody}, serve_classify},
+      {"POST",
+       "/v1/files",
+       {Scope::kBatches, kFormBody, RoutePolicy::Takes::kFile},
+       serve_file_create},
+      {"GET", "/v1/files", {Scope::kBatches, kNoBody}, serve_file_list},
+      {"GET", "/v1/files/{file_id}", {Scope::kBatches, kNoBody}, serve_file},
+      {"DELETE", "/v1/files/{file_id}", {Scope::kBatches, kNoBody}, serve_file_delete},
+      {"GET", "/v1/files/{file_id}/content", {Scope::kBatches, kNoBody}, serve_file_content},
+      {"POST", "/v1/batches", {Scope::kBatches, kTextBody}, serve_batch_create},
+      {"GET", "/v1/batches", {Scope::kBatches, kNoBody}, serve_batch_list},
+      {"GET", "/v1/batches/{batch_id}", {Scope::kBatches, kNoBody}, serve_batch},
+      {"POST", "/v1/batches/{batch_id}/cancel", {Scope::kBatches, kNoBody}, serve_batch_cancel},
       {"POST", "/tokenize", {Scope::kInference, kTextBody}, serve_tokenize},
       {"POST", "/detokenize", {Scope::kInference, kTextBody}, serve_detokenize},
       {"POST", "/api/chat", {Scope::kInference, kTextBody}, serve_ollama_chat},

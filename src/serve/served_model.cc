@@ -197,11 +197,15 @@ void ServedModel::publish() {
 }
 
 Result<void> ServedModel::submit(EncodeJob job) {
-  if (jobs_.size() >= kEncodeJobsMax) {
+  const std::size_t jobs_max = job.priority < 0 ? kEncodeJobsMax / 2 : kEncodeJobsMax;
+  if (jobs_.size() >= jobs_max) {
     return exhausted(fmt::format("{} requests wait for this model already", jobs_.size()),
                      "try again later");
   }
-  jobs_.push_back(std::move(job));
+  const auto place = std::upper_bound(
+      jobs_.begin(), jobs_.end(), job.priority,
+      [](int priority, const EncodeJob& waiting) { return priority > waiting.priority; });
+  jobs_.insert(place, std::move(job));
   publish();
   return {};
 }

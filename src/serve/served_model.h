@@ -81,6 +81,7 @@ struct ModelPlan {
 struct EncodeJob {
   enum class Kind : std::uint8_t { kEmbed, kClassify };
   Kind kind = Kind::kEmbed;
+  int priority = 0;  // higher goes first, then who came first
   std::vector<engine::EncodedText> texts;
   std::shared_ptr<const std::atomic<bool>> cancelled;
   std::function<void(Result<std::vector<float>>)> done;

@@ -56,6 +56,7 @@ bool Ticket::note(std::size_t tokens) {
 
 void Ticket::settle(const AnswerUsage& usage) {
   if (record_ != nullptr) record_->set_usage(usage, /*is_given_again=*/false);
+  if (on_usage_) on_usage_(usage);
   charge(static_cast<std::int64_t>(usage.prompt_tokens + usage.completion_tokens));
 }
 
@@ -108,8 +109,11 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
   if (server->control_) {
     PARING_TRY(const store::RecoveredReservations recovered, server->gate_.recover());
     static_cast<void>(recovered);
+    PARING_TRY(server->batches_,
+               BatchService::open(*server->control_, *server, server->keys_, options.batches));
   }
   PARING_TRY(server->http_, net::HttpServer::start(options.http, *server));
+  if (server->batches_) server->batches_->start();
   return server;
 }
 
@@ -138,9 +142,11 @@ Result<void> Server::apply(const ServerOptions& changed) {
 }
 
 Server::~Server() {
-  if (http_ != nullptr) http_->stop(0);  // no new requests, and those that run are cancelled
+  if (batches_ != nullptr) batches_->stop(0);  // its lines are answered by way of http_
+  if (http_ != nullptr) http_->stop(0);        // no new requests, and those that run are cancelled
   abandon_answers();
   finisher_.finish();  // what is to be audited is written
+  batches_.reset();
   registry_.reset();
   loop_.reset();
 }
@@ -169,6 +175,7 @@ std::string Server::unready_reason() const {
 std::size_t Server::drain(const std::function<bool()>& is_impatient) {
   is_draining_ = true;
   http_->stop_accepting();
+  if (batches_ != nullptr) batches_->stop(0);
   const double end = system_clock().monotonic_seconds() + options().drain_seconds;
   while (http_->active_requests() > 0 && system_clock().monotonic_seconds() < end &&
          !is_impatient()) {
@@ -195,6 +202,23 @@ net::HttpResponse Server::error_response(const Call& call, const ApiError& error
         {"retry-after", std::to_string(retry_after_header(*error.retry_after_seconds))});
   }
   return response;
+}
+
+BatchService* Server::batches(const Call& call) {
+  if (batches_ == nullptr) {
+    refuse(call, {.status = 501,
+                  .code = "not_supported",
+                  .message = "this server keeps no files, since it has no data folder",
+                  .param = ""});
+  }
+  return batches_.get();
+}
+
+std::size_t Server::batch_lines_now() const {
+  if (!unready_reason().empty()) return 0;
+  const std::size_t open = open_answers_;
+  const std::size_t lines = batches_->running();
+  return lines_beside(open > lines ? open - lines : 0, options().batches.lines_max);
 }
 
 void Server::respond(const Call& call, int status, std::string content_type, std::string body) {
@@ -250,12 +274,15 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
                                    .answer_tokens_max = static_cast<std::int64_t>(answer_tokens)});
   if (!admission) {
     metrics().rejections.add();
-    audit_refusal(call.exchange->head(), *call.record, call.principal.key_id, admission.error());
+    // A line of a batch comes again by itself, and often.
+    if (call.priority >= 0) {
+      audit_refusal(call.exchange->head(), *call.record, call.principal.key_id, admission.error());
+    }
     return admission.error();
   }
   ++open_answers_;
   call.record->set_model(model.name());
-  return std::make_shared<Ticket>(open_answers_, std::move(*admission), call.record);
+  return std::make_shared<Ticket>(open_answers_, std::move(*admission), call.record, call.on_usage);
 }
 
 void Server::with_model(const Call& call, const std::string& name, double deadline,
@@ -281,6 +308,7 @@ AnswerLabel Server::label(const Call& call, const ModelUse& model, const std::st
 void Server::label(const Call& call, engine::SequenceRequest& sequence) {
   sequence.tenant = std::hash<std::string>()(call.principal.key_id);
   sequence.weight = static_cast<double>(call.principal.limits.weight);
+  sequence.priority = std::min(sequence.priority, call.priority);
   sequence.prefix_scope = std::hash<std::string>()(call.principal.tenant);
 }
 
@@ -414,7 +442,10 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
       return refused(*error);
     }
   }
-  return net::BodyLimit{match.route->policy.body_bytes_max};
+  const RoutePolicy& policy = match.route->policy;
+  if (policy.takes == RoutePolicy::Takes::kBody) return net::BodyLimit{policy.body_bytes_max};
+  const auto file_bytes = static_cast<std::size_t>(options().batches.files.file_bytes_max);
+  return net::BodyLimit{.bytes = policy.body_bytes_max + file_bytes, .is_streamed = true};
 }
 
 void Server::on_request(std::shared_ptr<net::Exchange> exchange) {

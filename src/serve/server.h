@@ -24,6 +24,7 @@
 #include "serve/access/key_ring.h"
 #include "serve/answer_sharing.h"
 #include "serve/answering.h"
+#include "serve/batch_service.h"
 #include "serve/engine_loop.h"
 #include "serve/mask_pool.h"
 #include "serve/model_registry.h"
@@ -44,6 +45,7 @@ struct ServerOptions {
   std::size_t requests_max = 512;           // generating or waiting together: 503 beyond
   std::size_t queued_tokens_max = 1 << 18;  // prompt tokens that wait: 503 beyond
   ResponseCacheOptions cache;
+  BatchServiceOptions batches;
   double drain_seconds = 30;              // that running answers get after SIGTERM
   double stall_seconds = 30;              // without a step: /livez says so
   std::vector<std::string> cors_origins;  // that browsers may call from; empty: none, "*": any
@@ -59,9 +61,14 @@ struct ServerOptions {
 // for it. Given back when the last holder lets go. One thread at a time.
 class Ticket {
  public:
-  // `record` may be null.
-  Ticket(std::atomic<std::size_t>& open, Admission admission, std::shared_ptr<RequestRecord> record)
-      : open_(open), admission_(std::move(admission)), record_(std::move(record)) {}
+  using OnUsage = std::function<void(const AnswerUsage&)>;
+  // `record` may be null, `on_usage` empty.
+  Ticket(std::atomic<std::size_t>& open, Admission admission, std::shared_ptr<RequestRecord> record,
+         OnUsage on_usage)
+      : open_(open),
+        admission_(std::move(admission)),
+        record_(std::move(record)),
+        on_usage_(std::move(on_usage)) {}
   ~Ticket() { --open_; }
   Ticket(const Ticket&) = delete;
   Ticket& operator=(const Ticket&) = delete;
@@ -77,6 +84,7 @@ class Ticket {
   std::atomic<std::size_t>& open_;
   Admission admission_;
   std::shared_ptr<RequestRecord> record_;
+  OnUsage on_usage_;  // may be empty
 };
 
 class HttpAnswer;
@@ -94,6 +102,10 @@ class Server : public net::RequestHandler {
   MaskPool& masks() noexcept { return *masks_; }
   // Where answers are written that take long to write.
   TaskThread& finisher() noexcept { return finisher_; }
+  // Files and batches; null: the server keeps none, and the call is answered.
+  BatchService* batches(const Call& call);
+  // How many lines of batches may run now.
+  std::size_t batch_lines_now() const;
   // As they are now; what it refers to stays as long as the server.
   const ServerOptions& options() const noexcept { return *options_.load(); }
   // Takes over what can change while it runs: bounds, caches, times, origins, keys, strictness,
@@ -120,8 +132,9 @@ class Server : public net::RequestHandler {
   bool is_draining() const noexcept { return is_draining_; }
   bool is_alive() const noexcept { return loop_->stalled_seconds() < options().stall_seconds; }
 
-  // Refuses new work, waits for what runs, ends the rest with an error. Returns how many were cut.
-  // `is_impatient`, asked now and then: whether not to wait any longer.
+  // Refuses new work, takes back lines of batches, waits for what runs, ends the rest with an
+  // error. Returns how many were cut. `is_impatient`, asked now and then: whether not to wait any
+  // longer.
   std::size_t drain(const std::function<bool()>& is_impatient);
 
   // A response for `error` in the protocol of the call.
@@ -130,6 +143,8 @@ class Server : public net::RequestHandler {
   // The same with headers; those that every answer has are added.
   void respond(const Call& call, net::HttpResponse response);
   void refuse(const Call& call, const ApiError& error);
+  // What every answer has: ids, and what the caller's key may still ask for. For streams.
+  std::vector<net::HttpHeader> answer_headers(const Call& call);
   // Writes an administrative action down, before its answer leaves: "model.load" of `object`. On an
   // error the action should fail. Without a database the log has it.
   Result<void> audit(const Call& call, std::string_view action, std::string_view object,
@@ -168,8 +183,6 @@ class Server : public net::RequestHandler {
   ApiResult<Principal> authenticate(const net::HttpHead& head);
   std::vector<net::HttpHeader> common_headers(const net::HttpHead& head,
                                               const RequestRecord& record) const;
-  // The same, and what the caller's key may still ask for.
-  std::vector<net::HttpHeader> answer_headers(const Call& call);
   // What is answered to a head alone: anything but a body's limit is an answer.
   std::variant<net::BodyLimit, net::HttpResponse> judge(const net::HttpHead& head,
                                                         const RouteMatch& match,
@@ -194,6 +207,7 @@ class Server : public net::RequestHandler {
   std::unique_ptr<net::HttpServer> http_;
   std::unique_ptr<EngineLoop> loop_;
   std::unique_ptr<ModelRegistry> registry_;
+  std::unique_ptr<BatchService> batches_;  // null without a data folder
   std::atomic<std::size_t> open_answers_{0};
   std::mutex answers_mutex_;
   std::set<Answering*> answers_;  // open ones, guarded by answers_mutex_

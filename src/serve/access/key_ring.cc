@@ -98,19 +98,48 @@ ApiResult<Principal> KeyRing::from_database(std::string_view key) {
   const Sha256Digest expected = *row ? (*row)->hash : Sha256Digest{};
   const bool is_right = is_equal(api_key_hash(key), expected);
   if (!*row || !is_right) return invalid_key();
-  const store::KeyRow& known = **row;
-  if (known.revoked_s) return refuse(Refusal::kRevokedKey, "The API key was revoked.");
-  const double wall = clock_.wall_seconds();
-  if (known.expires_s && wall >= static_cast<double>(*known.expires_s)) {
-    return refuse(Refusal::kExpiredKey,
-                  fmt::format("The API key expired at {}.",
-                              format_utc(static_cast<double>(*known.expires_s))));
+  ApiResult<Principal> principal = principal_of(**row, clock_.wall_seconds());
+  if (principal) note_use((*row)->id, clock_.monotonic_seconds());
+  return principal;
+}
+
+ApiResult<Principal> KeyRing::principal_of(const store::KeyRow& key, double wall_s) {
+  if (key.revoked_s) return refuse(Refusal::kRevokedKey, "The API key was revoked.");
+  if (key.expires_s && wall_s >= static_cast<double>(*key.expires_s)) {
+    return refuse(
+        Refusal::kExpiredKey,
+        fmt::format("The API key expired at {}.", format_utc(static_cast<double>(*key.expires_s))));
   }
-  const Result<ScopeSet> scopes = parse_scopes(known.scopes);
+  const Result<ScopeSet> scopes = parse_scopes(key.scopes);
   if (!scopes) return store_failed(scopes.error());
-  note_use(known.id, clock_.monotonic_seconds());
-  return Principal{
-      PrincipalKind::kDatabase, known.id, known.tenant, known.name, *scopes, known.limits};
+  return Principal{PrincipalKind::kDatabase, key.id, key.tenant, key.name, *scopes, key.limits};
+}
+
+ApiResult<Principal> KeyRing::find(const std::string& key_id, const std::string& tenant) {
+  std::optional<Principal> found;
+  const Principal anonymous = anonymous_principal();
+  if (without_key_ == WithoutKey::kAnonymous && key_id == anonymous.key_id) found = anonymous;
+  const std::shared_ptr<const FileKeys> file_keys = [&] {
+    const std::lock_guard lock(mutex_);
+    return file_keys_;
+  }();
+  for (const auto& [hash, principal] : *file_keys) {
+    if (principal.key_id == key_id) found = principal;
+  }
+  if (!found && control_ != nullptr) {
+    const Result<std::optional<store::KeyRow>> row = store::Keys(*control_).find(key_id);
+    if (!row) return store_failed(row.error());
+    if (*row) {
+      ApiResult<Principal> principal = principal_of(**row, clock_.wall_seconds());
+      if (!principal) return principal.error();
+      found = std::move(*principal);
+    }
+  }
+  // One id may name another key than before: whose work it is, the tenant decides.
+  if (!found || found->tenant != tenant) {
+    return refuse(Refusal::kInvalidKey, "The API key of this work is not valid any more.");
+  }
+  return *std::move(found);
 }
 
 void KeyRing::note_use(const std::string& key_id, double now) {

@@ -41,12 +41,16 @@ class KeyRing {
   // Who shows `key`. 401 without a key, for an unknown, revoked or expired one; a wrong secret and
   // an unknown key are told apart neither by text nor by time. 503 when the database fails.
   ApiResult<Principal> authenticate(std::string_view key);
+  // Who has the key of this id (Principal::key_id), for work that goes on when its client has left.
+  // 401 when the key is gone, revoked or expired, or is of another tenant than it was.
+  ApiResult<Principal> find(const std::string& key_id, const std::string& tenant);
   // Other keys of files from the next request on.
   void replace(std::vector<FileKey> file_keys, WithoutKey without_key);
 
  private:
   using FileKeys = std::map<Sha256Digest, Principal>;
 
+  static ApiResult<Principal> principal_of(const store::KeyRow& key, double wall_s);
   ApiResult<Principal> from_database(std::string_view key);
   void note_use(const std::string& key_id, double now);
 

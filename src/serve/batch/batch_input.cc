@@ -147,6 +147,8 @@ std::optional<BatchLineError> check_body(const Json* body) {
 
 }  // namespace
 
+std::span<const std::string_view> batch_endpoints() noexcept { return kEndpoints; }
+
 bool is_batch_endpoint(std::string_view endpoint) noexcept {
   return std::find(kEndpoints.begin(), kEndpoints.end(), endpoint) != kEndpoints.end();
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -31,6 +32,7 @@ struct BatchInputLimits {
 };
 
 // Endpoints that a batch may name.
+std::span<const std::string_view> batch_endpoints() noexcept;
 bool is_batch_endpoint(std::string_view endpoint) noexcept;
 // "/v1/chat/completions, ...", for messages.
 std::string batch_endpoints_text();

@@ -13,12 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kMetadataPairsMax = 16;
-constexpr std::size_t kMetadataKeyBytesMax = 64;
-constexpr std::size_t kMetadataValueBytesMax = 512;
-constexpr std::size_t kSpecBytesMax = std::size_t{64} << 10;
-constexpr double kWindowSecondsMax = 14.0 * 86400;
-
 // Names of files are any bytes that are no control characters: what is no UTF-8 is replaced.
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
@@ -96,40 +90,6 @@ std::string list_json(const store::Page<Row>& page, Json (*object_of)(const Row&
                {"has_more", page.has_more}});
 }
 
-ApiError bad(const char* param, std::string message, const char* code = "invalid_value") {
-  return {400, code, std::move(message), param};
-}
-
-ApiResult<std::string> text_of(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  if (found == json.end() || found->is_null()) {
-    return bad(name, fmt::format("The parameter '{}' is missing.", name),
-               "missing_required_parameter");
-  }
-  if (!found->is_string()) {
-    return bad(name, fmt::format("The parameter '{}' must be a text.", name), "invalid_type");
-  }
-  return found->template get<std::string>();
-}
-
-ApiResult<std::optional<std::string>> metadata_of(const Json& json) {
-  const auto found = json.find("metadata");
-  if (found == json.end() || found->is_null()) return std::optional<std::string>();
-  if (!found->is_object() || found->size() > kMetadataPairsMax) {
-    return bad("metadata", fmt::format("The metadata must be an object of at most {} texts.",
-                                       kMetadataPairsMax));
-  }
-  for (const auto& [key, value] : found->items()) {
-    if (key.size() > kMetadataKeyBytesMax || !value.is_string() ||
-        value.template get_ref<const std::string&>().size() > kMetadataValueBytesMax) {
-      return bad("metadata", fmt::format("A key of the metadata has at most {} bytes, a value is a "
-                                         "text of at most {}.",
-                                         kMetadataKeyBytesMax, kMetadataValueBytesMax));
-    }
-  }
-  return std::optional<std::string>(dump(*found));
-}
-
 Json frame(const std::string& request_id, const std::string& custom_id) {
   return {{"id", request_id}, {"custom_id", custom_id}};
 }
@@ -150,38 +110,6 @@ std::string batch_json(const store::BatchRow& batch) { return dump(batch_object(
 
 std::string batch_list_json(const store::Page<store::BatchRow>& page) {
   return list_json(page, batch_object);
-}
-
-ApiResult<BatchSpec> parse_batch_spec(std::string_view body) {
-  if (body.size() > kSpecBytesMax) {
-    return ApiError{413, "request_too_large",
-                    fmt::format("The request has more than {} bytes.", kSpecBytesMax), ""};
-  }
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object())
-    return bad("", "The request's body must be a JSON object.", "invalid_json");
-  BatchSpec spec;
-  for (const auto& [name, target] :
-       {std::pair{"input_file_id", &spec.input_file_id}, std::pair{"endpoint", &spec.endpoint},
-        std::pair{"completion_window", &spec.completion_window}}) {
-    ApiResult<std::string> text = text_of(json, name);
-    if (!text) return text.error();
-    *target = std::move(*text);
-  }
-  if (!is_batch_endpoint(spec.endpoint)) {
-    return bad("endpoint", "The endpoint must be one of " + batch_endpoints_text() + ".");
-  }
-  const Result<double> seconds = parse_duration(spec.completion_window);
-  const bool has_unit = spec.completion_window.find_first_of("hd") != std::string::npos;
-  if (!seconds || !has_unit || *seconds < 1 || *seconds > kWindowSecondsMax) {
-    return bad("completion_window",
-               "The completion_window must be '24h', or another time up to 14d.");
-  }
-  spec.window_seconds = static_cast<std::int64_t>(*seconds);
-  ApiResult<std::optional<std::string>> metadata = metadata_of(json);
-  if (!metadata) return metadata.error();
-  spec.metadata = std::move(*metadata);
-  return spec;
 }
 
 std::string batch_errors_json(const std::vector<BatchLineError>& errors) {

@@ -23,7 +23,7 @@ std::string file_deleted_json(const store::FileRow& file);
 std::string batch_json(const store::BatchRow& batch);
 std::string batch_list_json(const store::Page<store::BatchRow>& page);
 
-// What a client sends to make a batch.
+// What a client sends to make a batch (wire/openai_batches.h).
 struct BatchSpec {
   std::string input_file_id;
   std::string endpoint;
@@ -31,10 +31,6 @@ struct BatchSpec {
   std::int64_t window_seconds = 0;
   std::optional<std::string> metadata;  // a JSON object
 };
-// The body of POST /v1/batches: 400 naming the field. completion_window is OpenAI's "24h", or any
-// other number of hours or days up to 14 days.
-ApiResult<BatchSpec> parse_batch_spec(std::string_view body);
-
 // The column `errors` of a batch: a JSON array.
 std::string batch_errors_json(const std::vector<BatchLineError>& errors);
 

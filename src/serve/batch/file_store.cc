@@ -24,8 +24,6 @@ namespace {
 constexpr std::array<std::string_view, 6> kUploadPurposes = {"batch",     "user_data", "assistants",
                                                              "fine-tune", "vision",    "evals"};
 constexpr std::size_t kFilenameBytesMax = 255;
-constexpr std::int64_t kExpiryMin = 3600;
-constexpr std::int64_t kExpiryMax = std::int64_t{30} * 86400;
 constexpr std::size_t kIdLetters = 24;
 constexpr mode_t kFileMode = 0600;
 constexpr mode_t kFolderMode = 0700;
@@ -63,9 +61,37 @@ Result<void> sync_folder(const std::string& path) {
 
 }  // namespace
 
+std::span<const std::string_view> upload_purposes() noexcept { return kUploadPurposes; }
+
 bool is_upload_purpose(std::string_view purpose) noexcept {
   return std::find(kUploadPurposes.begin(), kUploadPurposes.end(), purpose) !=
          kUploadPurposes.end();
+}
+
+std::optional<ApiError> check_file_spec(const FileSpec& spec) {
+  if (!is_upload_purpose(spec.purpose)) {
+    return ApiError{400, "invalid_value",
+                    fmt::format("'{}' is no purpose of a file; choose of {}.",
+                                escape_control(spec.purpose.substr(0, kFilenameBytesMax)),
+                                fmt::join(kUploadPurposes, ", ")),
+                    "purpose"};
+  }
+  const std::string_view name = base_name(spec.filename);
+  if (name.empty() || name.size() > kFilenameBytesMax || escape_control(name) != name) {
+    return ApiError{
+        400, "invalid_value",
+        fmt::format("The file's name must have 1 to {} bytes and no control characters.",
+                    kFilenameBytesMax),
+        "file"};
+  }
+  const auto expiry = spec.expires_after_s;
+  if (expiry && (*expiry < kFileExpiryMin || *expiry > kFileExpiryMax)) {
+    return ApiError{400, "invalid_value",
+                    fmt::format("An expiry of {} s is not within {} and {} s.", *expiry,
+                                kFileExpiryMin, kFileExpiryMax),
+                    "expires_after[seconds]"};
+  }
+  return std::nullopt;
 }
 
 Upload::Upload(FileStore& files, store::FileRow row, std::int64_t bytes_max)
@@ -132,7 +158,15 @@ Result<void> Upload::seal() {
   return sync_folder(folder);
 }
 
-ApiResult<store::FileRow> Upload::finish() {
+ApiResult<store::FileRow> Upload::finish(const FileSpec& spec) {
+  if (auto error = check_file_spec(spec)) return *std::move(error);
+  row_.filename = base_name(spec.filename);
+  row_.purpose = spec.purpose;
+  row_.expires_s = spec.expires_after_s;
+  if (!row_.expires_s && row_.purpose == kBatchPurpose) {
+    row_.expires_s = files_->limits_.batch_lifetime_s;
+  }
+  if (row_.expires_s) *row_.expires_s += row_.created_s;
   const std::lock_guard lock(files_->contents_mutex_);
   const Result<void> sealed = seal();
   if (!sealed) return failure(sealed.error());
@@ -246,34 +280,9 @@ ApiResult<Upload> FileStore::start(store::FileRow row, std::int64_t bytes_max) {
   return upload;
 }
 
-ApiResult<Upload> FileStore::begin(const std::string& tenant, const FileSpec& spec) {
-  if (!is_upload_purpose(spec.purpose)) {
-    return ApiError{400, "invalid_value",
-                    fmt::format("'{}' is no purpose of a file; choose of {}.",
-                                escape_control(spec.purpose.substr(0, kFilenameBytesMax)),
-                                fmt::join(kUploadPurposes, ", ")),
-                    "purpose"};
-  }
-  const std::string_view name = base_name(spec.filename);
-  if (name.empty() || name.size() > kFilenameBytesMax || escape_control(name) != name) {
-    return ApiError{
-        400, "invalid_value",
-        fmt::format("The file's name must have 1 to {} bytes and no control characters.",
-                    kFilenameBytesMax),
-        "file"};
-  }
+ApiResult<Upload> FileStore::begin(const std::string& tenant) {
   store::FileRow row;
   row.tenant = tenant;
-  row.filename = name;
-  row.purpose = spec.purpose;
-  row.expires_s = spec.expires_after_s;
-  if (row.expires_s && (*row.expires_s < kExpiryMin || *row.expires_s > kExpiryMax)) {
-    return ApiError{400, "invalid_value",
-                    fmt::format("An expiry of {} s is not within {} and {} s.", *row.expires_s,
-                                kExpiryMin, kExpiryMax),
-                    "expires_after[seconds]"};
-  }
-  if (!row.expires_s && row.purpose == kBatchPurpose) row.expires_s = limits_.batch_lifetime_s;
   // Told before the bytes have travelled; decided when they are there.
   const Result<std::int64_t> used = store::Files(control_).bytes_of(tenant);
   if (!used) return failure(used.error());

@@ -3,9 +3,9 @@
 // holds, so that no name from outside ever becomes a path and equal contents lie there once.
 // Thread-safe; an Upload or FileContent belongs to one thread at a time.
 //
-//   ApiResult<Upload> upload = files.begin("tenant", {.filename = "in.jsonl", .purpose = "batch"});
+//   ApiResult<Upload> upload = files.begin("tenant");
 //   while (...) if (auto error = upload->append(piece)) return *error;
-//   ApiResult<store::FileRow> file = upload->finish();
+//   ApiResult<store::FileRow> file = upload->finish({.filename = "in.jsonl", .purpose = "batch"});
 #pragma once
 
 #include <cstddef>
@@ -36,11 +36,17 @@ struct FileLimits {
 struct FileSpec {
   std::string filename;  // for showing only; what stands before the last slash is dropped
   std::string purpose;   // see is_upload_purpose()
-  std::optional<std::int64_t> expires_after_s;  // an hour to 30 days
+  std::optional<std::int64_t> expires_after_s;  // kFileExpiryMin to kFileExpiryMax
 };
 
 // "batch", "user_data", ...: what a client may upload for.
+std::span<const std::string_view> upload_purposes() noexcept;
 bool is_upload_purpose(std::string_view purpose) noexcept;
+// A file's own lifetime, as OpenAI bounds it: an hour to 30 days.
+inline constexpr std::int64_t kFileExpiryMin = 3600;
+inline constexpr std::int64_t kFileExpiryMax = std::int64_t{30} * 86400;
+// What is wrong with `spec`: 400 naming the field.
+std::optional<ApiError> check_file_spec(const FileSpec& spec);
 inline constexpr const char* kBatchPurpose = "batch";
 inline constexpr const char* kBatchOutputPurpose = "batch_output";
 
@@ -54,8 +60,9 @@ class Upload {
   ~Upload();
   // 413 past the limits; 503 when the disk is full. Only dropping it makes sense then.
   std::optional<ApiError> append(std::string_view bytes);
-  // Makes it durable and visible. REQUIRES: called once, after no error.
-  ApiResult<store::FileRow> finish();
+  // Makes it durable and visible; errors of check_file_spec(). REQUIRES: called once, after no
+  // error.
+  ApiResult<store::FileRow> finish(const FileSpec& spec);
 
  private:
   friend class FileStore;
@@ -98,8 +105,8 @@ class FileStore {
                                                  const FileLimits& limits,
                                                  const Clock& clock = system_clock());
 
-  // 400 for a purpose, name or expiry out of bounds.
-  ApiResult<Upload> begin(const std::string& tenant, const FileSpec& spec);
+  // 503 when the disk or the database fails.
+  ApiResult<Upload> begin(const std::string& tenant);
   // 404, the same for a file that is not there and one of another tenant.
   ApiResult<store::FileRow> find(std::string_view tenant, std::string_view id) const;
   ApiResult<store::Page<store::FileRow>> list(std::string_view tenant, std::string_view purpose,

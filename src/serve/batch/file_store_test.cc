@@ -31,10 +31,10 @@ class FileStoreTest : public store::ControlDbTest {
   }
   ApiResult<store::FileRow> add(const std::string& text, const std::string& tenant = "a",
                                 const FileSpec& spec = {"in.jsonl", "batch", std::nullopt}) {
-    ApiResult<Upload> upload = files_->begin(tenant, spec);
+    ApiResult<Upload> upload = files_->begin(tenant);
     if (!upload) return upload.error();
     if (auto error = upload->append(text)) return *error;
-    return upload->finish();
+    return upload->finish(spec);
   }
   std::string content(const std::string& tenant, const std::string& id) {
     ApiResult<FileContent> content = files_->content(tenant, id);
@@ -54,10 +54,10 @@ class FileStoreTest : public store::ControlDbTest {
 };
 
 TEST_F(FileStoreTest, WhatCameInPiecesIsReadBack) {
-  ApiResult<Upload> upload = files_->begin("a", {"dir/../in.jsonl", "batch", std::nullopt});
+  ApiResult<Upload> upload = files_->begin("a");
   ASSERT_TRUE(upload) << upload.error().message;
   for (const char* piece : {"one\n", "", "two\n"}) ASSERT_FALSE(upload->append(piece));
-  auto file = upload->finish();
+  auto file = upload->finish({"dir/../in.jsonl", "batch", std::nullopt});
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->bytes, 8);
   EXPECT_EQ(file->filename, "in.jsonl");
@@ -111,12 +111,12 @@ TEST_F(FileStoreTest, LimitsOfFilesAndTenants) {
 
 TEST_F(FileStoreTest, TwoUploadsCannotShareTheLastOfAQuota) {
   reopen({.file_bytes_max = 100, .tenant_bytes_max = 100});
-  ApiResult<Upload> first = files_->begin("a", {"f", "batch", std::nullopt});
-  ApiResult<Upload> second = files_->begin("a", {"f", "batch", std::nullopt});
+  ApiResult<Upload> first = files_->begin("a");
+  ApiResult<Upload> second = files_->begin("a");
   ASSERT_FALSE(first->append(std::string(60, 'x')));
   ASSERT_FALSE(second->append(std::string(60, 'y')));
-  EXPECT_TRUE(first->finish());
-  auto refused = second->finish();
+  EXPECT_TRUE(first->finish({"f", "batch", std::nullopt}));
+  auto refused = second->finish({"f", "batch", std::nullopt});
   EXPECT_EQ(refused.error().code, "storage_quota_exceeded");
   EXPECT_EQ(files_on_disk(), 1U);
 }
@@ -147,7 +147,7 @@ TEST_F(FileStoreTest, ExpiredFilesAreGone) {
 
 TEST_F(FileStoreTest, WhatAKilledProcessLeftIsCleared) {
   auto kept = add("kept");
-  ApiResult<Upload> upload = files_->begin("a", {"f", "batch", std::nullopt});
+  ApiResult<Upload> upload = files_->begin("a");
   ASSERT_FALSE(upload->append("half"));
   const std::string orphan = sha256_hex("orphan");
   std::ofstream(folder_ + "/files/" + orphan.substr(0, 2) + "/" + orphan) << "orphan";
@@ -161,7 +161,7 @@ TEST_F(FileStoreTest, WhatAKilledProcessLeftIsCleared) {
 
 TEST_F(FileStoreTest, AnUploadThatIsDroppedLeavesNothing) {
   {
-    ApiResult<Upload> upload = files_->begin("a", {"f", "batch", std::nullopt});
+    ApiResult<Upload> upload = files_->begin("a");
     ASSERT_FALSE(upload->append("half"));
     Upload moved = std::move(*upload);
     EXPECT_EQ(files_on_disk(), 1U);
@@ -178,7 +178,7 @@ TEST_F(FileStoreTest, AFullDiskIs503AndLeavesNothing) {
     const auto files = FileStore::open(control, {}, clock_);
     const rlimit file_size{1 << 20, 1 << 20};
     if (!files || ::setrlimit(RLIMIT_FSIZE, &file_size) != 0) return 1;
-    ApiResult<Upload> upload = (*files)->begin("a", {"f", "batch", std::nullopt});
+    ApiResult<Upload> upload = (*files)->begin("a");
     const auto error = upload->append(std::string(2 << 20, 'x'));
     return error && error->status == 503 ? 0 : 2;
   }));

@@ -8,6 +8,7 @@ namespace paring::serve {
 LineTicket::~LineTicket() {
   if (!finished_) return;
   LineAnswer lost;
+  if (is_cancelled()) lost.kind = LineAnswer::Kind::kCancelled;
   lost.status = 500;
   lost.body =
       R"({"error":{"message":"the server could not answer because of a problem of its own",)"
@@ -17,10 +18,11 @@ LineTicket::~LineTicket() {
 
 void LineTicket::finish(LineAnswer answer) {
   Finished finished;
+  std::function<void()> dropped;  // destroyed without the lock: it may hold who holds this
   {
     const std::lock_guard lock(mutex_);
     finished = std::exchange(finished_, nullptr);
-    on_cancel_ = nullptr;
+    dropped = std::exchange(on_cancel_, nullptr);
   }
   if (finished) finished(std::move(answer));
 }

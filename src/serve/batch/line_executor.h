@@ -40,7 +40,7 @@ struct LineAnswer {
 };
 
 // A line that runs. Thread-safe. A ticket that goes without finish() counts as answered with an
-// error 500, so that no line is ever waited for in vain.
+// error 500, or as cancelled when it was, so that no line is ever waited for in vain.
 class LineTicket {
  public:
   using Finished = std::function<void(LineAnswer)>;

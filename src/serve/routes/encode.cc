@@ -51,7 +51,7 @@ void run(Server& server, const Call& call, const std::shared_ptr<ServedModel>& m
   call.exchange->on_gone([cancelled] { cancelled->store(true); });
   call.exchange->release_body();
   const double start = system_clock().monotonic_seconds();
-  encode(server.loop(), model, kind, std::move(texts), cancelled,
+  encode(server.loop(), model, {kind, call.priority, std::move(texts), cancelled},
          [&server, call, start, done = std::move(done),
           ticket = *admission](Result<EncodedRows> rows) {
            server.finisher().post([&server, call, start, done, ticket, rows = std::move(rows)] {

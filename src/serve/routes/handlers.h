@@ -39,6 +39,17 @@ void serve_ollama_embed(Server& server, const Call& call);
 void serve_rerank(Server& server, const Call& call);
 void serve_score(Server& server, const Call& call);
 void serve_classify(Server& server, const Call& call);
+// files.cc
+void serve_file_create(Server& server, const Call& call);
+void serve_file_list(Server& server, const Call& call);
+void serve_file(Server& server, const Call& call);
+void serve_file_delete(Server& server, const Call& call);
+void serve_file_content(Server& server, const Call& call);
+// batches.cc
+void serve_batch_create(Server& server, const Call& call);
+void serve_batch_list(Server& server, const Call& call);
+void serve_batch(Server& server, const Call& call);
+void serve_batch_cancel(Server& server, const Call& call);
 // tokens.cc
 void serve_tokenize(Server& server, const Call& call);
 void serve_detokenize(Server& server, const Call& call);

@@ -29,6 +29,9 @@ struct Endpoint {
   const char* stream_type;  // of answers that are streamed; null: there are none
   // What is wrong with a body; null: no body.
   std::optional<ApiError> (*check)(std::string_view body, const WireRules& rules);
+  const Shape& (*query)() = nullptr;  // of what may stand behind '?'; null: nothing is read
+  const char* form_type = nullptr;    // of bodies that are no JSON: checked as they come
+  const char* answer_type = nullptr;  // of answers that are no JSON
 };
 
 std::span<const Endpoint> endpoints() noexcept;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "serve/wire/detail/shape_check.h"
 #include "serve/wire/endpoints.h"
 #include "serve/wire/openapi.h"
@@ -66,6 +67,8 @@ Json least_body(const Endpoint& endpoint) {
   // What these need is one of two fields.
   if (std::string_view(endpoint.path) == "/tokenize") body["prompt"] = "a";
   if (std::string_view(endpoint.path) == "/api/show") body["model"] = "a";
+  // And this is a text with a unit.
+  if (std::string_view(endpoint.path) == "/v1/batches") body["completion_window"] = "24h";
   return body;
 }
 
@@ -261,7 +264,8 @@ TEST_P(Fields, NoBadValueIsTaken) {
 
 // Alone, with the least of what it may be.
 TEST_P(Fields, EveryFieldIsTaken) {
-  const std::set<std::string> elsewhere = {"/tokenize messages"};  // or a prompt
+  const std::set<std::string> elsewhere = {"/tokenize messages",              // or a prompt
+                                           "/v1/batches completion_window"};  // a text with a unit
   for (const Field& field : GetParam().request().fields) {
     if (elsewhere.contains(std::string(GetParam().path) + ' ' + field.name)) continue;
     Json body = least_body(GetParam());
@@ -313,7 +317,7 @@ std::string name_of_test(const testing::TestParamInfo<Endpoint>& endpoint) {
 std::vector<Endpoint> with_bodies() {
   std::vector<Endpoint> result;
   for (const Endpoint& endpoint : endpoints()) {
-    if (endpoint.request != nullptr) result.push_back(endpoint);
+    if (endpoint.check != nullptr) result.push_back(endpoint);
   }
   return result;
 }
@@ -324,7 +328,9 @@ TEST(Endpoints, AreNamedOnce) {
   std::set<std::string> names;
   for (const Endpoint& endpoint : endpoints()) {
     EXPECT_TRUE(names.insert(endpoint.name).second) << endpoint.name;
-    EXPECT_EQ(endpoint.request == nullptr, endpoint.check == nullptr) << endpoint.path;
+    EXPECT_EQ(endpoint.request == nullptr || endpoint.form_type != nullptr,
+              endpoint.check == nullptr)
+        << endpoint.path;
   }
 }
 
@@ -332,12 +338,19 @@ TEST(OpenApi, DescribesEveryEndpointAndField) {
   const Json document = Json::parse(openapi_document("1.2.3"));
   EXPECT_EQ(document["info"]["version"], "1.2.3");
   for (const Endpoint& endpoint : endpoints()) {
-    const bool is_get = std::string_view(endpoint.method) == "GET";
-    const Json& operation = document["paths"][endpoint.path][is_get ? "get" : "post"];
+    const Json& operation = document["paths"][endpoint.path][ascii_lower(endpoint.method)];
     ASSERT_TRUE(operation["responses"].contains("200")) << endpoint.path;
     EXPECT_TRUE(operation["responses"].contains("503"));
+    const std::string parameters = operation.value("parameters", Json::array()).dump();
+    if (endpoint.query != nullptr) {
+      for (const Field& field : endpoint.query().fields) {
+        EXPECT_NE(parameters.find('"' + field.name + '"'), std::string::npos) << parameters;
+      }
+    }
     if (endpoint.request == nullptr) continue;
-    const Json& schema = operation["requestBody"]["content"]["application/json"]["schema"];
+    const char* const type =
+        endpoint.form_type != nullptr ? endpoint.form_type : "application/json";
+    const Json& schema = operation["requestBody"]["content"][type]["schema"];
     EXPECT_EQ(schema["additionalProperties"], false);
     for (const Field& field : endpoint.request().fields) {
       EXPECT_TRUE(schema["properties"].contains(field.name)) << endpoint.path << field.name;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/text.h"
 #include "serve/wire/detail/json_read.h"
 #include "serve/wire/endpoints.h"
 
@@ -131,7 +132,7 @@ Json error_responses(const Endpoint& endpoint) {
       {"405", "Not with this method."},
       {"408", "The request did not arrive in time."},
       {"413", "The request is too large."},
-      {"415", "The body is not application/json."},
+      {"415", "The body is compressed."},
       {"429", "The key's limit is reached; Retry-After tells when to come back."},
       {"500", "The server's own fault."},
       {"503", "The server is full, loading or going down; Retry-After tells when to come back."},
@@ -151,19 +152,45 @@ Json error_responses(const Endpoint& endpoint) {
   return responses;
 }
 
+Json content_of(const char* type, Json schema) {
+  if (type == nullptr) return json_content(std::move(schema));
+  return {{type, {{"schema", std::move(schema)}}}};
+}
+
+// The {...} of the path, and what may stand behind '?'.
+Json parameters_of(const Endpoint& endpoint) {
+  Json parameters = Json::array();
+  std::string_view path = endpoint.path;
+  for (std::size_t begin = path.find('{'); begin != std::string_view::npos;
+       begin = path.find('{')) {
+    const std::size_t end = path.find('}');
+    parameters.push_back({{"name", path.substr(begin + 1, end - begin - 1)},
+                          {"in", "path"},
+                          {"required", true},
+                          {"schema", {{"type", "string"}, {"minLength", 1}}}});
+    path.remove_prefix(end + 1);
+  }
+  if (endpoint.query == nullptr) return parameters;
+  for (const Field& field : endpoint.query().fields) {
+    parameters.push_back({{"name", field.name},
+                          {"in", "query"},
+                          {"required", field.is_required},
+                          {"description", field.help},
+                          {"schema", schema_of(field.shape, Of::kRequest)}});
+  }
+  return parameters;
+}
+
 Json operation_of(const Endpoint& endpoint) {
   Json operation = {{"operationId", endpoint.name}, {"summary", endpoint.summary}};
-  if (std::string_view(endpoint.path).find("{model}") != std::string_view::npos) {
-    operation["parameters"] = Json::array({{{"name", "model"},
-                                            {"in", "path"},
-                                            {"required", true},
-                                            {"schema", {{"type", "string"}, {"minLength", 1}}}}});
-  }
+  Json parameters = parameters_of(endpoint);
+  if (!parameters.empty()) operation["parameters"] = std::move(parameters);
   if (endpoint.request != nullptr) {
-    operation["requestBody"] = {
-        {"required", true}, {"content", json_content(schema_of(endpoint.request(), Of::kRequest))}};
+    Json schema = schema_of(endpoint.request(), Of::kRequest);
+    operation["requestBody"] = {{"required", true},
+                                {"content", content_of(endpoint.form_type, std::move(schema))}};
   }
-  Json content = json_content(schema_of(endpoint.answer(), Of::kAnswer));
+  Json content = content_of(endpoint.answer_type, schema_of(endpoint.answer(), Of::kAnswer));
   if (endpoint.stream_type != nullptr) {
     content[endpoint.stream_type] = {{"schema", {{"type", "string"}}}};
   }
@@ -207,8 +234,7 @@ void add_operations(Json& paths) {
 std::string openapi_document(std::string_view version) {
   Json paths = Json::object();
   for (const Endpoint& endpoint : endpoints()) {
-    const bool is_get = std::string_view(endpoint.method) == "GET";
-    paths[endpoint.path][is_get ? "get" : "post"] = operation_of(endpoint);
+    paths[endpoint.path][ascii_lower(endpoint.method)] = operation_of(endpoint);
   }
   add_operations(paths);
   Json schemas = Json::object();

@@ -27,17 +27,27 @@ class Page {
     if (endpoint.stream_type != nullptr) {
       text_ += " Streams are `" + std::string(endpoint.stream_type) + "`.";
     }
+    if (endpoint.form_type != nullptr) {
+      text_ += " The body is `" + std::string(endpoint.form_type) + "`.";
+    }
+    if (endpoint.answer_type != nullptr) {
+      text_ += " The answer is `" + std::string(endpoint.answer_type) + "`.";
+    }
     text_ += "\n\n";
-    if (endpoint.request == nullptr) return;
-    known_.clear();
-    text_ += "| field | value | |\n|---|---|---|\n";
-    add_fields(endpoint.request(), "");
-    text_ += "\n";
+    if (endpoint.query != nullptr) add_table("query", endpoint.query());
+    if (endpoint.request != nullptr) add_table("field", endpoint.request());
   }
 
   std::string text() && { return std::move(text_); }
 
  private:
+  void add_table(const char* title, const Shape& shape) {
+    known_.clear();
+    text_ += "| " + std::string(title) + " | value | |\n|---|---|---|\n";
+    add_fields(shape, "");
+    text_ += "\n";
+  }
+
   void add_fields(const Shape& shape, const std::string& path) {
     for (const Field& field : shape.fields) add_field(field, path);
     const std::string item = path + (shape.kind == ShapeKind::kList ? "[]" : "");
