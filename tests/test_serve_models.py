@@ -217,7 +217,7 @@ def test_only_operators_say_which_files_are_models(paring, files, tmp_path):
         status, answer, _ = admin(server, "/v1/models/load", model="x", source="hf:nobody/nothing")
         assert status == 400 and "paring pull hf:nobody/nothing" in answer["error"]["message"]
         assert admin(server, "/v1/models/load", model="a\nb", source=str(files["base"]))[0] == 400
-        assert admin(server, "/v1/models/load", model="x", context_tokens=64)[0] == 400
+        assert admin(server, "/v1/models/load", model="x", context_tokens=64)[0] == 404
         assert admin(server, "/v1/models/unload", model="x")[0] == 404
 
 

@@ -331,6 +331,14 @@ def test_errors_are_raised_as_what_they_are():
     assert caught.value.status_code == 400
 
 
+def test_openai_models_that_are_not_in_memory():
+    for name, model_id, state in (("model_unloaded.json", "later", "unloaded"),
+                                  ("model_unload.json", "smollm2", "unloading")):
+        with openai_client(name) as client:
+            model = client.models.retrieve(model_id)
+        assert (model.id, model.object, model.state) == (model_id, "model", state)
+
+
 def test_vectors_and_models():
     with openai_client("embeddings.json") as client:
         plain = client.embeddings.create(model="m", input=["a", "b"], encoding_format="float")

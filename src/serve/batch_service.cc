@@ -68,7 +68,7 @@ void BatchService::run(const LineRequest& request, const std::shared_ptr<LineTic
             .id = request.request_id,
             .path_values = {},
             .record = std::make_shared<RequestRecord>(exchange->head(), match.route->path,
-                                                      AccessLog::kOff, system_clock()),
+                                                      server_.line_log(), system_clock()),
             .priority = kLinePriority,
             .on_usage = [exchange](const AnswerUsage& usage) { exchange->note_usage(usage); }};
   if (ticket->is_cancelled()) {

@@ -104,6 +104,8 @@ class Server : public net::RequestHandler {
   TaskThread& finisher() noexcept { return finisher_; }
   // Files and batches; null: the server keeps none, and the call is answered.
   BatchService* batches(const Call& call);
+  // Of lines of batches, which their results tell of.
+  RequestLog& line_log() noexcept { return line_log_; }
   // How many lines of batches may run now.
   std::size_t batch_lines_now() const;
   // As they are now; what it refers to stays as long as the server.
@@ -201,6 +203,7 @@ class Server : public net::RequestHandler {
   Gate gate_;
   std::optional<Auditor> auditor_;  // where there is a database
   RequestRecords records_;
+  RequestLog line_log_{AccessLog::kOff};
   TaskThread finisher_;
   std::unique_ptr<MaskPool> masks_;
   AnswerSharing sharing_;

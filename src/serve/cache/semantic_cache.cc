@@ -13,6 +13,7 @@ namespace paring::serve {
 
 namespace {
 
+constexpr int kSamplePriority = -1;  // behind everybody's requests
 // Of an answer, what is compared at most: more than an encoder reads.
 constexpr std::size_t kAnswerBytesCompared = 4000;
 
@@ -77,7 +78,7 @@ bool SemanticCache::read(const std::string& text, AskedQuestion& question) const
 
 void SemanticCache::find(std::shared_ptr<AskedQuestion> question, std::function<void(Found)> done) {
   metrics().semantic_cache_lookups.add();
-  encode(loop_, encoder_, EncodeJob::Kind::kEmbed, {question->tokens}, nullptr,
+  encode(loop_, encoder_, {.texts = {question->tokens}, .cancelled = nullptr},
          [self = shared_from_this(), question, done = std::move(done)](Result<EncodedRows> rows) {
            self->finisher_.post([self, question, done, rows = std::move(rows)]() mutable {
              Found found;
@@ -131,7 +132,8 @@ void SemanticCache::check(const AskedQuestion& question, const SemanticHit& hit,
     }
     texts.push_back(std::move(*tokens));
   }
-  encode(loop_, encoder_, EncodeJob::Kind::kEmbed, std::move(texts), nullptr,
+  encode(loop_, encoder_,
+         {.priority = kSamplePriority, .texts = std::move(texts), .cancelled = nullptr},
          [self = shared_from_this(), asked, key = hit.key](Result<EncodedRows> rows) {
            self->finisher_.post([self, asked, key, rows = std::move(rows)]() mutable {
              if (!rows || !normalize(rows->rows[0]) || !normalize(rows->rows[1])) {
