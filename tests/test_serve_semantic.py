@@ -116,7 +116,8 @@ def test_it_gives_nothing_before_it_has_shown_to_be_right(paring, model, root):
             for question in (f"How do I learn to {word}?", f"What is the way to learn {word}?"):
                 body = {"messages": [{"role": "user", "content": question}], "temperature": 0, **ONE_ANSWER}
                 assert post(server, "/v1/chat/completions", body)[2]["x-paring-cache"] == "miss"
-            assert server.metric("paring:semantic_cache_serving") == 0
+            if i < 3:  # the fourth may have been checked by now
+                assert server.metric("paring:semantic_cache_serving") == 0
             wait_for_checks(server, i + 1)
             assert server.metric("paring:semantic_cache_checks_total") == i + 1
         assert server.metric("paring:semantic_cache_serving") == 1
