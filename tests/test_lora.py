@@ -287,7 +287,7 @@ def test_memory_for_an_adapter_is_checked_before_the_model_is_loaded(paring, mod
         (group / "cgroup.procs").write_text(str(os.getpid()))
 
     try:
-        limit.write_text(str(plain + added // 2))
+        limit.write_text(str(plain + added // 4))
         assert paring(*words, before=enter).code == 0
         done = paring(*words, "--lora", wide, before=enter)
         assert done.code == 6 and "of memory are needed" in done.err
