@@ -13,6 +13,7 @@ namespace {
 
 class LineExchangeTest : public testing::Test {
  protected:
+  std::optional<LineAnswer> answer_;  // first: a ticket that goes unfinished answers, too
   std::shared_ptr<LineTicket> ticket_ =
       std::make_shared<LineTicket>([this](LineAnswer answer) { answer_ = std::move(answer); });
   std::shared_ptr<LineExchange> exchange_ =
@@ -24,7 +25,6 @@ class LineExchangeTest : public testing::Test {
                                                  .endpoint = "/v1/chat/completions",
                                                  .body = "{}"},
                                      ticket_);
-  std::optional<LineAnswer> answer_;
 };
 
 TEST_F(LineExchangeTest, LooksLikeARequest) {
