@@ -46,7 +46,7 @@ struct Call {
   std::string id;                                     // of the request, in responses and the log
   wire::Protocol protocol = wire::Protocol::kOpenAi;  // of errors
   std::vector<std::string> path_values;               // of the {...} segments
-  std::shared_ptr<RequestRecord> record = nullptr;    // for the log; null: it is not over HTTP
+  std::shared_ptr<RequestRecord> record;              // for the log; never null
   int priority = 0;                                   // at most: 0 interactive, -1 a batch's line
   // Called once with what is charged for the work, before it is answered; empty: nobody asks. Not
   // called for what was refused.

@@ -48,20 +48,20 @@ Result<bool> requires_key(const std::vector<FileKey>& keys, const store::Control
 }  // namespace
 
 bool Ticket::note(std::size_t tokens) {
-  if (tokens > 0 && record_ != nullptr) record_->note_token();
+  if (tokens > 0) record_->note_token();
   const Result<void> noted = admission_.note_generated(static_cast<std::int64_t>(tokens));
   if (!noted) log_error(noted.error().text());
   return noted.has_value();
 }
 
 void Ticket::settle(const AnswerUsage& usage) {
-  if (record_ != nullptr) record_->set_usage(usage, /*is_given_again=*/false);
+  record_->set_usage(usage, /*is_given_again=*/false);
   if (on_usage_) on_usage_(usage);
   charge(static_cast<std::int64_t>(usage.prompt_tokens + usage.completion_tokens));
 }
 
 void Ticket::settle_free(const AnswerUsage& usage) {
-  if (record_ != nullptr) record_->set_usage(usage, /*is_given_again=*/true);
+  record_->set_usage(usage, /*is_given_again=*/true);
   charge(0);
 }
 

@@ -62,7 +62,7 @@ struct ServerOptions {
 class Ticket {
  public:
   using OnUsage = std::function<void(const AnswerUsage&)>;
-  // `record` may be null, `on_usage` empty.
+  // `on_usage` may be empty.
   Ticket(std::atomic<std::size_t>& open, Admission admission, std::shared_ptr<RequestRecord> record,
          OnUsage on_usage)
       : open_(open),

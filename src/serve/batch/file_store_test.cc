@@ -8,27 +8,13 @@
 #include <thread>
 
 #include "serve/batch/batch_json.h"
-#include "store/control_db_for_test.h"
+#include "serve/batch/file_store_for_test.h"
 
 namespace paring::serve {
 namespace {
 
-class FileStoreTest : public store::ControlDbTest {
+class FileStoreTest : public StoredFilesTest {
  protected:
-  void SetUp() override {
-    ControlDbTest::SetUp();
-    control_.emplace(open());
-    reopen();
-  }
-  void TearDown() override {
-    files_.reset();
-    control_.reset();
-    ControlDbTest::TearDown();
-  }
-  void reopen(FileLimits limits = {}) {
-    files_.reset();
-    files_ = std::move(FileStore::open(*control_, limits, clock_)).value();
-  }
   ApiResult<store::FileRow> add(const std::string& text, const std::string& tenant = "a",
                                 const FileSpec& spec = {"in.jsonl", "batch", std::nullopt}) {
     ApiResult<Upload> upload = files_->begin(tenant);
@@ -40,17 +26,6 @@ class FileStoreTest : public store::ControlDbTest {
     ApiResult<FileContent> content = files_->content(tenant, id);
     return content ? *content->read(0, content->bytes()) : "none: " + content.error().code;
   }
-  std::size_t files_on_disk() {
-    std::size_t count = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ + "/files")) {
-      if (entry.is_regular_file()) ++count;
-    }
-    return count;
-  }
-
-  FakeClock clock_{1'700'000'000};
-  std::optional<store::ControlDb> control_;
-  std::unique_ptr<FileStore> files_;
 };
 
 TEST_F(FileStoreTest, WhatCameInPiecesIsReadBack) {

@@ -5,25 +5,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <string>
 
-#include "store/control_db_for_test.h"
+#include "serve/batch/file_store_for_test.h"
 
 namespace paring::serve {
 namespace {
 
-class UploadFormTest : public store::ControlDbTest {
+class UploadFormTest : public StoredFilesTest {
  protected:
   void SetUp() override {
-    ControlDbTest::SetUp();
-    control_.emplace(open());
-    files_ = std::move(FileStore::open(*control_, {.file_bytes_max = 1000}, clock_)).value();
-  }
-  void TearDown() override {
-    files_.reset();
-    control_.reset();
-    ControlDbTest::TearDown();
+    StoredFilesTest::SetUp();
+    reopen({.file_bytes_max = 1000});
   }
   ApiResult<store::FileRow> upload(std::string_view body, std::size_t piece = 7) {
     const std::string type = "multipart/form-data; boundary=B";
@@ -40,17 +33,6 @@ class UploadFormTest : public store::ControlDbTest {
     if (file) return "none";
     return std::to_string(file.error().status) + " " + file.error().param;
   }
-  std::size_t files_on_disk() {
-    std::size_t count = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ + "/files")) {
-      if (entry.is_regular_file()) ++count;
-    }
-    return count;
-  }
-
-  FakeClock clock_{1'700'000'000};
-  std::optional<store::ControlDb> control_;
-  std::unique_ptr<FileStore> files_;
 };
 
 std::string field(const std::string& name, const std::string& text) {

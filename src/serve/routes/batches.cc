@@ -5,6 +5,7 @@
 #include "serve/batch/batch_json.h"
 #include "serve/batch_service.h"
 #include "serve/routes/handlers.h"
+#include "serve/routes/json_answer.h"
 #include "serve/server.h"
 #include "serve/wire/openai_batches.h"
 
@@ -23,9 +24,7 @@ void serve_batch_create(Server& server, const Call& call) {
   if (auto error = check_scope(call.principal, *route->policy.scope)) {
     return server.refuse(call, *error);
   }
-  auto batch = service->batches().create(call.principal, *spec);
-  if (!batch) return server.refuse(call, batch.error());
-  server.respond(call, 200, "application/json", batch_json(*batch));
+  answer_json(server, call, service->batches().create(call.principal, *spec), batch_json);
 }
 
 void serve_batch_list(Server& server, const Call& call) {
@@ -33,25 +32,21 @@ void serve_batch_list(Server& server, const Call& call) {
   if (service == nullptr) return;
   auto page = wire::read_batch_list(call.exchange->head().query, server.rules());
   if (!page) return server.refuse(call, page.error());
-  auto batches = service->batches().list(call.principal.tenant, *page);
-  if (!batches) return server.refuse(call, batches.error());
-  server.respond(call, 200, "application/json", batch_list_json(*batches));
+  answer_json(server, call, service->batches().list(call.principal.tenant, *page), batch_list_json);
 }
 
 void serve_batch(Server& server, const Call& call) {
   BatchService* const service = server.batches(call);
   if (service == nullptr) return;
-  auto batch = service->batches().find(call.principal.tenant, call.path_values[0]);
-  if (!batch) return server.refuse(call, batch.error());
-  server.respond(call, 200, "application/json", batch_json(*batch));
+  answer_json(server, call, service->batches().find(call.principal.tenant, call.path_values[0]),
+              batch_json);
 }
 
 void serve_batch_cancel(Server& server, const Call& call) {
   BatchService* const service = server.batches(call);
   if (service == nullptr) return;
-  auto batch = service->batches().cancel(call.principal.tenant, call.path_values[0]);
-  if (!batch) return server.refuse(call, batch.error());
-  server.respond(call, 200, "application/json", batch_json(*batch));
+  answer_json(server, call, service->batches().cancel(call.principal.tenant, call.path_values[0]),
+              batch_json);
 }
 
 }  // namespace paring::serve

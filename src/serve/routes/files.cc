@@ -10,6 +10,7 @@
 #include "serve/batch/upload_form.h"
 #include "serve/batch_service.h"
 #include "serve/routes/handlers.h"
+#include "serve/routes/json_answer.h"
 #include "serve/server.h"
 #include "serve/wire/openai_files.h"
 
@@ -107,25 +108,22 @@ void serve_file_list(Server& server, const Call& call) {
   if (service == nullptr) return;
   auto read = wire::read_file_list(call.exchange->head().query, server.rules());
   if (!read) return server.refuse(call, read.error());
-  auto page = service->files().list(call.principal.tenant, read->purpose, read->page);
-  if (!page) return server.refuse(call, page.error());
-  server.respond(call, 200, "application/json", file_list_json(*page));
+  answer_json(server, call, service->files().list(call.principal.tenant, read->purpose, read->page),
+              file_list_json);
 }
 
 void serve_file(Server& server, const Call& call) {
   BatchService* const service = server.batches(call);
   if (service == nullptr) return;
-  auto file = service->files().find(call.principal.tenant, call.path_values[0]);
-  if (!file) return server.refuse(call, file.error());
-  server.respond(call, 200, "application/json", file_json(*file));
+  answer_json(server, call, service->files().find(call.principal.tenant, call.path_values[0]),
+              file_json);
 }
 
 void serve_file_delete(Server& server, const Call& call) {
   BatchService* const service = server.batches(call);
   if (service == nullptr) return;
-  auto file = service->files().remove(call.principal.tenant, call.path_values[0]);
-  if (!file) return server.refuse(call, file.error());
-  server.respond(call, 200, "application/json", file_deleted_json(*file));
+  answer_json(server, call, service->files().remove(call.principal.tenant, call.path_values[0]),
+              file_deleted_json);
 }
 
 void serve_file_content(Server& server, const Call& call) {

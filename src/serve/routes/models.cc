@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/version.h"
 #include "serve/routes/handlers.h"
+#include "serve/routes/json_answer.h"
 #include "serve/routes/model_cards.h"
 #include "serve/server.h"
 #include "serve/wire/model_card.h"
@@ -129,9 +130,7 @@ void serve_models(Server& server, const Call& call) {
 }
 
 void serve_model(Server& server, const Call& call) {
-  const auto card = find_card(server, call.path_values[0]);
-  if (!card) return server.refuse(call, card.error());
-  server.respond(call, 200, "application/json", wire::openai_model_answer(*card));
+  answer_json(server, call, find_card(server, call.path_values[0]), wire::openai_model_answer);
 }
 
 void serve_ollama_ps(Server& server, const Call& call) {
@@ -154,9 +153,7 @@ void serve_ollama_tags(Server& server, const Call& call) {
 void serve_ollama_show(Server& server, const Call& call) {
   ApiResult<std::string> name = wire::read_ollama_show(call.exchange->body(), server.rules());
   if (!name) return server.refuse(call, name.error());
-  const auto card = find_card(server, *name);
-  if (!card) return server.refuse(call, card.error());
-  server.respond(call, 200, "application/json", wire::ollama_show_answer(*card));
+  answer_json(server, call, find_card(server, *name), wire::ollama_show_answer);
 }
 
 void serve_ollama_version(Server& server, const Call& call) {

@@ -107,7 +107,7 @@ const Shape& unload_answer_shape() {
   return shape;
 }
 
-ApiResult<double> parse_duration(std::string_view text) {
+ApiResult<double> parse_keep_alive(std::string_view text) {
   const auto refused = [&] {
     return ApiError{400, "invalid_value",
                     fmt::format("keep_alive is '{}', it must be a number of seconds or a duration "

@@ -43,7 +43,8 @@ const Shape& load_request();
 const Shape& unload_request();
 const Shape& unload_answer_shape();
 
-// Seconds of a text such as "5m", "1h30m", "500ms", "300". 400 for what is no duration.
-ApiResult<double> parse_duration(std::string_view text);
+// Seconds of Ollama's keep_alive, in Go's syntax, which paring::parse_duration() does not take:
+// "5m", "1h30m", "-1s", "300". 400 for what is none.
+ApiResult<double> parse_keep_alive(std::string_view text);
 
 }  // namespace paring::serve::wire

@@ -34,7 +34,7 @@ TEST(ModelAdmin, TheNameIsEnough) {
 
 TEST(ModelAdmin, DurationsAreAsOllamaHasThem) {
   const auto seconds = [](std::string_view text) {
-    auto parsed = parse_duration(text);
+    auto parsed = parse_keep_alive(text);
     return parsed ? *parsed : -12345;
   };
   EXPECT_EQ(seconds("300"), 300);

@@ -75,7 +75,7 @@ Field keep_alive_field() {
 ApiResult<std::optional<double>> keep_alive_of(const Json& body) {
   const std::string text = text_of(body, "keep_alive");
   if (text.empty()) return number_of(body, "keep_alive");
-  ApiResult<double> seconds = parse_duration(text);
+  ApiResult<double> seconds = parse_keep_alive(text);
   if (!seconds) return seconds.error();
   return std::optional<double>(*seconds);
 }
