@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "base/log.h"
 #include "serve/access/api_key.h"
+#include "serve/batch/storage_failure.h"
 
 namespace paring::serve {
 
@@ -12,10 +12,7 @@ namespace {
 
 constexpr std::size_t kIdLetters = 24;
 
-ApiError failure(const Error& error) {
-  log_error("batches: " + error.text());
-  return api_error(error);
-}
+ApiError failure(const Error& error) { return storage_failure("batches", error); }
 
 ApiError no_batch() {
   return {404, "batch_not_found", "There is no batch with this id.", "batch_id"};

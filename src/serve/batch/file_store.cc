@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "io/system_error.h"
 #include "serve/access/api_key.h"
+#include "serve/batch/storage_failure.h"
 
 namespace paring::serve {
 
@@ -33,11 +34,7 @@ ApiError too_large(std::int64_t limit) {
           fmt::format("The file is larger than the limit of {} bytes.", limit), "file"};
 }
 
-// With the reason in the log: what clients see of the server's own failures holds no paths.
-ApiError failure(const Error& error) {
-  log_error("files: " + error.text());
-  return api_error(error);
-}
+ApiError failure(const Error& error) { return storage_failure("files", error); }
 
 Result<void> make_folder(const std::string& path) {
   if (::mkdir(path.c_str(), kFolderMode) == 0 || errno == EEXIST) return {};

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "serve/batch/batch_json.h"
+#include "serve/batch/storage_failure.h"
 #include "serve/batch/upload_form.h"
 #include "serve/batch_service.h"
 #include "serve/routes/handlers.h"
@@ -137,10 +138,7 @@ void serve_file_content(Server& server, const Call& call) {
       .headers = {{"content-disposition", "attachment"}, {"x-content-type-options", "nosniff"}}};
   if (content->bytes() <= ContentTask::kPieceBytes) {
     Result<std::string> text = content->read(0, ContentTask::kPieceBytes);
-    if (!text) {
-      log_error("a file cannot be sent: " + text.error().text());
-      return server.refuse(call, api_error(text.error()));
-    }
+    if (!text) return server.refuse(call, storage_failure("a file cannot be sent", text.error()));
     response.body = std::move(*text);
     return server.respond(call, std::move(response));
   }
