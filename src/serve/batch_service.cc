@@ -63,14 +63,13 @@ void BatchService::run(const LineRequest& request, const std::shared_ptr<LineTic
   const RouteMatch match = match_route(exchange->head().method, exchange->head().segments);
   PARING_CHECK(match.route != nullptr && match.route->policy.scope.has_value(),
                "a batch without a route");
-  Call call{.exchange = exchange,
-            .principal = {},
-            .id = request.request_id,
-            .path_values = {},
-            .record = std::make_shared<RequestRecord>(exchange->head(), match.route->path,
-                                                      server_.line_log(), system_clock()),
-            .priority = kLinePriority,
-            .on_usage = [exchange](const AnswerUsage& usage) { exchange->note_usage(usage); }};
+  Call call;
+  call.exchange = exchange;
+  call.id = request.request_id;
+  call.record = std::make_shared<RequestRecord>(exchange->head(), match.route->path,
+                                                server_.line_log(), system_clock());
+  call.priority = kLinePriority;
+  call.on_usage = [exchange](const AnswerUsage& usage) { exchange->note_usage(usage); };
   if (ticket->is_cancelled()) {
     exchange->respond({});
     return;
