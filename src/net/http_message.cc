@@ -64,6 +64,16 @@ const std::string* HttpHead::find(std::string_view name) const noexcept {
   return nullptr;
 }
 
+std::string HttpHead::joined(std::string_view name) const {
+  std::string all;
+  for (const HttpHeader& header : headers) {
+    if (header.name != name) continue;
+    if (!all.empty()) all += ", ";
+    all += header.value;
+  }
+  return all;
+}
+
 const std::string* HttpHead::find_query(std::string_view name) const noexcept {
   for (const auto& [key, value] : query) {
     if (key == name) return &value;

@@ -38,6 +38,9 @@ struct HttpHead {
   // The first header of that name, null without one. REQUIRES: `name` in lower case. Headers that
   // may stand once only (Host, Content-Type, Authorization, ...) do: see http_server.h.
   const std::string* find(std::string_view name) const noexcept;
+  // The values of all headers of that name in their order with ", " between them, as a list that
+  // was written in several lines is read (RFC 9110, 5.3).
+  std::string joined(std::string_view name) const;
   // The first value of a query name, null without one.
   const std::string* find_query(std::string_view name) const noexcept;
 };

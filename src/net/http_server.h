@@ -88,6 +88,9 @@ struct BodyLimit {
   // Exchange::read_body(). Then `bytes` alone limits it, not body_bytes_max; of memory it takes
   // kStreamedBytesMax.
   bool is_streamed = false;
+  // on_request() is called on the I/O thread and must keep to what on_head() keeps to. For probes,
+  // which are to be answered however long the threads of the pool are at work.
+  bool is_quick = false;
 };
 // Bytes of a streamed body that wait to be read.
 inline constexpr std::size_t kStreamedBytesMax = std::size_t{256} << 10;
@@ -107,6 +110,7 @@ class RequestHandler {
   // I/O thread: must not block nor take long (a look-up, a hash).
   virtual std::variant<BodyLimit, HttpResponse> on_head(const HttpHead& head) = 0;
   // The complete request. On a thread of the pool: may compute and block for tens of milliseconds.
+  // On the I/O thread where BodyLimit::is_quick said so.
   // What it throws is logged and answered with 500.
   virtual void on_request(std::shared_ptr<Exchange> exchange) = 0;
   // The server's own errors in the format of the wire. `head` is null when it could not be read.

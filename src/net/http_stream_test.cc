@@ -164,5 +164,32 @@ TEST(HttpStream, ALongStreamIsWrittenAsTheClientReadsIt) {
   EXPECT_EQ(client.read_response().body.size(), 200U * 90'000);
 }
 
+TEST(HttpServer, QuickRequestsAreAnsweredWhileEveryThreadIsAtWork) {
+  Signal is_busy;
+  Signal is_over;
+  TestServer server({.workers = 1});
+  server.handler.on_any_head = [](const HttpHead& head) -> std::variant<BodyLimit, HttpResponse> {
+    return BodyLimit{.is_quick = head.path == "/quick"};
+  };
+  server.handler.on_exchange = [&](const std::shared_ptr<Exchange>& exchange) {
+    const bool is_quick = exchange->head().path == "/quick";
+    if (!is_quick) {
+      is_busy.set();
+      EXPECT_TRUE(is_over.wait());
+    }
+    exchange->respond({.body = is_quick ? "alive" : "done"});
+  };
+  TestClient slow(server.port());
+  slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(is_busy.wait());
+  TestClient quick(server.port());
+  for (int i = 0; i < 3; ++i) {
+    quick.send("GET /quick HTTP/1.1\r\nHost: a\r\n\r\n");
+    EXPECT_EQ(quick.read_response().body, "alive");
+  }
+  is_over.set();
+  EXPECT_EQ(slow.read_response().body, "done");
+}
+
 }  // namespace
 }  // namespace paring::net

@@ -401,6 +401,8 @@ TEST(HttpProxies, AreBelievedWhenTheyAreTrusted) {
   EXPECT_EQ(seen_by({"127.0.0.1"}, "1.2.3.4"), "1.2.3.4");
   EXPECT_EQ(seen_by({"127.0.0.0/8", "10.0.0.0/8"}, "6.6.6.6, 1.2.3.4, 10.1.1.1"), "1.2.3.4");
   EXPECT_EQ(seen_by({"127.0.0.1"}, "1.2.3.4, nonsense"), "127.0.0.1");
+  // The client's own line first, then that of a proxy which adds another.
+  EXPECT_EQ(seen_by({"127.0.0.1"}, "6.6.6.6\r\nX-Forwarded-For: 1.2.3.4"), "1.2.3.4");
   EXPECT_EQ(seen_by({"127.0.0.1"}, ""), "127.0.0.1");
 }
 

@@ -11,6 +11,7 @@ constexpr std::size_t kNoBody = 0;
 constexpr std::size_t kTextBody = std::size_t{8} << 20;
 constexpr std::size_t kFormBody = std::size_t{64} << 10;
 constexpr std::optional<Scope> kAnybody = std::nullopt;
+constexpr RoutePolicy kProbe{kAnybody, kNoBody, RoutePolicy::Takes::kNothing};
 
 // The segments of a path, as HttpHead::segments has them.
 std::vector<std::string_view> segments_of(std::string_view path) {
@@ -42,9 +43,9 @@ const std::vector<Route>& routes() {
   static const std::vector<Route> list = {
       {"GET", "/", {kAnybody, kNoBody}, serve_page},
       {"GET", "/page/{file}", {kAnybody, kNoBody}, serve_page_file},
-      {"GET", "/health", {kAnybody, kNoBody}, serve_health},
-      {"GET", "/livez", {kAnybody, kNoBody}, serve_livez},
-      {"GET", "/readyz", {kAnybody, kNoBody}, serve_readyz},
+      {"GET", "/health", kProbe, serve_health},
+      {"GET", "/livez", kProbe, serve_livez},
+      {"GET", "/readyz", kProbe, serve_readyz},
       {"GET", "/metrics", {Scope::kMetrics, kNoBody}, serve_metrics},
       {"GET", "/openapi.json", {kAnybody, kNoBody}, serve_openapi},
       {"GET", "/v1/models", {Scope::kInference, kNoBody}, serve_models},

@@ -260,11 +260,12 @@ void Connection::begin_request() {
   flight_->memory = core_.memory;
   flight_->stream_buffer_bytes = core_.options().stream_buffer_bytes;
   flight_->head = std::move(parser_.head());
-  const std::string* forwarded_for = flight_->head.find("x-forwarded-for");
+  // A proxy may add a line of its own behind those that the client wrote: all count, in order.
+  const std::string forwarded_for = flight_->head.joined("x-forwarded-for");
   flight_->head.remote_address =
-      forwarded_for == nullptr || core_.trusted_proxies().empty()
+      forwarded_for.empty() || core_.trusted_proxies().empty()
           ? peer_address_
-          : core_.trusted_proxies().client_of(peer_address_, *forwarded_for);
+          : core_.trusted_proxies().client_of(peer_address_, forwarded_for);
   flight_->head.is_tls = tls_ != nullptr;
   flight_->head.serial = core_.next_serial();
   core_.active_requests.fetch_add(1);
@@ -277,8 +278,10 @@ void Connection::begin_request() {
     decision = error_response(500, "internal_error", "the server failed; its log tells more");
   }
   if (auto* answer = std::get_if<HttpResponse>(&decision)) return answer_early(std::move(*answer));
+  const BodyLimit& limit = std::get<BodyLimit>(decision);
+  is_quick_ = limit.is_quick;
   if (!framing.has_body) return request_complete();
-  expect_body(std::get<BodyLimit>(decision));
+  expect_body(limit);
 }
 
 void Connection::expect_body(const BodyLimit& limit) {
@@ -393,14 +396,15 @@ void Connection::request_complete() {
 void Connection::dispatch() {
   auto exchange = std::make_shared<FlightExchange>(flight_);
   RequestHandler& handler = core_.handler();
-  const bool is_taken = core_.workers.submit([&handler, exchange]() mutable {
+  auto call = [&handler, exchange]() mutable {
     try {
       handler.on_request(std::move(exchange));
     } catch (const std::exception& error) {
       log_error(std::string("a handler of requests failed: ") + error.what());
     }
-  });
-  if (is_taken) return;
+  };
+  if (is_quick_) return call();
+  if (core_.workers.submit(std::move(call))) return;
   metrics().http_requests_shed.add();
   exchange->respond(error_response(503, "overloaded", "too many requests wait to be read"));
 }

@@ -119,6 +119,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool is_head_begun_ = false;       // a byte of the head has come
   bool is_keep_alive_ = false;       // as far as the present request goes
   bool is_answered_early_ = false;   // the answer did not wait for the body
+  bool is_quick_ = false;            // the application answers on this thread
   bool is_streaming_body_ = false;   // the application has the request and reads its body
   std::optional<double> paused_at_;  // last look at a streamed body that nobody reads
   std::size_t requests_ = 0;
