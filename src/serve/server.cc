@@ -26,7 +26,9 @@ namespace {
 constexpr double kAbandonSeconds = 10;
 
 bool is_loopback(const std::string& address) {
-  return address == "localhost" || address.starts_with("127.") || address == "::1" ||
+  // A name such as 127.example.org may stand for any address.
+  const bool is_number = address.find_first_not_of("0123456789.") == std::string::npos;
+  return address == "localhost" || (address.starts_with("127.") && is_number) || address == "::1" ||
          address.starts_with("unix:");
 }
 
@@ -34,10 +36,9 @@ bool is_loopback(const std::string& address) {
 Result<bool> requires_key(const std::vector<FileKey>& keys, const store::ControlDb* control,
                           const std::string& address) {
   bool has_keys = !keys.empty();
+  // Revoked ones as well: who revokes the last key does not mean to let everybody in.
   if (!has_keys && control != nullptr) {
-    PARING_TRY(const std::vector<store::KeyRow> rows, store::Keys(*control).list());
-    has_keys = std::any_of(rows.begin(), rows.end(),
-                           [](const store::KeyRow& key) { return !key.revoked_s; });
+    PARING_TRY(has_keys, store::Keys(*control).has_any());
   }
   if (has_keys || is_loopback(address)) return has_keys;
   return invalid_argument(
@@ -443,6 +444,7 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
     }
   }
   const RoutePolicy& policy = match.route->policy;
+  if (policy.takes == RoutePolicy::Takes::kNothing) return net::BodyLimit{.is_quick = true};
   if (policy.takes == RoutePolicy::Takes::kBody) return net::BodyLimit{policy.body_bytes_max};
   const auto file_bytes = static_cast<std::size_t>(options().batches.files.file_bytes_max);
   return net::BodyLimit{.bytes = policy.body_bytes_max + file_bytes, .is_streamed = true};

@@ -127,6 +127,14 @@ Result<std::optional<KeyRow>> Keys::find(std::string_view id) const {
   });
 }
 
+Result<bool> Keys::has_any() const {
+  return control_.connections().read([](Connection& connection) -> Result<bool> {
+    PARING_TRY(Cursor row, connection.query("SELECT EXISTS (SELECT 1 FROM keys)"));
+    PARING_TRY(const bool has_row, row.next());
+    return has_row && row.integer(0) != 0;
+  });
+}
+
 Result<std::vector<KeyRow>> Keys::list() const {
   return control_.connections().read([&](Connection& connection) -> Result<std::vector<KeyRow>> {
     std::vector<KeyRow> keys;

@@ -60,6 +60,8 @@ class Keys {
   Result<std::optional<KeyRow>> find(std::string_view id) const;
   // Oldest first.
   Result<std::vector<KeyRow>> list() const;
+  // Whether a key was ever made, revoked or not.
+  Result<bool> has_any() const;
   // From the next look-up on, in every process. False when it was revoked before; NotFound when
   // there is no such key.
   Result<bool> revoke(std::string_view id, std::int64_t now_s) const;

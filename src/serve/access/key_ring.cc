@@ -71,9 +71,9 @@ void KeyRing::replace(std::vector<FileKey> file_keys, WithoutKey without_key) {
 
 ApiResult<Principal> KeyRing::authenticate(std::string_view key) {
   if (key.empty()) {
-    if (without_key_ == WithoutKey::kAnonymous) return anonymous_principal();
-    return refuse(Refusal::kMissingKey,
-                  "The request has no API key. Send it as 'Authorization: Bearer KEY'.");
+    return without_key(
+        refuse(Refusal::kMissingKey,
+               "The request has no API key. Send it as 'Authorization: Bearer KEY'."));
   }
   // The hash of what was shown tells nothing about the keys that it is compared with.
   const std::shared_ptr<const FileKeys> file_keys = [&] {
@@ -85,12 +85,27 @@ ApiResult<Principal> KeyRing::authenticate(std::string_view key) {
   return from_database(key);
 }
 
+ApiResult<Principal> KeyRing::without_key(ApiError refusal) {
+  if (without_key_ == WithoutKey::kRefuse) return refusal;
+  if (control_ != nullptr) {
+    // Read each time, as keys are: the first one is made beside a server that runs.
+    const Result<bool> has_any = store::Keys(*control_).has_any();
+    if (!has_any) return store_failed(has_any.error());
+    if (*has_any) {
+      if (without_key_.exchange(WithoutKey::kRefuse) == WithoutKey::kAnonymous) {
+        log_info("a key was made: from now on requests need one");
+      }
+      return refusal;
+    }
+  }
+  return anonymous_principal();
+}
+
 ApiResult<Principal> KeyRing::from_database(std::string_view key) {
   const std::string_view lookup = api_key_lookup(key);
   if (lookup.empty() || control_ == nullptr) {
     // Clients insist on a key and send "none" or another server's where there is nothing to show.
-    if (without_key_ == WithoutKey::kAnonymous) return anonymous_principal();
-    return invalid_key();
+    return without_key(invalid_key());
   }
   const Result<std::optional<store::KeyRow>> row = store::Keys(*control_).find_by_lookup(lookup);
   if (!row) return store_failed(row.error());

@@ -30,8 +30,8 @@ class KeyRing {
  public:
   enum class WithoutKey : std::uint8_t {
     kRefuse,
-    // For a server that listens to its own machine only. What is shown and cannot be a key of the
-    // database counts as none; one that could be must be right.
+    // For a server that listens to its own machine only, until the first key is made in the
+    // database. What is shown and cannot be a key of the database counts as none.
     kAnonymous,
   };
   // `control` may be null: then the keys of files are all there are. It must outlive this.
@@ -52,6 +52,8 @@ class KeyRing {
 
   static ApiResult<Principal> principal_of(const store::KeyRow& key, double wall_s);
   ApiResult<Principal> from_database(std::string_view key);
+  // Of a request that shows no key, or what cannot be one of the database.
+  ApiResult<Principal> without_key(ApiError refusal);
   void note_use(const std::string& key_id, double now);
 
   const store::ControlDb* control_;

@@ -251,13 +251,23 @@ TEST_F(KeysTest, WithoutAKeyOnlyWhereThatIsAllowed) {
   EXPECT_EQ(ring.authenticate(make_api_key()->text)->key_id, "anonymous");  // there are no keys
 }
 
-TEST_F(KeysTest, WhereThereAreKeysOneThatLooksRightMustBeRight) {
+TEST_F(KeysTest, FromTheFirstKeyOnOneIsNeeded) {
   const store::ControlDb control = open();
-  const auto created = KeyAdmin(control, "cli").create(spec());
   KeyRing ring(&control, {}, KeyRing::WithoutKey::kAnonymous);
+  EXPECT_EQ(ring.authenticate("")->key_id, "anonymous");
   EXPECT_EQ(ring.authenticate("none")->key_id, "anonymous");
-  EXPECT_NE(ring.authenticate(created->text)->key_id, "anonymous");
   EXPECT_EQ(ring.authenticate(make_api_key()->text).error().status, 401);
+  KeyAdmin admin(control, "cli");
+  const auto created = admin.create(spec());
+  EXPECT_EQ(ring.authenticate("").error().status, 401);
+  EXPECT_EQ(ring.authenticate("none").error().status, 401);
+  EXPECT_EQ(ring.authenticate(make_api_key()->text).error().status, 401);
+  const auto principal = ring.authenticate(created->text);
+  ASSERT_TRUE(principal);
+  EXPECT_NE(principal->key_id, "anonymous");
+  // Who revokes the last key does not open the server.
+  ASSERT_TRUE(store::Keys(control).revoke(principal->key_id, 1));
+  EXPECT_EQ(ring.authenticate("").error().status, 401);
 }
 
 TEST_F(KeysTest, ADatabaseThatFailsRefuses) {
