@@ -76,6 +76,25 @@ TEST(ResponseCache, AnAnswerNobodyListensToIsGivenUp) {
   EXPECT_EQ(cache.find("k").found, ResponseCache::Found::kNothing);
 }
 
+TEST(ResponseCache, WhoPaysIsChargedForWhatOthersHearAfterItLeft) {
+  bool is_deserted = false;
+  const auto shared =
+      std::make_shared<SharedAnswer>(1000, [](SharedAnswer&) {}, [&] { is_deserted = true; });
+  const auto payer = std::make_shared<Collector>();
+  const auto second = std::make_shared<Collector>();
+  const auto third = std::make_shared<Collector>();
+  for (const auto& each : {payer, second, third}) shared->join(each);
+  shared->leave(*payer);
+  shared->leave(*payer);
+  shared->leave(*second);
+  shared->receive(say("all"), AnswerUsage());
+  EXPECT_EQ(payer->ends, 1);
+  EXPECT_EQ(second->ends, 0);
+  EXPECT_EQ(third->text, "all");
+  EXPECT_FALSE(is_deserted);
+  EXPECT_EQ(payer.use_count(), 1);
+}
+
 TEST(ResponseCache, IsBoundedInBytesAndAge) {
   FakeClock clock;
   ResponseCache cache({.bytes_max = 5000, .seconds_max = 10}, clock);

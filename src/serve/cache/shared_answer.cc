@@ -55,6 +55,7 @@ void SharedAnswer::receive(std::vector<AnswerEvent> events,
 }
 
 void SharedAnswer::join(const std::shared_ptr<AnswerReceiver>& receiver) {
+  if (payer_ == nullptr) payer_ = receiver.get();
   if (!events_.empty() || usage_) receiver->receive(events_, usage_);
   if (!usage_) listeners_.push_back(receiver);
 }
@@ -66,8 +67,14 @@ std::string SharedAnswer::text() const {
 }
 
 void SharedAnswer::leave(const AnswerReceiver& receiver) {
-  std::erase_if(listeners_, [&](const auto& each) { return each.get() == &receiver; });
-  if (!listeners_.empty() || has_ended_) return;
+  if (&receiver == payer_) {
+    has_payer_left_ = true;
+  } else {
+    std::erase_if(listeners_, [&](const auto& each) { return each.get() == &receiver; });
+  }
+  const std::size_t left = has_payer_left_ ? 1 : 0;
+  if (listeners_.size() > left || has_ended_) return;
+  listeners_.clear();
   has_ended_ = true;
   is_whole_ = false;  // nobody joins what is about to be cancelled
   on_deserted_();

@@ -24,8 +24,10 @@ class SharedAnswer : public AnswerReceiver, public std::enable_shared_from_this<
 
   void receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) override;
 
-  // `receiver` gets what came so far, then what comes. REQUIRES: is_whole().
+  // `receiver` gets what came so far, then what comes. REQUIRES: is_whole(). The first one pays.
   void join(const std::shared_ptr<AnswerReceiver>& receiver);
+  // `receiver` has left. Who pays is told what comes all the same for as long as others listen, or
+  // they would get for nothing what nobody is charged for.
   void leave(const AnswerReceiver& receiver);
 
   // Everything that came is remembered.
@@ -41,6 +43,8 @@ class SharedAnswer : public AnswerReceiver, public std::enable_shared_from_this<
   std::function<void(SharedAnswer&)> on_end_;
   std::function<void()> on_deserted_;
   std::vector<std::shared_ptr<AnswerReceiver>> listeners_;
+  const AnswerReceiver* payer_ = nullptr;
+  bool has_payer_left_ = false;  // and is among the listeners still
   std::vector<AnswerEvent> events_;
   std::optional<AnswerUsage> usage_;
   std::size_t bytes_ = 0;
