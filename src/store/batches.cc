@@ -150,13 +150,14 @@ Result<Page<BatchRow>> Batches::list(std::string_view tenant, const PageRequest&
   });
 }
 
-Result<std::vector<BatchRow>> Batches::open(std::int64_t limit) const {
+Result<std::vector<BatchRow>> Batches::open(std::int64_t of_tenant, std::int64_t limit) const {
   return control_.connections().read([&](Connection& connection) {
-    return rows_of(
-        connection.query("SELECT * FROM batches "
-                         "WHERE state IN ('validating', 'in_progress', 'finalizing', 'cancelling') "
-                         "ORDER BY created_s, rowid LIMIT ?1",
-                         {limit}));
+    return rows_of(connection.query(
+        "SELECT * FROM (SELECT *, ROW_NUMBER() OVER "
+        "(PARTITION BY tenant ORDER BY created_s, rowid) AS place FROM batches "
+        "WHERE state IN ('validating', 'in_progress', 'finalizing', 'cancelling')) "
+        "WHERE place <= ?1 ORDER BY place, created_s, id LIMIT ?2",
+        {of_tenant, limit}));
   });
 }
 

@@ -89,8 +89,9 @@ class Batches {
   Result<std::optional<BatchRow>> find(std::string_view tenant, std::string_view id) const;
   // NotFound when `page.after` is no batch of the tenant.
   Result<Page<BatchRow>> list(std::string_view tenant, const PageRequest& page) const;
-  // What has not ended, of all tenants, oldest first.
-  Result<std::vector<BatchRow>> open(std::int64_t limit) const;
+  // What has not ended: the oldest of each tenant, then their second ones, and so on up to
+  // `of_tenant`; `limit` in all.
+  Result<std::vector<BatchRow>> open(std::int64_t of_tenant, std::int64_t limit) const;
 
   // Each tells whether the state allowed it.
   Result<bool> start(std::string_view id, std::int64_t total, std::string_view model,

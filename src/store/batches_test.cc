@@ -131,14 +131,14 @@ TEST_F(BatchTablesTest, CancellingEndsInCancelled) {
   EXPECT_FALSE(*batches.cancel("a", "batch_1", kNow + 6));
   EXPECT_FALSE(*batches.start("batch_1", 1, "m", kNow));
   EXPECT_EQ(state(control, "batch_1"), BatchState::kCancelling);
-  EXPECT_EQ(batches.open(10)->size(), 1U);
+  EXPECT_EQ(batches.open(10, 10)->size(), 1U);
   Batches::Ending ending;
   ending.state = BatchState::kCancelled;
   ending.unanswered = 2;
   EXPECT_TRUE(*batches.finish("batch_1", ending, kNow + 7));
   EXPECT_EQ((*batches.find("a", "batch_1"))->cancelled_s, kNow + 7);
   EXPECT_EQ((*batches.find("a", "batch_1"))->failed, 2);
-  EXPECT_TRUE(batches.open(10)->empty());
+  EXPECT_TRUE(batches.open(10, 10)->empty());
 }
 
 TEST_F(BatchTablesTest, ALineIsAnsweredOnce) {

@@ -17,7 +17,10 @@ namespace paring::serve {
 
 namespace {
 
-constexpr std::size_t kJobsMax = 8;          // batches at a time: each holds its lines' places
+// Batches at a time: each holds its lines' places. A tenant's oldest batch is worked on although
+// others have as many as that, since theirs may wait for long, for their keys' rates say.
+constexpr std::size_t kJobsMax = 8;
+constexpr std::size_t kFirstJobsMax = 128;
 constexpr std::int64_t kOpenRowsMax = 1000;  // looked at to choose them
 constexpr double kTickSeconds = 0.1;         // between looks at the gate
 constexpr double kIdleTickSeconds = 1;       // the same when there is nothing to do
@@ -146,7 +149,7 @@ void BatchRunner::keep_answers(BatchJob& job, double now) {
 // Which batches are worked on: the oldest of each tenant, then their second ones, and so on.
 void BatchRunner::refresh(double now) {
   refresh_at_ = now + kRefreshSeconds;
-  Result<std::vector<store::BatchRow>> open = batches_.open(kOpenRowsMax);
+  Result<std::vector<store::BatchRow>> open = batches_.open(kJobsMax, kOpenRowsMax);
   if (!open) {
     log_error("batches cannot be listed: " + open.error().text());
     return;
@@ -166,7 +169,7 @@ void BatchRunner::refresh(double now) {
   std::stable_sort(ranked.begin(), ranked.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [rank, row] : ranked) {
-    if (jobs_.size() >= kJobsMax || is_stopping_.load()) return;
+    if (jobs_.size() >= (rank == 0 ? kFirstJobsMax : kJobsMax) || is_stopping_.load()) return;
     open_job(std::move(*row), now);
   }
 }

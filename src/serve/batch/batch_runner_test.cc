@@ -392,6 +392,16 @@ TEST_F(BatchRunnerTest, TenantsTakeTurns) {
   EXPECT_LE(of_b, 22);
 }
 
+TEST_F(BatchRunnerTest, ManyBatchesOfATenantDoNotKeepAnothersFromStarting) {
+  FakeExecutor executor(echo);
+  const Running running = run(executor, [] { return std::size_t{0}; });  // nothing gets done
+  std::vector<std::string> ids;
+  for (int i = 0; i < 10; ++i) ids.push_back(make(lines_named(2, "a" + std::to_string(i) + "-")));
+  for (int i = 0; i < 8; ++i)
+    wait_for(ids[static_cast<std::size_t>(i)], store::BatchState::kInProgress);
+  wait_for(make(lines_named(2, "b-"), "b"), store::BatchState::kInProgress, "b");
+}
+
 // The promise of this folder: killed at any moment, no line is lost and none answered twice.
 TEST_F(BatchRunnerTest, KilledFiftyTimesEveryLineIsAnsweredOnce) {
   constexpr int kKills = 50;
@@ -415,7 +425,7 @@ TEST_F(BatchRunnerTest, KilledFiftyTimesEveryLineIsAnsweredOnce) {
     BatchRunner runner(control, **files, executor, {.idle_gate = [] { return std::size_t{4}; }});
     runner.start();
     const store::Batches batches(control);
-    while (!batches.open(1)->empty()) store::sleep_us_for_test(2000);
+    while (!batches.open(1, 1)->empty()) store::sleep_us_for_test(2000);
     return 0;
   };
   RandomStream random({.seed = 77});
