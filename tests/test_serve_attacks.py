@@ -395,3 +395,29 @@ def test_a_key_opens_what_its_scopes_say(server):
         answer = raw(server, b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nx-api-key: "
                      + KEYS[who].encode() + b"\r\n\r\n")
         assert int(answer[9:12]) == code, answer[:200]
+
+
+def test_a_grammar_is_followed_and_a_wrong_one_is_named(server):
+    grammar = 'start: "yes" | "no"'
+    for more in ({"guided_grammar": grammar}, {"structured_outputs": {"grammar": grammar}}):
+        status, answer, _ = ask(server, "/v1/chat/completions", chat("Is it?", **{**more, "max_tokens": 20}))
+        assert status == 200, answer
+        assert answer["choices"][0]["message"]["content"] in ("yes", "no")
+    status, answer, _ = ask(server, "/v1/chat/completions", chat("Is it?", guided_grammar="start: ( unheard"))
+    assert (status, answer["error"]["param"]) == (400, "guided_grammar"), answer
+    still_answers(server)
+
+
+def test_of_a_long_conversation_the_fewest_turns_are_dropped(server):
+    """Each dropped turn used to cost a rendering of all that was left: minutes for thousands of messages."""
+    turns = [{"role": "user" if i % 2 == 0 else "assistant", "content": f"Message {i}."} for i in range(1001)]
+
+    def tokens_of(messages, **more):
+        status, answer, _ = ask(server, "/v1/chat/completions", {**chat(""), "messages": messages, **more})
+        return answer["usage"]["prompt_tokens"] if status == 200 else None
+
+    system = {"role": "system", "content": "Be short."}
+    shortened = tokens_of([system, *turns], truncation="auto")
+    kept = next(n for n in range(1, 1001, 2) if tokens_of([system, *turns[-n - 2:]]) is None)
+    assert shortened == tokens_of([system, *turns[-kept:]])
+    assert tokens_of([system, *turns]) is None

@@ -78,24 +78,29 @@ Result<std::vector<std::int32_t>> tokens_of(const Prompt& prompt, const ServedMo
   return model.encode_chat(std::get<text::ChatInput>(prompt));
 }
 
-// The conversation without its oldest message behind the system's; false when only the last is
-// left.
-bool drop_oldest(text::ChatInput& chat) {
-  auto messages = nlohmann::ordered_json::parse(chat.messages, nullptr, false);
-  if (!messages.is_array()) return false;
-  std::size_t first = 0;
-  while (first < messages.size() && messages[first].value("role", "") == "system") ++first;
-  if (first + 1 >= messages.size()) return false;
-  messages.erase(first);
-  // What answers a call goes with it.
-  while (first + 1 < messages.size() && messages[first].value("role", "") != "user") {
-    messages.erase(first);
+// What the oldest turns of a conversation end at, behind the system's messages: the messages from
+// one of `ends` on follow the first `kept`. What answers a call goes with it, so that they are not
+// all messages; the last message stays.
+struct Turns {
+  std::size_t kept = 0;
+  std::vector<std::size_t> ends;
+};
+
+Turns turns_of(const nlohmann::ordered_json& messages) {
+  const auto is_role = [&](std::size_t i, const char* role) {
+    return messages[i].value("role", "") == role;
+  };
+  Turns turns;
+  while (turns.kept < messages.size() && is_role(turns.kept, "system")) ++turns.kept;
+  for (std::size_t end = turns.kept + 1; end < messages.size(); ++end) {
+    if (end + 1 == messages.size() || is_role(end, "user")) turns.ends.push_back(end);
   }
-  chat.messages = messages.dump();
-  return true;
+  return turns;
 }
 
-// Shortens a prompt until `room` tokens hold it, as the request allows.
+// Shortens a prompt until `room` tokens hold it, as the request allows. Of a conversation the
+// fewest of the oldest turns go: found by bisection, since each try renders and encodes what is
+// left, and a conversation may have thousands.
 Result<std::vector<std::int32_t>> shortened(Prompt prompt, const ServedModel& model,
                                             std::vector<std::int32_t> tokens, std::size_t room) {
   auto* chat = std::get_if<text::ChatInput>(&prompt);
@@ -103,8 +108,31 @@ Result<std::vector<std::int32_t>> shortened(Prompt prompt, const ServedModel& mo
     tokens.erase(tokens.begin(), tokens.end() - static_cast<std::ptrdiff_t>(room));
     return tokens;
   }
-  while (tokens.size() > room && drop_oldest(*chat)) {
-    PARING_TRY(tokens, model.encode_chat(*chat));
+  const auto messages = nlohmann::ordered_json::parse(chat->messages, nullptr, false);
+  if (!messages.is_array()) return tokens;
+  const Turns turns = turns_of(messages);
+  if (turns.ends.empty()) return tokens;
+  const auto without = [&](std::size_t end) {
+    auto left = nlohmann::ordered_json::array();
+    for (std::size_t i = 0; i < messages.size(); ++i) {
+      if (i < turns.kept || i >= end) left.push_back(messages[i]);
+    }
+    chat->messages = left.dump();
+    return model.encode_chat(*chat);
+  };
+  // Turns before `few` are too few to drop; `tokens` are those of dropping all before `enough`.
+  std::size_t few = 0;
+  std::size_t enough = turns.ends.size() - 1;
+  PARING_TRY(tokens, without(turns.ends[enough]));
+  while (few < enough && tokens.size() <= room) {
+    const std::size_t middle = few + (enough - few) / 2;
+    PARING_TRY(std::vector<std::int32_t> tried, without(turns.ends[middle]));
+    if (tried.size() > room) {
+      few = middle + 1;
+    } else {
+      enough = middle;
+      tokens = std::move(tried);
+    }
   }
   return tokens;
 }
@@ -129,7 +157,8 @@ std::optional<text::ConstraintSpec> constraint_of(const OutputFormat& format) {
       spec.kind = text::ConstraintKind::kChoice;
       break;
     case Kind::kGrammar:
-      break;  // refused by check_limits()
+      spec.kind = text::ConstraintKind::kLark;
+      break;
   }
   return spec;
 }
@@ -203,7 +232,8 @@ std::optional<ApiError> constrain(AnswerPlan& plan, const GenerateRequest& reque
                                   const ServedModel& model, MaskPool& masks,
                                   const std::optional<text::ToolCallSpec>& calls) {
   std::optional<text::ConstraintSpec> spec = constraint_of(request.format);
-  const char* param = "response_format";
+  const char* param =
+      request.format.kind == OutputFormat::Kind::kGrammar ? "guided_grammar" : "response_format";
   if (calls) {
     if (spec) {
       return bad_request("response_format",
