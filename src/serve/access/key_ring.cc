@@ -88,7 +88,9 @@ ApiResult<Principal> KeyRing::authenticate(std::string_view key) {
 ApiResult<Principal> KeyRing::without_key(ApiError refusal) {
   if (without_key_ == WithoutKey::kRefuse) return refusal;
   if (control_ != nullptr) {
-    // Read each time, as keys are: the first one is made beside a server that runs.
+    // Read each time, as keys are: the first one is made beside a server that runs. By one thread
+    // at a time, so that it takes one connection to the database, and its descriptors, only.
+    const std::lock_guard lock(reading_);
     const Result<bool> has_any = store::Keys(*control_).has_any();
     if (!has_any) return store_failed(has_any.error());
     if (*has_any) {

@@ -59,6 +59,7 @@ class KeyRing {
   const store::ControlDb* control_;
   std::atomic<WithoutKey> without_key_;
   const Clock& clock_;
+  std::mutex reading_;  // held while without_key() asks the database
   std::mutex mutex_;
   std::shared_ptr<const FileKeys> file_keys_;  // guarded by mutex_; what it shows never changes
   std::unordered_map<std::string, double> noted_at_;  // monotonic seconds, of keys of the database
