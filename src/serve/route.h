@@ -29,8 +29,8 @@ struct RoutePolicy {
   enum class Takes : std::uint8_t {
     kBody,
     kFile,  // a body with a file in it, which is read as it comes and bounded by FileLimits
-    // Nothing, and is answered on the I/O thread: probes, which tell of the process even while every
-    // thread that reads requests is at work.
+    // Nothing, and is answered on the I/O thread: probes, which tell of the process even while
+    // every thread that reads requests is at work.
     kNothing,
   };
   constexpr RoutePolicy(std::optional<Scope> needed_scope, std::size_t body_bytes,
