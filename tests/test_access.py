@@ -252,3 +252,37 @@ def test_reasoning_is_counted(paring, tmp_path):
         body = {"model": "tiny", "prompt": "words", "max_tokens": 5, "ignore_eos": True}
         answer = json.loads(ask(server, "POST", "/v1/completions", body)[2])
         assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
+
+
+def test_rates_hold_before_the_body_and_for_tokenizing(paring, model, tmp_path):
+    """What will be refused is not read: a head alone is answered. And tokenizing counts as a request."""
+    _, alice = keyed(paring, tmp_path, "--name", "alice", "--requests-per-minute", "2")
+    _, bob = keyed(paring, tmp_path, "--name", "bob")
+    with ServerProcess(paring.path, f"tiny={model}", "--data-dir", tmp_path) as server:
+        count = {"model": "tiny", "messages": CHAT["messages"]}
+        assert ask(server, "POST", "/tokenize", {"prompt": "words"}, alice)[0] == 200
+        assert ask(server, "POST", "/v1/messages/count_tokens", count, alice)[0] == 200
+        for path in ("/tokenize", "/detokenize", "/v1/messages/count_tokens", "/v1/chat/completions", "/api/embed"):
+            connection = http.client.HTTPConnection(urllib.parse.urlparse(server.url).netloc, timeout=10)
+            connection.putrequest("POST", path)
+            for name, value in {**alice, "content-length": "4000000"}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            response = connection.getresponse()  # no byte of the body was sent
+            assert response.status == 429 and int(response.headers["retry-after"]) >= 1, path
+            assert "requests a minute" in response.read().decode()
+            connection.close()
+        assert ask(server, "GET", "/v1/models", headers=alice)[0] == 200
+        assert ask(server, "POST", "/tokenize", {"prompt": "words"}, bob)[0] == 200
+
+
+@pytest.mark.parametrize("allows", [{}, {"truncation": "auto"}])
+def test_a_text_that_cannot_fit_is_not_encoded(server, allows):
+    text = "x" * 7_000_000
+    for path, body in (("/v1/chat/completions", {"messages": [{"role": "user", "content": text}]}),
+                       ("/v1/completions", {"prompt": text})):
+        status, _, answer = ask(server, "POST", path, {"model": "tiny", "max_tokens": 1, **body, **allows})
+        error = json.loads(answer)["error"]
+        assert status == 400 and error["code"] == "context_length_exceeded", answer
+        # No count of tokens: nobody has counted them.
+        assert re.search(r"more than \d+ bytes, the context has room for 256 tokens", error["message"]), answer

@@ -154,7 +154,7 @@ def test_reload_under_load_loses_nothing(paring, setup):
 
 
 def test_slow_clients_and_proxies_are_settings(paring, setup):
-    with ServerProcess(paring.path, f"tiny={setup.model}", "--header-seconds", 1, "--trusted-proxies", "127.0.0.1",
+    with ServerProcess(paring.path, f"tiny={setup.model}", "--header-seconds", 1, "--trusted-proxies", "10.0.0.0/8",
                        "--connections-per-address-max", 2) as server:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as one, socket.create_connection((host, int(port))) as two:

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <random>
 
 #include "base/clock.h"
@@ -270,22 +271,35 @@ ChatPrompt::ChatPrompt(std::shared_ptr<const text::Tokenizer> tokenizer,
       add_bos_(add_bos) {}
 
 Result<std::vector<std::int32_t>> ChatPrompt::encode(const text::ChatInput& chat) const {
+  PARING_TRY(std::optional<std::vector<std::int32_t>> ids,
+             encode_within(chat, std::numeric_limits<std::size_t>::max()));
+  return std::move(ids).value();
+}
+
+Result<std::optional<std::vector<std::int32_t>>> ChatPrompt::encode_within(
+    const text::ChatInput& chat, std::size_t text_bytes_max) const {
   // One time for every rendering of this prompt: templates may print the date.
   const auto now = static_cast<std::int64_t>(system_clock().wall_seconds());
-  const RenderChat render = [&](const text::ChatInput& input) {
+  // Of the first rendering, the plain one: keys make the others longer.
+  std::optional<bool> is_too_long;
+  const RenderChat render = [&](const text::ChatInput& input) -> Result<std::string> {
     Result<std::string> text =
         chat_template_->render_at(input, /*add_generation_prompt=*/true, now);
     if (!text && text.error().hint.empty()) {
       text.error().hint = "the template comes with the model; --raw runs the model without it";
     }
+    if (text && !is_too_long) is_too_long = text->size() > text_bytes_max;
+    if (text && *is_too_long) return exhausted("the prompt is too long");
     return text;
   };
-  PARING_TRY(const SplitPrompt prompt, split_prompt(render, chat, control_, random_nonce()));
-  PARING_TRY(std::vector<std::int32_t> ids, encode_split(prompt, *tokenizer_, control_));
+  const Result<SplitPrompt> prompt = split_prompt(render, chat, control_, random_nonce());
+  if (is_too_long.value_or(false)) return std::optional<std::vector<std::int32_t>>();
+  if (!prompt) return prompt.error();
+  PARING_TRY(std::vector<std::int32_t> ids, encode_split(*prompt, *tokenizer_, control_));
   if (add_bos_ && tokenizer_->bos() && (ids.empty() || ids.front() != *tokenizer_->bos())) {
     ids.insert(ids.begin(), *tokenizer_->bos());
   }
-  return ids;
+  return std::optional(std::move(ids));
 }
 
 }  // namespace paring::engine

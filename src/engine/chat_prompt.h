@@ -86,6 +86,10 @@ class ChatPrompt {
              std::shared_ptr<const text::ChatTemplate> chat_template, bool add_bos);
   // `chat` is as text::read_chat() or text::chat_of() gives it.
   Result<std::vector<std::int32_t>> encode(const text::ChatInput& chat) const;
+  // nullopt, found before anything is encoded: the rendered text has more than `text_bytes_max`
+  // bytes.
+  Result<std::optional<std::vector<std::int32_t>>> encode_within(const text::ChatInput& chat,
+                                                                 std::size_t text_bytes_max) const;
 
  private:
   std::shared_ptr<const text::Tokenizer> tokenizer_;

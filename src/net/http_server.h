@@ -140,13 +140,16 @@ struct HttpServerOptions {
   // Open at a time; no more than the process may have descriptors for. One more ends the connection
   // that has been idle longest, or is turned away with 503 when none is idle.
   std::size_t connections_max = 4096;
-  std::size_t connections_per_address_max = 0;           // 429 beyond; 0: no limit
-  std::size_t requests_per_connection_max = 0;           // the last one ends it; 0: no limit
-  std::size_t header_bytes_max = 32768;                  // of a whole head: 431
-  std::size_t headers_max = 100;                         // their number: 431
-  std::size_t target_bytes_max = 8192;                   // 414
-  std::size_t body_bytes_max = std::size_t{64} << 20;    // whatever on_head allows: 413
-  std::size_t body_memory_max = std::size_t{512} << 20;  // all bodies in memory together: 503
+  // 429 beyond, but for trusted proxies; 0: no limit.
+  std::size_t connections_per_address_max = 0;
+  std::size_t requests_per_connection_max = 0;         // the last one ends it; 0: no limit
+  std::size_t header_bytes_max = 32768;                // of a whole head: 431
+  std::size_t headers_max = 100;                       // their number: 431
+  std::size_t target_bytes_max = 8192;                 // 414
+  std::size_t body_bytes_max = std::size_t{64} << 20;  // whatever on_head allows: 413
+  // All bodies in memory together, and half of it (at least one body) those of one address: 503.
+  // Counted as bytes come.
+  std::size_t body_memory_max = std::size_t{512} << 20;
   double header_seconds = 10;  // from the first byte of a head (or the connection) to its end: 408
   // From the head to the end of the body: 408. So long again for each body_bytes_max of a streamed
   // body, and the time in which nobody read it does not count.

@@ -70,12 +70,18 @@ api::Sampling sampling_of(const GenerateRequest& request) {
   return sampling;
 }
 
-Result<std::vector<std::int32_t>> tokens_of(const Prompt& prompt, const ServedModel& model) {
-  if (const auto* ids = std::get_if<std::vector<std::int32_t>>(&prompt)) return *ids;
+// nullopt: too many for the context, which the length of the text tells: it is not encoded.
+using Tokens = std::optional<std::vector<std::int32_t>>;
+
+Result<Tokens> tokens_of(const Prompt& prompt, const ServedModel& model) {
+  if (const auto* ids = std::get_if<std::vector<std::int32_t>>(&prompt)) return Tokens(*ids);
   if (const auto* text = std::get_if<std::string>(&prompt)) {
-    return model.tokenizer().encode(*text, {.add_special = true, .parse_special = false});
+    if (text->size() > model.prompt_bytes_max()) return Tokens();
+    PARING_TRY(std::vector<std::int32_t> ids,
+               model.tokenizer().encode(*text, {.add_special = true, .parse_special = false}));
+    return Tokens(std::move(ids));
   }
-  return model.encode_chat(std::get<text::ChatInput>(prompt));
+  return model.encode_chat_that_may_fit(std::get<text::ChatInput>(prompt));
 }
 
 // What the oldest turns of a conversation end at, behind the system's messages: the messages from
@@ -275,6 +281,14 @@ ApiError too_long(std::size_t prompt_tokens, std::optional<std::size_t> max_toke
           .param = "messages"};
 }
 
+ApiError too_many_bytes(const ServedModel& model) {
+  ApiError error = too_long(0, std::nullopt, model.context_tokens());
+  error.message = fmt::format(
+      "the prompt has more than {} bytes, the context has room for {} tokens; shorten it",
+      model.prompt_bytes_max(), model.context_tokens());
+  return error;
+}
+
 }  // namespace
 
 ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ModelUse& use,
@@ -304,8 +318,11 @@ ApiResult<AnswerPlan> prepare(const GenerateRequest& request, const ModelUse& us
   plan.uses_cache = request.uses_cache;
   const std::size_t context = model.context_tokens();
   for (std::size_t p = 0; p < request.prompts.size(); ++p) {
-    auto tokens = tokens_of(request.prompts[p], model);
-    if (!tokens) return api_error(tokens.error(), "messages");
+    auto encoded = tokens_of(request.prompts[p], model);
+    if (!encoded) return api_error(encoded.error(), "messages");
+    // Also where it may be shortened: what goes is counted, which takes encoding it.
+    if (!*encoded) return too_many_bytes(model);
+    Result<std::vector<std::int32_t>> tokens(std::move(**encoded));
     const std::size_t wanted = request.max_tokens.value_or(1);
     if (wanted >= context) return too_long(tokens->size(), request.max_tokens, context);
     if (tokens->size() + wanted > context && request.truncation == Truncation::kDropOldest) {

@@ -36,6 +36,10 @@ struct RoutePolicy {
   constexpr RoutePolicy(std::optional<Scope> needed_scope, std::size_t body_bytes,
                         Takes what = Takes::kBody)
       : scope(needed_scope), body_bytes_max(body_bytes), takes(what) {}
+  // A model computes for it, or its tokenizer: a key's rates hold.
+  constexpr bool computes() const {
+    return (scope == Scope::kInference || scope == Scope::kEmbeddings) && body_bytes_max > 0;
+  }
   std::optional<Scope> scope;  // absent: anybody, without a key
   std::size_t body_bytes_max;  // beside the file
   Takes takes;

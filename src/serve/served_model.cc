@@ -61,6 +61,21 @@ std::int64_t modified_at(const std::string& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(system.time_since_epoch()).count();
 }
 
+// Text that cannot fit a context, whatever it says: no token stands for more bytes than the longest
+// one. A normalizer makes text shorter before that: composed characters have a third of the bytes
+// of their parts (Hangul), which is the most that is known.
+constexpr std::size_t kNormalizerShrinksMax = 3;
+// Encoded in a fraction of a second: no reason to refuse it unseen.
+constexpr std::size_t kQuicklyEncodedBytes = std::size_t{1} << 20;
+
+std::size_t text_bytes_of(const text::Tokenizer& tokenizer, std::size_t tokens) {
+  std::size_t longest = 1;
+  for (std::size_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    longest = std::max(longest, tokenizer.token_bytes(static_cast<std::int32_t>(id)).size());
+  }
+  return std::max(kQuicklyEncodedBytes, kNormalizerShrinksMax * longest * tokens);
+}
+
 }  // namespace
 
 ServedModel::~ServedModel() = default;
@@ -119,6 +134,7 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name, 
                engine::BatchEngine::create(*model.model, executor, batch_options(plan),
                                            make_speculator(mine)));
   }
+  served->prompt_bytes_max_ = text_bytes_of(*model.tokenizer, mine.context_tokens);
   if (model.chat_template != nullptr) {
     served->chat_prompt_.emplace(model.tokenizer, model.chat_template, model.add_bos);
     if (const auto source = model.file.metadata().get_string("tokenizer.chat_template")) {
@@ -155,13 +171,22 @@ Result<void> ServedModel::load_adapters(const std::vector<model::AdapterFile>& f
   return {};
 }
 
+Result<const engine::ChatPrompt*> ServedModel::chat_prompt() const {
+  if (chat_prompt_) return &*chat_prompt_;
+  if (loaded_->chat_template_error) return *loaded_->chat_template_error;
+  return unsupported("this model has no chat template: it continues texts",
+                     "use /v1/completions, or a model that was tuned for conversations");
+}
+
 Result<std::vector<std::int32_t>> ServedModel::encode_chat(const text::ChatInput& chat) const {
-  if (!chat_prompt_) {
-    if (loaded_->chat_template_error) return *loaded_->chat_template_error;
-    return unsupported("this model has no chat template: it continues texts",
-                       "use /v1/completions, or a model that was tuned for conversations");
-  }
-  return chat_prompt_->encode(chat);
+  PARING_TRY(const engine::ChatPrompt* const prompt, chat_prompt());
+  return prompt->encode(chat);
+}
+
+Result<std::optional<std::vector<std::int32_t>>> ServedModel::encode_chat_that_may_fit(
+    const text::ChatInput& chat) const {
+  PARING_TRY(const engine::ChatPrompt* const prompt, chat_prompt());
+  return prompt->encode_within(chat, prompt_bytes_max_);
 }
 
 Result<std::shared_ptr<const text::ConstraintFactory>> ServedModel::constraints() const {

@@ -125,6 +125,11 @@ class ServedModel : public Steppable {
   std::int64_t created() const noexcept { return created_; }  // seconds since 1970, of the file
   // Token ids of a conversation. Unsupported when the model has no usable chat template.
   Result<std::vector<std::int32_t>> encode_chat(const text::ChatInput& chat) const;
+  // Longer texts have more tokens than the context, whatever they say: told without encoding them.
+  std::size_t prompt_bytes_max() const noexcept { return prompt_bytes_max_; }
+  // nullopt: the conversation is longer than prompt_bytes_max().
+  Result<std::optional<std::vector<std::int32_t>>> encode_chat_that_may_fit(
+      const text::ChatInput& chat) const;
   // How the model writes calls of tools and reasoning.
   const text::AnswerFormat& answer_format() const noexcept { return answer_format_; }
   // What compiles limits on answers; made at first use.
@@ -149,7 +154,10 @@ class ServedModel : public Steppable {
   std::string name_;
   ServedModelOptions options_;
   std::unique_ptr<engine::LoadedModel> loaded_;
+  Result<const engine::ChatPrompt*> chat_prompt() const;
+
   std::optional<engine::ChatPrompt> chat_prompt_;
+  std::size_t prompt_bytes_max_ = 0;
   std::unique_ptr<engine::BatchEngine> engine_;
   std::unique_ptr<engine::TextEncoder> encoder_;
   std::vector<std::shared_ptr<const ServedAdapter>> adapters_;

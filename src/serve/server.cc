@@ -381,75 +381,6 @@ std::shared_ptr<void> Server::background_place() {
   return {this, [this](void*) { --open_answers_; }};
 }
 
-ApiResult<Principal> Server::authenticate(const net::HttpHead& head) {
-  const auto value = [&](std::string_view name) -> std::optional<std::string_view> {
-    const std::string* found = head.find(name);
-    if (found == nullptr) return std::nullopt;
-    return std::string_view(*found);
-  };
-  ApiResult<std::string> key = presented_key(value("authorization"), value("x-api-key"));
-  if (!key) return key.error();
-  return keys_.authenticate(*key);
-}
-
-std::variant<net::BodyLimit, net::HttpResponse> Server::on_head(const net::HttpHead& head) {
-  const RouteMatch match = match_route(head.method, head.segments);
-  const auto record = records_.begin(head, match.route == nullptr ? nullptr : match.route->path);
-  return judge(head, match, *record);
-}
-
-std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHead& head,
-                                                              const RouteMatch& match,
-                                                              RequestRecord& record) {
-  // Nothing of the exchange exists yet: errors are made by hand.
-  const auto refused = [&](const ApiError& error,
-                           std::vector<net::HttpHeader> more = {}) -> net::HttpResponse {
-    net::HttpResponse response{.status = error.status,
-                               .content_type = "application/json",
-                               .headers = common_headers(head, record),
-                               .body = wire::error_body(protocol_of(head.path), error)};
-    std::move(more.begin(), more.end(), std::back_inserter(response.headers));
-    return response;
-  };
-  if (match.route == nullptr && head.method == "OPTIONS" && !options().cors_origins.empty()) {
-    return preflight(head, record);
-  }
-  if (match.route == nullptr) {
-    if (match.allowed.empty()) {
-      return refused({.status = 404,
-                      .code = "not_found",
-                      .message = "there is no such route; /openapi.json lists them",
-                      .param = ""});
-    }
-    return refused({.status = 405,
-                    .code = "method_not_allowed",
-                    .message = "this route takes " + match.allowed,
-                    .param = ""},
-                   {{"allow", match.allowed}});
-  }
-  if (match.route->policy.scope) {
-    ApiResult<Principal> principal = authenticate(head);
-    if (!principal) {
-      audit_refusal(head, record, "", principal.error());
-      return refused(principal.error(), {{"www-authenticate", "Bearer"}});
-    }
-    record.set_key(principal->key_id);
-    auto error = check_scope(*principal, *match.route->policy.scope);
-    if (!error && principal->kind == PrincipalKind::kAnonymous) {
-      error = refuse_foreign_page(head, options().cors_origins);
-    }
-    if (error) {
-      audit_refusal(head, record, principal->key_id, *error);
-      return refused(*error);
-    }
-  }
-  const RoutePolicy& policy = match.route->policy;
-  if (policy.takes == RoutePolicy::Takes::kNothing) return net::BodyLimit{.is_quick = true};
-  if (policy.takes == RoutePolicy::Takes::kBody) return net::BodyLimit{policy.body_bytes_max};
-  const auto file_bytes = static_cast<std::size_t>(options().batches.files.file_bytes_max);
-  return net::BodyLimit{.bytes = policy.body_bytes_max + file_bytes, .is_streamed = true};
-}
-
 void Server::on_request(std::shared_ptr<net::Exchange> exchange) {
   const net::HttpHead& head = exchange->head();
   RouteMatch match = match_route(head.method, head.segments);
@@ -461,15 +392,10 @@ void Server::on_request(std::shared_ptr<net::Exchange> exchange) {
             .protocol = protocol_of(head.path),
             .path_values = std::move(match.values),
             .record = record};
-  if (match.route->policy.scope) {
-    // Again, since the key may have been revoked while the body came.
-    ApiResult<Principal> principal = authenticate(head);
-    if (!principal) {
-      audit_refusal(head, *record, "", principal.error());
-      return refuse(call, principal.error());
-    }
-    call.principal = std::move(*principal);
-  }
+  // Again, since the key may have changed while the body came.
+  ApiResult<Principal> principal = permit(head, *match.route, *record);
+  if (!principal) return refuse(call, principal.error());
+  call.principal = std::move(*principal);
   match.route->serve(*this, call);
 }
 

@@ -183,6 +183,9 @@ class Server : public net::RequestHandler {
   std::shared_ptr<void> background_place();
   std::optional<ApiError> overload(const ServedModel& model, std::size_t prompt_tokens) const;
   ApiResult<Principal> authenticate(const net::HttpHead& head);
+  ApiResult<Principal> permit(const net::HttpHead& head, const Route& route, RequestRecord& record);
+  std::vector<net::HttpHeader> rate_headers_of(const net::HttpHead& head,
+                                               const Principal& principal);
   std::vector<net::HttpHeader> common_headers(const net::HttpHead& head,
                                               const RequestRecord& record) const;
   // What is answered to a head alone: anything but a body's limit is an answer.

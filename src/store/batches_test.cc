@@ -37,8 +37,8 @@ class BatchTablesTest : public ControlDbTest {
 TEST_F(BatchTablesTest, ATenantSeesItsOwnFilesOnly) {
   const ControlDb control = open();
   const Files files(control);
-  ASSERT_TRUE(files.insert(file_row("file-1"), 1000).has_value());
-  ASSERT_TRUE(files.insert(file_row("file-2", "b"), 1000).has_value());
+  ASSERT_TRUE(files.insert(file_row("file-1"), {1000, 100}).has_value());
+  ASSERT_TRUE(files.insert(file_row("file-2", "b"), {1000, 100}).has_value());
   EXPECT_TRUE(files.find("a", "file-1")->has_value());
   EXPECT_FALSE(files.find("b", "file-1")->has_value());
   EXPECT_EQ(files.list("a", "", {})->rows.size(), 1U);
@@ -50,17 +50,18 @@ TEST_F(BatchTablesTest, ATenantSeesItsOwnFilesOnly) {
 TEST_F(BatchTablesTest, QuotasHoldToTheByte) {
   const ControlDb control = open();
   const Files files(control);
-  ASSERT_TRUE(files.insert(file_row("file-1", "a", 60), 100).has_value());
-  EXPECT_EQ(files.insert(file_row("file-2", "a", 41), 100).error().code, ErrorCode::kExhausted);
-  EXPECT_TRUE(files.insert(file_row("file-3", "b", 41), 100).has_value());
-  EXPECT_TRUE(files.insert(file_row("file-4", "a", 40), 100).has_value());
+  ASSERT_TRUE(files.insert(file_row("file-1", "a", 60), {100, 100}).has_value());
+  EXPECT_EQ(files.insert(file_row("file-2", "a", 41), {100, 100}).error().code,
+            ErrorCode::kExhausted);
+  EXPECT_TRUE(files.insert(file_row("file-3", "b", 41), {100, 100}).has_value());
+  EXPECT_TRUE(files.insert(file_row("file-4", "a", 40), {100, 100}).has_value());
 }
 
 TEST_F(BatchTablesTest, ListsComeInPagesBothWays) {
   const ControlDb control = open();
   const Files files(control);
   for (int i = 0; i < 5; ++i) {
-    ASSERT_TRUE(files.insert(file_row("file-" + std::to_string(i)), 1000).has_value());
+    ASSERT_TRUE(files.insert(file_row("file-" + std::to_string(i)), {1000, 100}).has_value());
   }
   const auto first = files.list("a", "", {.after = "", .limit = 2, .oldest_first = true});
   EXPECT_EQ(first->rows[1].id, "file-1");
@@ -79,7 +80,7 @@ TEST_F(BatchTablesTest, AFileThatABatchReadsStays) {
   const Batches batches(control);
   FileRow row = file_row("file-1");
   row.expires_s = kNow;
-  ASSERT_TRUE(files.insert(row, 1000).has_value());
+  ASSERT_TRUE(files.insert(row, {1000, 100}).has_value());
   ASSERT_TRUE(batches.insert(batch_row("batch_1"), 10).has_value());
   EXPECT_EQ(files.remove("a", "file-1").error().code, ErrorCode::kInvalidArgument);
   EXPECT_TRUE(files.remove_expired(kNow + 1)->empty());

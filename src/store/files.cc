@@ -59,14 +59,21 @@ Result<void> detail::insert_file(Connection& connection, const FileRow& file) {
        file.expires_s}));
 }
 
-Result<void> Files::insert(const FileRow& file, std::int64_t tenant_bytes_max) const {
+Result<void> Files::insert(const FileRow& file, const FileQuota& quota) const {
   return control_.connections().write(
       Durability::kPower, [&](Connection& connection) -> Result<void> {
         PARING_TRY(const std::int64_t used, bytes_of_tenant(connection, file.tenant));
-        if (used > tenant_bytes_max - file.bytes) {
+        PARING_TRY(
+            const std::int64_t files,
+            connection.integer("SELECT count(*) FROM files WHERE tenant = ?1", {file.tenant}));
+        if (files >= quota.files_max) {
+          return exhausted(fmt::format("'{}' has {} files, that is the limit", file.tenant, files),
+                           "delete files that are not needed");
+        }
+        if (used > quota.bytes_max - file.bytes) {
           return exhausted(fmt::format("the files of '{}' hold {} bytes, with {} more they would "
                                        "exceed their limit of {}",
-                                       file.tenant, used, file.bytes, tenant_bytes_max),
+                                       file.tenant, used, file.bytes, quota.bytes_max),
                            "delete files that are not needed");
         }
         return detail::insert_file(connection, file);

@@ -25,6 +25,12 @@ struct FileRow {
   std::optional<std::int64_t> expires_s;
 };
 
+// What the files of one tenant may be.
+struct FileQuota {
+  std::int64_t bytes_max = 0;
+  std::int64_t files_max = 0;
+};
+
 // A page of a list, newest first unless `oldest_first`.
 struct PageRequest {
   std::string after;  // id of the last row of the page before; "" for the first page
@@ -41,8 +47,8 @@ class Files {
  public:
   explicit Files(const ControlDb& control) : control_(control) {}
 
-  // Exhausted when the tenant's files would hold more than `tenant_bytes_max` together.
-  Result<void> insert(const FileRow& file, std::int64_t tenant_bytes_max) const;
+  // Exhausted when the tenant's files would hold more than that together, or be more.
+  Result<void> insert(const FileRow& file, const FileQuota& quota) const;
   Result<std::optional<FileRow>> find(std::string_view tenant, std::string_view id) const;
   // `purpose` "" for any. NotFound when `page.after` is no file of the tenant.
   Result<Page<FileRow>> list(std::string_view tenant, std::string_view purpose,

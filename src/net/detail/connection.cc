@@ -298,7 +298,7 @@ void Connection::expect_body(const BodyLimit& limit) {
     return refuse({415, "unknown_content_coding", "bodies are taken uncompressed only"});
   }
   const std::uint64_t bytes = framing.content_length.value_or(limit.is_streamed ? bytes_max : 0);
-  if (!reserve_body(limit.is_streamed ? kStreamedBytesMax : bytes)) return;
+  if (limit.is_streamed && !reserve_body(kStreamedBytesMax)) return;
   parser_.set_body_limit(bytes_max);
   body_begin_ = core_.now();
   const double shares =
@@ -313,11 +313,12 @@ void Connection::expect_body(const BodyLimit& limit) {
   dispatch();
 }
 
-// Memory for the body up to there; refuses the request when there is none.
+// Memory for the body up to there; refuses the request when there is none. As bytes come: what a
+// head merely announces takes nothing from others.
 bool Connection::reserve_body(std::uint64_t bytes) {
   if (bytes <= flight_->reserved) return true;
   const std::size_t more = static_cast<std::size_t>(bytes) - flight_->reserved;
-  if (core_.memory->take(more)) {
+  if (core_.memory->take(flight_->head.remote_address, more)) {
     flight_->reserved += more;
     return true;
   }

@@ -36,18 +36,31 @@ ReadyQueue::Work ReadyQueue::take() {
   return std::exchange(work_, {});
 }
 
-bool BodyMemory::take(std::size_t bytes) noexcept {
-  std::size_t used = used_.load();
-  do {
-    if (bytes > bytes_max_ || used > bytes_max_ - bytes) return false;
-  } while (!used_.compare_exchange_weak(used, used + bytes));
+bool BodyMemory::take(const std::string& address, std::size_t bytes) {
+  if (bytes == 0) return true;
+  const std::lock_guard lock(mutex_);
+  if (bytes > bytes_max_ - used_) return false;
+  const auto found = used_of_address_.find(address);
+  const std::size_t had = found == used_of_address_.end() ? 0 : found->second;
+  if (bytes > address_bytes_max_ - had) return false;
+  used_of_address_[address] = had + bytes;
+  used_ += bytes;
   return true;
+}
+
+void BodyMemory::give(const std::string& address, std::size_t bytes) noexcept {
+  if (bytes == 0) return;
+  const std::lock_guard lock(mutex_);
+  used_ -= bytes;
+  const auto found = used_of_address_.find(address);
+  found->second -= bytes;
+  if (found->second == 0) used_of_address_.erase(found);
 }
 
 Flight::~Flight() { release_reserved(); }
 
 void Flight::release_reserved() noexcept {
-  if (memory) memory->give(std::exchange(reserved, 0));
+  if (memory) memory->give(head.remote_address, std::exchange(reserved, 0));
 }
 
 void Flight::add_body(std::string_view bytes, bool is_end) {

@@ -3,7 +3,6 @@
 // thread) share, and the queue through which the one wakes the other.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -50,18 +50,22 @@ class ReadyQueue {
   bool is_closed_ = false;
 };
 
-// Memory of bodies, over all requests of a server.
+// Memory of bodies, over all requests of a server. Thread-safe.
 class BodyMemory {
  public:
-  explicit BodyMemory(std::size_t bytes_max) : bytes_max_(bytes_max) {}
-  // False when that would be too much: then nothing is taken. Thread-safe, like give().
-  bool take(std::size_t bytes) noexcept;
-  void give(std::size_t bytes) noexcept { used_.fetch_sub(bytes); }
-  std::size_t used() const noexcept { return used_.load(); }
+  // `address_bytes_max`: what one address may have of it.
+  BodyMemory(std::size_t bytes_max, std::size_t address_bytes_max)
+      : bytes_max_(bytes_max), address_bytes_max_(address_bytes_max) {}
+  // False when that would be too much, of all or of the address: then nothing is taken.
+  bool take(const std::string& address, std::size_t bytes);
+  void give(const std::string& address, std::size_t bytes) noexcept;
 
  private:
   const std::size_t bytes_max_;
-  std::atomic<std::size_t> used_{0};
+  const std::size_t address_bytes_max_;
+  std::mutex mutex_;
+  std::size_t used_ = 0;
+  std::unordered_map<std::string, std::size_t> used_of_address_;  // without those that have none
 };
 
 // How the answer stands, as told by the application.

@@ -34,6 +34,8 @@ constexpr int kAcceptedAtOnce = 64;
 constexpr std::chrono::milliseconds kAcceptPause{100};
 // Descriptors that are not for connections: models, stores, logs.
 constexpr std::size_t kDescriptorsKept = 64;
+// One address has at most half of the memory for bodies, or one body of the largest size.
+constexpr std::size_t kAddressShare = 2;
 
 }  // namespace
 
@@ -41,7 +43,10 @@ ServerCore::ServerCore(const HttpServerOptions& options, RequestHandler& handler
                        ListenSocket listening, AddressList trusted_proxies,
                        std::shared_ptr<const TlsContext> tls)
     : queue(std::make_shared<ReadyQueue>([this] { asio::post(io_, [this] { work(); }); })),
-      memory(std::make_shared<BodyMemory>(options.body_memory_max)),
+      memory(std::make_shared<BodyMemory>(
+          options.body_memory_max,
+          std::max(options.body_memory_max / kAddressShare,
+                   std::min(options.body_bytes_max, options.body_memory_max)))),
       workers(options.workers, options.queued_requests_max),
       options_(options),
       handler_(handler),
@@ -151,7 +156,9 @@ void ServerCore::turn_away(const Accepted& accepted, int status, std::string_vie
 
 bool ServerCore::has_room_for(const Accepted& accepted) {
   const std::size_t per_address = options_.connections_per_address_max;
-  if (per_address > 0 && listening_.family != AF_UNIX) {
+  // A proxy brings the connections of many.
+  if (per_address > 0 && listening_.family != AF_UNIX &&
+      !trusted_proxies_.contains(accepted.remote_address)) {
     const auto found = connections_of_address_.find(accepted.remote_address);
     if (found != connections_of_address_.end() && found->second >= per_address) {
       turn_away(accepted, 429, "too_many_connections",

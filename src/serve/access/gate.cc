@@ -31,14 +31,7 @@ class KeyState {
   // Takes a place, a request and the tokens, or nothing.
   std::optional<ApiError> enter(const store::KeyLimits& limits, std::int64_t tokens, double now) {
     const std::lock_guard lock(mutex_);
-    set_rates(limits, now);
-    if (limits.concurrent_requests && running_ >= *limits.concurrent_requests) {
-      return refuse(
-          Refusal::kConcurrency,
-          fmt::format("{} requests of this key run already, its limit.", running_),
-          // One of them ends after a share of the mean duration.
-          std::max(1.0, mean_seconds_ / static_cast<double>(std::max<std::int64_t>(running_, 1))));
-    }
+    if (auto refused = refusal(limits, now)) return refused;
     if (tokens_ && tokens > tokens_->capacity()) {
       return refuse(
           Refusal::kTokenRate,
@@ -46,22 +39,22 @@ class KeyState {
                       "limit is {} a minute. Ask for a shorter answer (max_tokens).",
                       tokens, tokens_->capacity()));
     }
-    if (requests_ && !requests_->take(1, now)) {
-      return refuse(
-          Refusal::kRequestRate,
-          fmt::format("The key's limit of {} requests a minute is reached.", requests_->capacity()),
-          requests_->seconds_until(1, now));
-    }
     if (tokens_ && !tokens_->take(tokens, now)) {
-      if (requests_) requests_->give_back(1, now);
       return refuse(Refusal::kTokenRate,
                     fmt::format("The key's limit of {} tokens a minute is reached; the request "
                                 "needs up to {}, {} are left.",
                                 tokens_->capacity(), tokens, tokens_->remaining(now)),
                     tokens_->seconds_until(tokens, now));
     }
+    if (requests_) requests_->take(1, now);
     ++running_;
     return std::nullopt;
+  }
+
+  // Why no request of the key may start now, however small.
+  std::optional<ApiError> refusal_now(const store::KeyLimits& limits, double now) {
+    const std::lock_guard lock(mutex_);
+    return refusal(limits, now);
   }
 
   // A request that was refused further on: it never was.
@@ -86,6 +79,23 @@ class KeyState {
   }
 
  private:
+  std::optional<ApiError> refusal(const store::KeyLimits& limits, double now) {
+    set_rates(limits, now);
+    if (limits.concurrent_requests && running_ >= *limits.concurrent_requests) {
+      return refuse(
+          Refusal::kConcurrency,
+          fmt::format("{} requests of this key run already, its limit.", running_),
+          // One of them ends after a share of the mean duration.
+          std::max(1.0, mean_seconds_ / static_cast<double>(std::max<std::int64_t>(running_, 1))));
+    }
+    if (requests_ && requests_->remaining(now) < 1) {
+      return refuse(
+          Refusal::kRequestRate,
+          fmt::format("The key's limit of {} requests a minute is reached.", requests_->capacity()),
+          requests_->seconds_until(1, now));
+    }
+    return std::nullopt;
+  }
   static void set_rate(std::optional<TokenBucket>& bucket, std::optional<std::int64_t> limit,
                        double now) {
     if (!limit) {
@@ -248,6 +258,10 @@ ApiResult<Admission> Gate::admit(const Principal& principal, const Work& work) {
     return *std::move(refused);
   }
   return admission;
+}
+
+std::optional<ApiError> Gate::refusal_now(const Principal& principal) {
+  return state_of(principal)->refusal_now(principal.limits, clock_.monotonic_seconds());
 }
 
 RateState Gate::rate_state(const Principal& principal) {

@@ -89,6 +89,9 @@ class Gate {
   // 429 when there is no room now; `retry_after_seconds` says when there will be, and is absent
   // when waiting does not help. 503 when the database fails. What was refused counts nowhere.
   ApiResult<Admission> admit(const Principal& principal, const Work& work);
+  // What admit() would say of the smallest request; nothing is taken. For refusing before a body is
+  // read.
+  std::optional<ApiError> refusal_now(const Principal& principal);
   RateState rate_state(const Principal& principal);
 
  private:

@@ -91,13 +91,13 @@ std::optional<ApiError> check_file_spec(const FileSpec& spec) {
   return std::nullopt;
 }
 
-Upload::Upload(FileStore& files, store::FileRow row, std::int64_t bytes_max)
-    : files_(&files), row_(std::move(row)), bytes_max_(bytes_max) {}
+Upload::Upload(FileStore& files, store::FileRow row, Quota quota)
+    : files_(&files), row_(std::move(row)), quota_(quota) {}
 
 Upload::Upload(Upload&& other) noexcept
     : files_(other.files_),
       row_(std::move(other.row_)),
-      bytes_max_(other.bytes_max_),
+      quota_(std::exchange(other.quota_, Quota::kNone)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       path_(std::exchange(other.path_, {})),
       hash_(std::move(other.hash_)) {}
@@ -105,7 +105,7 @@ Upload::Upload(Upload&& other) noexcept
 Upload& Upload::operator=(Upload&& other) noexcept {
   std::swap(files_, other.files_);
   std::swap(row_, other.row_);
-  std::swap(bytes_max_, other.bytes_max_);
+  std::swap(quota_, other.quota_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(path_, other.path_);
   std::swap(hash_, other.hash_);
@@ -118,6 +118,9 @@ void Upload::drop() noexcept {
   if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
   if (!path_.empty()) ::unlink(path_.c_str());
   path_.clear();
+  if (std::exchange(quota_, Quota::kNone) == Quota::kTenant) {
+    files_->leave(row_.tenant, row_.bytes, /*is_stored=*/false);
+  }
 }
 
 Result<void> Upload::write(std::string_view bytes) {
@@ -133,8 +136,18 @@ Result<void> Upload::write(std::string_view bytes) {
 }
 
 std::optional<ApiError> Upload::append(std::string_view bytes) {
-  if (static_cast<std::int64_t>(bytes.size()) > bytes_max_ - row_.bytes) {
-    return too_large(bytes_max_);
+  const auto more = static_cast<std::int64_t>(bytes.size());
+  if (quota_ == Quota::kTenant) {
+    const FileLimits& limits = files_->limits_;
+    if (more > limits.file_bytes_max - row_.bytes) return too_large(limits.file_bytes_max);
+    if (!files_->take(row_.tenant, more)) {
+      return ApiError{
+          413, "storage_quota_exceeded",
+          fmt::format("The files of '{}' and its uploads under way would hold more than "
+                      "its limit of {} bytes; delete files that are not needed.",
+                      row_.tenant, limits.tenant_bytes_max),
+          "file"};
+    }
   }
   const Result<void> done = write(bytes);
   if (!done) return failure(done.error());
@@ -167,9 +180,14 @@ ApiResult<store::FileRow> Upload::finish(const FileSpec& spec) {
   const std::lock_guard lock(files_->contents_mutex_);
   const Result<void> sealed = seal();
   if (!sealed) return failure(sealed.error());
-  const Result<void> done =
-      store::Files(files_->control_).insert(row_, files_->limits_.tenant_bytes_max);
-  if (done) return row_;
+  const Result<void> done = store::Files(files_->control_)
+                                .insert(row_, {.bytes_max = files_->limits_.tenant_bytes_max,
+                                               .files_max = files_->limits_.tenant_files_max});
+  if (done) {
+    quota_ = Quota::kNone;
+    files_->leave(row_.tenant, row_.bytes, /*is_stored=*/true);
+    return row_;
+  }
   files_->remove_content(row_.sha256);
   // A quota that is used up is the tenant's affair, not a busy server.
   if (done.error().code != ErrorCode::kExhausted) return failure(done.error());
@@ -262,13 +280,13 @@ std::string FileStore::content_path(const std::string& sha256) const {
   return folder_ + "/" + sha256.substr(0, 2) + "/" + sha256;
 }
 
-ApiResult<Upload> FileStore::start(store::FileRow row, std::int64_t bytes_max) {
+ApiResult<Upload> FileStore::start(Upload upload) {
   const Result<std::string> letters = random_letters(kIdLetters);
   if (!letters) return failure(letters.error());
+  store::FileRow& row = upload.row_;
   row.id = "file-" + *letters;
   row.created_s = now_s();
   if (row.expires_s) *row.expires_s += row.created_s;
-  Upload upload(*this, std::move(row), bytes_max);
   const std::string path = folder_ + "/uploads/" + *letters;
   upload.descriptor_ =
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode);
@@ -277,14 +295,42 @@ ApiResult<Upload> FileStore::start(store::FileRow row, std::int64_t bytes_max) {
   return upload;
 }
 
+bool FileStore::take(const std::string& tenant, std::int64_t bytes) {
+  const std::lock_guard lock(uploads_mutex_);
+  TenantUploads& uploads = uploads_[tenant];
+  if (bytes > limits_.tenant_bytes_max - uploads.stored - uploads.bytes) return false;
+  uploads.bytes += bytes;
+  return true;
+}
+
+void FileStore::leave(const std::string& tenant, std::int64_t bytes, bool is_stored) {
+  const std::lock_guard lock(uploads_mutex_);
+  TenantUploads& uploads = uploads_[tenant];
+  uploads.bytes -= bytes;
+  if (is_stored) uploads.stored += bytes;
+  if (--uploads.count == 0) uploads_.erase(tenant);
+}
+
 ApiResult<Upload> FileStore::begin(const std::string& tenant) {
+  {
+    const std::lock_guard lock(uploads_mutex_);
+    const auto found = uploads_.find(tenant);
+    if (found != uploads_.end() && found->second.count >= limits_.tenant_uploads_max) {
+      constexpr double kRetrySeconds = 1;
+      return ApiError{429, "rate_limit_exceeded",
+                      fmt::format("{} uploads of '{}' are under way, that is the limit.",
+                                  found->second.count, tenant),
+                      "", kRetrySeconds};
+    }
+    const Result<std::int64_t> used = store::Files(control_).bytes_of(tenant);
+    if (!used) return failure(used.error());
+    TenantUploads& uploads = uploads_[tenant];
+    ++uploads.count;
+    uploads.stored = *used;
+  }
   store::FileRow row;
   row.tenant = tenant;
-  // Told before the bytes have travelled; decided when they are there.
-  const Result<std::int64_t> used = store::Files(control_).bytes_of(tenant);
-  if (!used) return failure(used.error());
-  const std::int64_t left = std::max<std::int64_t>(0, limits_.tenant_bytes_max - *used);
-  return start(std::move(row), std::min(limits_.file_bytes_max, left));
+  return start(Upload(*this, std::move(row), Upload::Quota::kTenant));
 }
 
 ApiResult<Upload> FileStore::begin_output(const std::string& tenant, const std::string& filename) {
@@ -293,7 +339,7 @@ ApiResult<Upload> FileStore::begin_output(const std::string& tenant, const std::
   row.filename = filename;
   row.purpose = kBatchOutputPurpose;
   row.expires_s = limits_.batch_lifetime_s;
-  return start(std::move(row), std::int64_t{1} << 50);
+  return start(Upload(*this, std::move(row), Upload::Quota::kNone));
 }
 
 Result<store::FileRow> FileStore::seal_output(Upload upload) {

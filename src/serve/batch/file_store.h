@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -28,7 +29,10 @@ namespace paring::serve {
 
 struct FileLimits {
   std::int64_t file_bytes_max = std::int64_t{512} << 20;
+  // With those that are being uploaded.
   std::int64_t tenant_bytes_max = std::int64_t{10} << 30;
+  std::int64_t tenant_files_max = 10'000;
+  std::size_t tenant_uploads_max = 16;  // under way at a time
   // Of files with purpose batch that bring no expiry of their own, as OpenAI has it.
   std::int64_t batch_lifetime_s = std::int64_t{30} * 86400;
 };
@@ -66,14 +70,15 @@ class Upload {
 
  private:
   friend class FileStore;
-  Upload(FileStore& files, store::FileRow row, std::int64_t bytes_max);
+  enum class Quota : std::uint8_t { kTenant, kNone };
+  Upload(FileStore& files, store::FileRow row, Quota quota);
   Result<void> write(std::string_view bytes);
   Result<void> seal();
   void drop() noexcept;
 
   FileStore* files_;
   store::FileRow row_;
-  std::int64_t bytes_max_;
+  Quota quota_;
   int descriptor_ = -1;
   std::string path_;  // empty: nothing to remove
   Sha256 hash_;
@@ -105,7 +110,8 @@ class FileStore {
                                                  const FileLimits& limits,
                                                  const Clock& clock = system_clock());
 
-  // 503 when the disk or the database fails.
+  // 429 when the tenant has as many uploads under way as it may; 503 when the disk or the database
+  // fails.
   ApiResult<Upload> begin(const std::string& tenant);
   // 404, the same for a file that is not there and one of another tenant.
   ApiResult<store::FileRow> find(std::string_view tenant, std::string_view id) const;
@@ -128,7 +134,11 @@ class FileStore {
   FileStore(const store::ControlDb& control, const FileLimits& limits, const Clock& clock);
   Result<void> prepare();
   Result<void> sweep();
-  ApiResult<Upload> start(store::FileRow row, std::int64_t bytes_max);
+  ApiResult<Upload> start(Upload upload);
+  // Room in the tenant's quota for so many bytes of an upload.
+  bool take(const std::string& tenant, std::int64_t bytes);
+  // An upload of so many bytes has ended; `is_stored`: they count on, as a file.
+  void leave(const std::string& tenant, std::int64_t bytes, bool is_stored);
   Result<FileContent> open_content(const store::FileRow& file) const;
   void remove_content(const std::string& sha256);
   std::string content_path(const std::string& sha256) const;
@@ -141,6 +151,15 @@ class FileStore {
   // Between a content's place on the disk and its row: a removal must not take what a finishing
   // upload is about to name.
   mutable std::mutex contents_mutex_;
+
+  // Of the tenants that upload now. A deletion meanwhile counts from the next upload on.
+  struct TenantUploads {
+    std::size_t count = 0;
+    std::int64_t bytes = 0;   // that have come
+    std::int64_t stored = 0;  // in files
+  };
+  std::mutex uploads_mutex_;
+  std::unordered_map<std::string, TenantUploads> uploads_;
 };
 
 }  // namespace paring::serve

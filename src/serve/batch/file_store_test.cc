@@ -89,11 +89,41 @@ TEST_F(FileStoreTest, TwoUploadsCannotShareTheLastOfAQuota) {
   ApiResult<Upload> first = files_->begin("a");
   ApiResult<Upload> second = files_->begin("a");
   ASSERT_FALSE(first->append(std::string(60, 'x')));
-  ASSERT_FALSE(second->append(std::string(60, 'y')));
+  EXPECT_EQ(second->append(std::string(60, 'y'))->code, "storage_quota_exceeded");
   EXPECT_TRUE(first->finish({"f", "batch", std::nullopt}));
-  auto refused = second->finish({"f", "batch", std::nullopt});
-  EXPECT_EQ(refused.error().code, "storage_quota_exceeded");
-  EXPECT_EQ(files_on_disk(), 1U);
+  // Now they count as a file.
+  EXPECT_EQ(second->append(std::string(60, 'y'))->code, "storage_quota_exceeded");
+  EXPECT_FALSE(second->append(std::string(40, 'y')));
+  EXPECT_TRUE(second->finish({"f", "batch", std::nullopt}));
+  EXPECT_EQ(files_on_disk(), 2U);
+}
+
+TEST_F(FileStoreTest, AnUploadThatBreaksOffGivesItsBytesBack) {
+  reopen({.file_bytes_max = 100, .tenant_bytes_max = 100});
+  {
+    ApiResult<Upload> upload = files_->begin("a");
+    ASSERT_FALSE(upload->append(std::string(100, 'x')));
+    ApiResult<Upload> other = files_->begin("a");
+    EXPECT_EQ(other->append("y")->status, 413);
+    ApiResult<Upload> neighbour = files_->begin("b");
+    EXPECT_FALSE(neighbour->append("y"));
+  }
+  EXPECT_TRUE(add(std::string(100, 'z')));
+}
+
+TEST_F(FileStoreTest, FilesAndUploadsOfATenantAreCounted) {
+  reopen({.tenant_files_max = 2, .tenant_uploads_max = 1});
+  {
+    ApiResult<Upload> upload = files_->begin("a");
+    ApiResult<Upload> other = files_->begin("a");
+    EXPECT_EQ(other.error().status, 429);
+    EXPECT_TRUE(other.error().retry_after_seconds);
+    EXPECT_TRUE(files_->begin("b"));
+  }
+  EXPECT_TRUE(add(""));
+  EXPECT_TRUE(add(""));
+  EXPECT_EQ(add("").error().code, "storage_quota_exceeded");
+  EXPECT_TRUE(add("", "b"));
 }
 
 TEST_F(FileStoreTest, AContentGoesWithItsLastFile) {
