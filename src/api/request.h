@@ -64,12 +64,27 @@ struct Speculation {
   double plain_seconds = 0;         // that the same tokens were expected to take one by one
 };
 
+// What computing took, as engine/step_meter.h splits the steps that a sequence was part of.
+struct Work {
+  double seconds = 0;     // its share of the time of those steps
+  double operations = 0;  // 2 a multiply-add
+  double bytes = 0;       // weights, keys and values read, its share of what is shared
+  Work& operator+=(const Work& other) noexcept {
+    seconds += other.seconds;
+    operations += other.operations;
+    bytes += other.bytes;
+    return *this;
+  }
+};
+
 struct Usage {
   std::size_t prompt_tokens = 0;
   std::size_t cached_tokens = 0;  // of the prompt, not computed again
   std::size_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  Work prefill_work;  // of the steps up to its first token
+  Work decode_work;   // of those behind it
   Speculation speculation;
 };
 

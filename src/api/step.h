@@ -16,8 +16,8 @@ struct StepRecord {
   std::size_t draft_tokens = 0;     // guesses that were checked
   std::size_t accepted_tokens = 0;  // of those, right
   std::size_t cached_tokens = 0;    // prompt tokens that a cache spared
-  std::uint64_t bytes = 0;          // weights and cache read, as the cost model counts them
-  std::uint64_t operations = 0;     // 2 a multiply-add
+  double bytes = 0;                 // weights and cache read, as the cost model counts them
+  double operations = 0;            // 2 a multiply-add
   std::optional<double> joules;     // absent where the machine has no counter
 };
 

@@ -14,6 +14,7 @@
 #include "cli/table.h"
 #include "cost/memory_model.h"
 #include "engine/loaded_model.h"
+#include "engine/token_work.h"
 #include "model/architecture.h"
 #include "model/kv_cache.h"
 #include "quant/format.h"
@@ -74,16 +75,16 @@ Result<void> add_model(const io::ModelFile& file, const measure::RunShape& shape
   }
   const auto whole = static_cast<double>(found.shape.context_tokens);
   if (spec->encoder) {
-    const measure::TokenOperations each = measure::token_operations(*spec, {1, whole});
+    const engine::TokenOperations each = engine::token_operations(*spec, {1, whole});
     found.prefill_operations = whole * (each.matrices + each.attention);
     found.spec = std::move(spec).value();
     return {};
   }
   const double half = std::max(1.0, whole / 2);
-  const measure::TokenOperations decode = measure::token_operations(*spec, {half, half});
+  const engine::TokenOperations decode = engine::token_operations(*spec, {half, half});
   found.decode_operations = decode.matrices + decode.head + decode.attention;
   const auto tokens = static_cast<double>(kInspectPromptTokens);
-  const measure::TokenOperations prompt = measure::token_operations(*spec, {1, tokens});
+  const engine::TokenOperations prompt = engine::token_operations(*spec, {1, tokens});
   found.prefill_operations = tokens * (prompt.matrices + prompt.attention) + prompt.head;
   found.spec = std::move(spec).value();
   return {};

@@ -17,7 +17,7 @@
 #include "cost/memory_model.h"
 #include "cost/roofline.h"
 #include "engine/generator.h"
-#include "measure/token_work.h"
+#include "engine/token_work.h"
 #include "quant/format.h"
 
 namespace paring::cli {
@@ -119,8 +119,8 @@ void plan_gpu(const io::ModelFile& file, const Inspection& found, const Gpu& gpu
 void plan_speed(const io::ModelFile& file, const Inspection& found, const cost::Probes& machine,
                 Plan& plan) {
   const double half = std::max(1.0, static_cast<double>(found.shape.context_tokens) / 2);
-  const std::vector<measure::MatrixLoad> loads = measure::matrix_loads(file, *found.spec);
-  const cost::TokenWork decode = measure::token_work(
+  const std::vector<engine::MatrixLoad> loads = engine::matrix_loads(file, *found.spec);
+  const cost::TokenWork decode = engine::token_work(
       loads, *found.spec, {found.numerics, found.shape.kv_type, {half, half}, 1});
   plan.decode_tokens_per_second = cost::decode_limit(decode, machine);
   plan.decode_bytes_per_token = decode.weight_bytes + decode.kv_bytes;
@@ -140,12 +140,12 @@ void plan_speed(const io::ModelFile& file, const Inspection& found, const cost::
                         format_operations(machine.f32_operations_per_second));
   const auto tokens = static_cast<double>(kInspectPromptTokens);
   const cost::TokenWork prefill =
-      measure::token_work(loads, *found.spec,
-                          {found.numerics,
-                           found.shape.kv_type,
-                           {1, tokens},
-                           1 / tokens,
-                           std::min<double>(tokens, engine::kPrefillChunkTokens)});
+      engine::token_work(loads, *found.spec,
+                         {found.numerics,
+                          found.shape.kv_type,
+                          {1, tokens},
+                          1 / tokens,
+                          std::min<double>(tokens, engine::kPrefillChunkTokens)});
   plan.prefill_tokens_per_second =
       cost::prefill_limit(prefill, kInspectPromptTokens, engine::kPrefillChunkTokens, machine);
 }

@@ -55,7 +55,8 @@ BatchEngine::BatchEngine(const model::Model& model, const BatchOptions& options)
     : model_(model),
       view_(model),
       options_(options),
-      prompt_budget_(options.mixed_prompt_tokens, options.mixed_step_ratio) {}
+      prompt_budget_(options.mixed_prompt_tokens, options.mixed_step_ratio),
+      meter_(matrix_loads(view_), model.spec(), options.kv_type) {}
 
 BatchEngine::~BatchEngine() = default;
 

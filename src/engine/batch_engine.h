@@ -32,6 +32,7 @@
 #include "engine/prompt_budget.h"
 #include "engine/sampler.h"
 #include "engine/speculator.h"
+#include "engine/step_meter.h"
 #include "engine/token_constraint.h"
 #include "model/forward.h"
 #include "model/lora.h"
@@ -167,6 +168,7 @@ class BatchEngine {
   void grow_for_guesses(Live& live, std::vector<std::int32_t> guesses);
   void compute(const std::vector<Live*>& parts);
   void record(const std::vector<Live*>& parts);
+  void meter(const std::vector<Live*>& parts);
   void settle(Live& live);
   void account(Live& live, std::size_t guesses, std::size_t right,
                std::span<const std::int32_t> picked);
@@ -190,6 +192,7 @@ class BatchEngine {
   std::size_t waiting_tokens_ = 0;             // of waiting prompts
   FairShare shares_;
   PromptBudget prompt_budget_;
+  StepMeter meter_;
   std::uint64_t arrivals_ = 0;
   api::StepRecord last_step_;
 };

@@ -202,7 +202,27 @@ void BatchEngine::tell_scores(Live& live) {
   live.listener.on_scores(first, scores);
 }
 
+// Who the step was for.
+void BatchEngine::meter(const std::vector<Live*>& parts) {
+  std::vector<StepMeter::Part> shares;
+  for (const Live* live : parts) {
+    shares.push_back({.first = live->sequence.length() - live->part,
+                      .tokens = live->part,
+                      .logits = live->picks.size() + live->scores.size()});
+  }
+  const std::span<const api::Work> works = meter_.split(shares, last_step_.seconds);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    api::Usage& usage = parts[i]->result.usage;
+    (parts[i]->first_token == 0 ? usage.prefill_work : usage.decode_work) += works[i];
+  }
+  last_step_.bytes = meter_.total().bytes;
+  last_step_.operations = meter_.total().operations;
+  metrics().read_bytes.add(static_cast<std::uint64_t>(last_step_.bytes));
+  metrics().operations.add(static_cast<std::uint64_t>(last_step_.operations));
+}
+
 void BatchEngine::record(const std::vector<Live*>& parts) {
+  meter(parts);
   for (const Live* live : parts) {
     const bool decodes = live->generated() > 0 && live->part == 1 + live->guesses.size();
     (decodes ? last_step_.decode_tokens : last_step_.prefill_tokens) +=

@@ -10,10 +10,10 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "cost/roofline.h"
+#include "engine/token_work.h"
 #include "measure/detail/bench_runner.h"
 #include "measure/memory.h"
 #include "measure/statistics.h"
-#include "measure/token_work.h"
 
 namespace paring::measure {
 
@@ -50,8 +50,8 @@ Timing settle(std::vector<Timing> runs) {
 cost::TokenWork phase_work(const ModelView& view, const BenchOptions& options,
                            const model::PositionRange& range, double head_share,
                            double step_tokens) {
-  return token_work(matrix_loads(view), view.spec(),
-                    {options.numerics, options.kv_type, range, head_share, step_tokens});
+  return engine::token_work(engine::matrix_loads(view), view.spec(),
+                            {options.numerics, options.kv_type, range, head_share, step_tokens});
 }
 
 Result<void> check_options(const BenchOptions& options) {

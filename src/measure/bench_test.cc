@@ -6,8 +6,8 @@
 
 #include <cmath>
 
+#include "engine/token_work.h"
 #include "measure/memory.h"
-#include "measure/token_work.h"
 #include "model/testing/random_model.h"
 
 namespace paring::measure {
@@ -119,14 +119,15 @@ TEST(Memory, CountsTheExpertsThatAreUsed) {
   }
   const double routers = static_cast<double>(spec.layers * 7 * spec.width);
   const auto work = [&](double step_tokens) {
-    return token_work(matrix_loads(view), spec,
-                      {.range = {10, 10}, .head_share = 1, .step_tokens = step_tokens});
+    return engine::token_work(engine::matrix_loads(view), spec,
+                              {.range = {10, 10}, .head_share = 1, .step_tokens = step_tokens});
   };
   // The embedding is the head, so that every matrix is multiplied.
   const double operations = 2 * (rest + routers + experts * 3 / 7);
-  EXPECT_NEAR(work(1).f32_operations - token_operations(spec, {10, 10}).attention, operations, 1);
+  EXPECT_NEAR(work(1).f32_operations - engine::token_operations(spec, {10, 10}).attention,
+              operations, 1);
   EXPECT_NEAR(work(4).f32_operations, work(1).f32_operations, 1) << "a token's own work";
-  const TokenOperations formula = token_operations(spec, {10, 10});
+  const engine::TokenOperations formula = engine::token_operations(spec, {10, 10});
   EXPECT_NEAR(formula.matrices + formula.head, operations, 1);
   // Expected share of the experts that some of 4 tokens use.
   const double read = 1 - std::pow(1 - 3.0 / 7, 4);
@@ -145,7 +146,7 @@ TEST(Memory, CountsTheOperationsOfEveryMatrix) {
     }
     weights += static_cast<double>(slot.rows) * static_cast<double>(slot.cols);
   }
-  const TokenOperations operations = token_operations(spec, {10, 10});
+  const engine::TokenOperations operations = engine::token_operations(spec, {10, 10});
   EXPECT_DOUBLE_EQ(operations.matrices, 2 * weights);
   EXPECT_DOUBLE_EQ(operations.head,
                    2.0 * static_cast<double>(spec.vocabulary) * static_cast<double>(spec.width));

@@ -53,30 +53,4 @@ MemoryUse run_memory(const model::BlockSpec& spec, std::uint64_t weight_bytes,
   return use;
 }
 
-TokenOperations token_operations(const model::BlockSpec& spec,
-                                 const model::PositionRange& range) noexcept {
-  const auto width = static_cast<double>(spec.width);
-  const auto query = static_cast<double>(spec.query_width());
-  const auto kv = static_cast<double>(spec.kv_width());
-  const auto ffn = static_cast<double>(spec.ffn_width);
-  const auto layers = static_cast<double>(spec.layers);
-  TokenOperations operations;
-  // q, attention output; k, v; gate, up, down, of which an encoder has no gate.
-  double ffn_matrices = spec.encoder ? 2 : 3;
-  if (spec.experts) {
-    ffn_matrices *= static_cast<double>(spec.experts->used);
-    operations.matrices = 2 * layers * width * static_cast<double>(spec.experts->count);  // routers
-  }
-  operations.matrices +=
-      2 * layers * (2 * width * query + 2 * width * kv + ffn_matrices * width * ffn);
-  if (!spec.encoder) operations.head = 2 * width * static_cast<double>(spec.vocabulary);
-  // A score and a weighted value: one multiply-add each for every value of every query head.
-  for (std::size_t layer = 0; layer < spec.layers; ++layer) {
-    // An encoder's tokens see the whole text.
-    const double visible = spec.encoder ? range.last : range.mean_visible(spec.scope(layer).window);
-    operations.attention += 2 * 2 * query * visible;
-  }
-  return operations;
-}
-
 }  // namespace paring::measure

@@ -39,14 +39,4 @@ inline constexpr double kPeakTolerance = 0.15;
 MemoryUse run_memory(const model::BlockSpec& spec, std::uint64_t weight_bytes,
                      const RunShape& shape);
 
-// Multiply-adds times two that one token takes.
-struct TokenOperations {
-  double matrices = 0;   // every matrix but the head
-  double head = 0;       // only for tokens whose logits are wanted
-  double attention = 0;  // scores and weighted values over the positions it sees
-};
-// The mean over tokens that stand at these positions.
-TokenOperations token_operations(const model::BlockSpec& spec,
-                                 const model::PositionRange& range) noexcept;
-
 }  // namespace paring::measure

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "engine/token_work.h"
 #include "measure/builtin_text.h"
-#include "measure/memory.h"
 
 namespace paring::shrink {
 
@@ -43,7 +43,7 @@ measure::Windows spread(const measure::Windows& all, std::size_t count, double p
 
 TextCounts planned_counts(const model::BlockSpec& spec, double limit_seconds) {
   const double each =
-      static_cast<double>(kContext) * measure::token_operations(spec, {1, kContext}).matrices;
+      static_cast<double>(kContext) * engine::token_operations(spec, {1, kContext}).matrices;
   const double affordable = kStatisticsShare * limit_seconds * kSlowOperations / each;
   const std::size_t statistics = std::clamp(static_cast<std::size_t>(std::min(affordable, 1e6)),
                                             kStatisticsWindowsMin, kStatisticsWindowsMax);

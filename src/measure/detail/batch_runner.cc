@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "cost/roofline.h"
+#include "engine/token_work.h"
 #include "measure/bench_batch.h"
-#include "measure/token_work.h"
 
 namespace paring::measure::detail {
 
@@ -134,12 +134,13 @@ PhaseSpeed BatchRunner::prefill_speed(const cost::Probes& probes, double seconds
   const double first = static_cast<double>(options_.shared_tokens) + 1;
   const std::size_t own = options_.prefill_tokens - options_.shared_tokens;
   const std::size_t tokens = sequences_ * own;
-  const cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
-                                          {options_.numerics,
-                                           options_.kv_type,
-                                           {first, prompt},
-                                           1 / static_cast<double>(own),
-                                           static_cast<double>(std::min(tokens, step_tokens_))});
+  const cost::TokenWork work =
+      engine::token_work(engine::matrix_loads(*view_), view_->spec(),
+                         {options_.numerics,
+                          options_.kv_type,
+                          {first, prompt},
+                          1 / static_cast<double>(own),
+                          static_cast<double>(std::min(tokens, step_tokens_))});
   return phase_speed(tokens, seconds, cost::prefill_limit(work, tokens, step_tokens_, probes),
                      work.weight_bytes / static_cast<double>(step_tokens_), work);
 }
@@ -149,12 +150,12 @@ PhaseSpeed BatchRunner::decode_speed(const cost::Probes& probes, double step_sec
   const double length = prompt + static_cast<double>(options_.decode_tokens);
   // One step reads the weights once for all, a shared prefix as well, and each sequence's own keys
   // and values.
-  cost::TokenWork work = token_work(matrix_loads(*view_), view_->spec(),
-                                    {options_.numerics,
-                                     options_.kv_type,
-                                     {prompt + 1, length},
-                                     1,
-                                     static_cast<double>(sequences_)});
+  cost::TokenWork work = engine::token_work(engine::matrix_loads(*view_), view_->spec(),
+                                            {options_.numerics,
+                                             options_.kv_type,
+                                             {prompt + 1, length},
+                                             1,
+                                             static_cast<double>(sequences_)});
   const auto sequences = static_cast<double>(sequences_);
   const double shared = static_cast<double>(options_.shared_tokens) / ((prompt + length) / 2);
   work.weight_bytes /= sequences;

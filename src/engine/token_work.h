@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a token needs of the machine, from types and shapes alone: the one formula behind the limits
-// that `bench` prints and those that `inspect` predicts. Pure functions.
+// that `bench` prints, those that `inspect` predicts and what the meter counts. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,17 @@
 #include "model/forward.h"
 #include "model/weights.h"
 
-namespace paring::measure {
+namespace paring::engine {
+
+// Multiply-adds times two that one token takes.
+struct TokenOperations {
+  double matrices = 0;   // every matrix but the head
+  double head = 0;       // only for tokens whose logits are wanted
+  double attention = 0;  // scores and weighted values over the positions it sees
+};
+// The mean over tokens that stand at these positions.
+TokenOperations token_operations(const model::BlockSpec& spec,
+                                 const model::PositionRange& range) noexcept;
 
 // One matrix as a step uses it.
 struct MatrixLoad {
@@ -42,4 +52,4 @@ struct WorkShape {
 cost::TokenWork token_work(const std::vector<MatrixLoad>& loads, const model::BlockSpec& spec,
                            const WorkShape& shape);
 
-}  // namespace paring::measure
+}  // namespace paring::engine
