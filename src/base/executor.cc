@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 namespace paring {
 namespace {
@@ -142,7 +143,7 @@ void Executor::wait_barrier() noexcept {
 }
 
 void Executor::worker_loop(std::size_t index) noexcept {
-  pthread_setname_np(pthread_self(), fmt::format("paring-{}", index).c_str());
+  set_thread_name(fmt::format("{}{}", thread_names::kExecutor, index));
   if (!cpus_.empty()) set_affinity({cpus_[index]});  // refused: runs unpinned, still correct
   Worker worker(*this, index);
   running = this;

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 namespace paring {
 
@@ -111,6 +112,7 @@ ServiceWatchdog::~ServiceWatchdog() {
 }
 
 void ServiceWatchdog::run() {
+  set_thread_name(thread_names::kWatchdog);
   const std::chrono::duration<double> interval(*manager_.watchdog_seconds() / 2);
   bool was_alive = true;
   std::unique_lock lock(mutex_);

@@ -161,6 +161,7 @@ struct HttpServerOptions {
   std::size_t stream_buffer_bytes = std::size_t{1} << 20;  // unsent bytes of one stream
 
   std::size_t workers = 2;                // threads for on_request
+  std::size_t worker_stack_bytes = 0;     // of each; 0: the system's size
   std::size_t queued_requests_max = 256;  // that wait for one: 503
 };
 

@@ -14,6 +14,7 @@
 #include "serve/batch/line_executor.h"
 #include "serve/task_thread.h"
 #include "store/control_db.h"
+#include "text/chat_template.h"
 
 namespace paring::serve {
 
@@ -69,8 +70,9 @@ class BatchService final : private LineExecutor {
   std::unique_ptr<FileStore> files_;
   BatchRunner runner_;
   BatchStore batches_;
-  TaskThread disk_;
-  TaskThread lines_;  // templates and tokens of lines: HTTP's workers are for others
+  TaskThread disk_{thread_names::kDisk};
+  // Templates and tokens of lines: HTTP's workers are for others.
+  TaskThread lines_{thread_names::kLines, text::kRenderStackBytes};
 };
 
 }  // namespace paring::serve

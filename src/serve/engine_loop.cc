@@ -11,7 +11,7 @@
 namespace paring::serve {
 
 EngineLoop::EngineLoop(Delivery::Post post)
-    : delivery_(std::move(post)), thread_([this] { run(); }) {}
+    : delivery_(std::move(post)), thread_(thread_names::kEngine, [this] { run(); }) {}
 
 EngineLoop::~EngineLoop() {
   {

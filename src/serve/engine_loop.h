@@ -11,9 +11,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
+#include "base/thread.h"
 #include "serve/delivery.h"
 
 namespace paring::serve {
@@ -64,7 +64,7 @@ class EngineLoop {
   std::deque<Task> tasks_;  // guarded by mutex_; bounded by those who admit requests
   bool is_stopping_ = false;
   std::atomic<double> beat_{0};  // monotonic; 0: it sleeps
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace paring::serve

@@ -22,7 +22,8 @@ class MaskPool {
 
  private:
   class Constrained;
-  TaskThread thread_;  // one task at most for each sequence that runs
+  // One task at most for each sequence that runs.
+  TaskThread thread_{thread_names::kMasks};
 };
 
 }  // namespace paring::serve

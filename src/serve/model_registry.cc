@@ -73,8 +73,8 @@ ModelRegistry::ModelRegistry(EngineLoop& loop, Executor& executor, const Registr
       probe_(std::move(probe)),
       base_bytes_(probe_().resident_bytes),
       options_(options) {
-  loader_ = std::thread([this] { load_loop(); });
-  keeper_ = std::thread([this] { keep_loop(); });
+  loader_ = Thread(thread_names::kLoader, [this] { load_loop(); });
+  keeper_ = Thread(thread_names::kKeeper, [this] { keep_loop(); });
 }
 
 ModelRegistry::~ModelRegistry() {

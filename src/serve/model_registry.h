@@ -18,10 +18,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/metrics.h"
+#include "base/thread.h"
 #include "serve/api_error.h"
 #include "serve/engine_loop.h"
 #include "serve/model_memory.h"
@@ -144,9 +144,10 @@ class ModelRegistry {
   std::vector<SlotPtr> slots_;
   std::vector<SlotPtr> queue_;  // that are to be loaded, in the order they were asked for
   bool is_stopping_ = false;
-  std::thread loader_;
-  std::thread keeper_;
-  TaskThread resumer_;  // where requests that waited go on; ends before all that they use
+  Thread loader_;
+  Thread keeper_;
+  // Where requests that waited go on; ends before all that they use.
+  TaskThread resumer_{thread_names::kResumer};
 };
 
 }  // namespace paring::serve

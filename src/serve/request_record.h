@@ -65,7 +65,7 @@ class RequestLog {
   AccessLog which_;
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::size_t> left_out_{0};
-  TaskThread thread_;
+  TaskThread thread_{thread_names::kLog};
 };
 
 // Setters are for one thread each: set_key and set_model for who reads the request, the others for

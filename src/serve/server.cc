@@ -17,6 +17,7 @@
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
 #include "store/keys.h"
+#include "text/chat_template.h"
 
 namespace paring::serve {
 
@@ -113,7 +114,9 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
     PARING_TRY(server->batches_,
                BatchService::open(*server->control_, *server, server->keys_, options.batches));
   }
-  PARING_TRY(server->http_, net::HttpServer::start(options.http, *server));
+  net::HttpServerOptions http = options.http;
+  http.worker_stack_bytes = text::kRenderStackBytes;
+  PARING_TRY(server->http_, net::HttpServer::start(http, *server));
   if (server->batches_) server->batches_->start();
   return server;
 }

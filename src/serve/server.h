@@ -207,7 +207,7 @@ class Server : public net::RequestHandler {
   std::optional<Auditor> auditor_;  // where there is a database
   RequestRecords records_;
   RequestLog line_log_{AccessLog::kOff};
-  TaskThread finisher_;
+  TaskThread finisher_{thread_names::kFinisher};
   std::unique_ptr<MaskPool> masks_;
   AnswerSharing sharing_;
   std::unique_ptr<net::HttpServer> http_;

@@ -4,16 +4,21 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <thread>
+#include <string_view>
+
+#include "base/thread.h"
 
 namespace paring::serve {
 
 class TaskThread {
  public:
-  TaskThread() : thread_([this] { run(); }) {}
+  // `name`: of thread_names. `stack_bytes`: 0 for the system's size.
+  explicit TaskThread(std::string_view name, std::size_t stack_bytes = 0)
+      : thread_(name, [this] { run(); }, stack_bytes) {}
   // Ends after the task that runs; the others are dropped.
   ~TaskThread();
   TaskThread(const TaskThread&) = delete;
@@ -31,7 +36,7 @@ class TaskThread {
   std::condition_variable wakes_;
   std::deque<std::function<void()>> tasks_;  // guarded by mutex_
   bool is_stopping_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace paring::serve

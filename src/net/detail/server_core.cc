@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/detail/server_core.h"
 
-#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,7 +46,7 @@ ServerCore::ServerCore(const HttpServerOptions& options, RequestHandler& handler
           options.body_memory_max,
           std::max(options.body_memory_max / kAddressShare,
                    std::min(options.body_bytes_max, options.body_memory_max)))),
-      workers(options.workers, options.queued_requests_max),
+      workers(options.workers, options.queued_requests_max, options.worker_stack_bytes),
       options_(options),
       handler_(handler),
       listening_(std::move(listening)),
@@ -69,10 +68,7 @@ ServerCore::~ServerCore() = default;
 
 void ServerCore::start() {
   wait_for_clients();
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "paring-http-io");
-    io_.run();
-  });
+  thread_ = Thread(thread_names::kHttpIo, [this] { io_.run(); });
 }
 
 void ServerCore::set_tls(std::shared_ptr<const TlsContext> tls) {

@@ -14,9 +14,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <unordered_map>
 
+#include "base/thread.h"
 #include "net/detail/address_list.h"
 #include "net/detail/flight.h"
 #include "net/detail/listen_socket.h"
@@ -99,7 +99,7 @@ class ServerCore {
   std::string date_;
   std::int64_t date_second_ = -1;
   std::array<char, kScratchBytes> scratch_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace paring::net::detail

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/detail/worker_pool.h"
 
-#include <pthread.h>
-
 #include <string>
 #include <utility>
 
 namespace paring::net::detail {
 
-WorkerPool::WorkerPool(std::size_t threads, std::size_t queued_max) : queued_max_(queued_max) {
+WorkerPool::WorkerPool(std::size_t threads, std::size_t queued_max, std::size_t stack_bytes)
+    : queued_max_(queued_max) {
   threads_.reserve(threads);
-  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this, i] { run(i); });
+  for (std::size_t i = 0; i < threads; ++i) {
+    const std::string name = std::string(thread_names::kHttpWorker) + std::to_string(i);
+    threads_.emplace_back(name, [this] { run(); }, stack_bytes);
+  }
 }
 
 WorkerPool::~WorkerPool() { stop(); }
@@ -33,14 +35,10 @@ void WorkerPool::stop() {
     dropped.swap(tasks_);
   }
   is_there_work_.notify_all();
-  for (std::thread& thread : threads_) {
-    if (thread.joinable()) thread.join();
-  }
+  for (Thread& thread : threads_) thread.join();
 }
 
-void WorkerPool::run(std::size_t index) {
-  const std::string name = "paring-http-" + std::to_string(index);
-  pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+void WorkerPool::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     is_there_work_.wait(lock, [&] { return is_stopping_ || !tasks_.empty(); });

@@ -7,14 +7,16 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <thread>
 #include <vector>
+
+#include "base/thread.h"
 
 namespace paring::net::detail {
 
 class WorkerPool {
  public:
-  WorkerPool(std::size_t threads, std::size_t queued_max);
+  // `stack_bytes`: of each thread; 0: the system's size.
+  WorkerPool(std::size_t threads, std::size_t queued_max, std::size_t stack_bytes);
   ~WorkerPool();
 
   // False when the queue is full or the pool was stopped. Thread-safe. A task must not throw.
@@ -23,14 +25,14 @@ class WorkerPool {
   void stop();
 
  private:
-  void run(std::size_t index);
+  void run();
 
   const std::size_t queued_max_;
   std::mutex mutex_;
   std::condition_variable is_there_work_;
   std::deque<std::function<void()>> tasks_;
   bool is_stopping_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace paring::net::detail

@@ -49,7 +49,7 @@ BatchRunner::~BatchRunner() { stop(0); }
 
 void BatchRunner::start() {
   PARING_CHECK(!thread_.joinable(), "batches are started once");
-  thread_ = std::thread([this] { loop(); });
+  thread_ = Thread(thread_names::kBatches, [this] { loop(); });
 }
 
 void BatchRunner::wake() {

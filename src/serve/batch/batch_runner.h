@@ -22,10 +22,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "serve/batch/batch_input.h"
 #include "serve/batch/batch_job.h"
 #include "serve/batch/file_store.h"
@@ -100,7 +100,7 @@ class BatchRunner {
 
   std::atomic<bool> is_stopping_{false};
   std::atomic<double> cancel_at_{0};  // monotonic seconds, while stopping
-  std::thread thread_;
+  Thread thread_;
 
   // Of the runner's thread.
   std::vector<std::unique_ptr<BatchJob>> jobs_;

@@ -64,7 +64,7 @@ class SemanticCacheTest : public testing::Test {
   }
 
   std::unique_ptr<Executor> executor_;
-  TaskThread finisher_;
+  TaskThread finisher_{thread_names::kFinisher};
   EngineLoop loop_{[](std::function<void()> task) { task(); }};
   std::shared_ptr<ServedModel> encoder_;
 };

@@ -5,6 +5,7 @@
 mod allowance;
 mod bounded;
 mod bpe;
+mod deep_stack;
 mod grammar;
 mod grammar_calls;
 mod guards;

@@ -2,7 +2,9 @@
 //! Chat templates, rendered as the `transformers` package renders them: blocks trimmed, loop
 //! controls, Python's methods on strings and maps, `raise_exception`, `strftime_now`, `tojson`.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::machinery::{
@@ -15,6 +17,7 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 
 use crate::allowance;
 use crate::bounded;
+use crate::deep_stack::on_deep_stack;
 use crate::guards;
 use crate::python_json::tojson;
 use crate::status::{Code, Failure};
@@ -42,13 +45,18 @@ const BLOCK_TOKENS_MAX: usize = 4096;
 /// What tags with `*` could make of their constants, were all numbers in them multiplied.
 const REPEATED_BYTES_MAX: usize = 1 << 22;
 const CONSTANT_ITEM_BYTES: usize = 32;
-/// Stack of a rendering. A template nests at most as often as it has tags, and the engine's
-/// recursion takes a few hundred bytes a level.
-const STACK_BYTES: usize = 64 << 20;
 
-/// Immutable, shared by threads.
+thread_local! {
+    /// What `strftime_now` shows in the rendering of this thread.
+    static NOW: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Immutable, shared by threads. Compiled once: that takes longer than most renderings.
 pub struct ChatTemplate {
-    source: String,
+    // In front of the text that it borrows from: fields are dropped in their order.
+    template: Compiled<'static>,
+    environment: Environment<'static>,
+    _source: Arc<str>,
     limits: Limits,
 }
 
@@ -243,17 +251,6 @@ fn check_blocks(source: &str, syntax: &SyntaxConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs `body` on a thread with room for deep recursion, where the allowance of values is kept.
-fn on_deep_stack<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T, Failure> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, body)
-            .map_err(|error| Failure::new(Code::Exhausted, format!("no thread: {error}")))?;
-        thread.join().map_err(|payload| std::panic::resume_unwind(payload))
-    })
-}
-
 fn syntax() -> Result<SyntaxConfig, Failure> {
     SyntaxConfig::builder()
         .trim_blocks(true)
@@ -282,8 +279,8 @@ fn compiled(source: &str, limits: Limits) -> Result<Compiled<'_>, Failure> {
     })
 }
 
-/// Everything that templates may call. Made for each rendering: it keeps the time.
-fn environment<'s>(limits: Limits, now: i64) -> Environment<'s> {
+/// Everything that templates may call. What belongs to one rendering is kept by its thread.
+fn environment(limits: Limits) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_fuel(Some(limits.fuel));
@@ -299,7 +296,7 @@ fn environment<'s>(limits: Limits, now: i64) -> Environment<'s> {
     guards::guard_tests(&mut environment);
     bounded::add_functions(&mut environment);
     environment.add_function("raise_exception", raise_exception);
-    environment.add_function("strftime_now", move |format: String| strftime(&format, now));
+    environment.add_function("strftime_now", |format: String| strftime(&format, NOW.get()));
     environment.add_filter("tojson", tojson);
     environment.add_test("sequence", is_sequence);
     environment.add_test("iterable", is_iterable);
@@ -324,12 +321,15 @@ fn context(render: &Render) -> Result<Value, Failure> {
 
 impl ChatTemplate {
     pub fn new(source: &str, limits: Limits) -> Result<Self, Failure> {
-        let source = neutral_generation_tags(source);
-        on_deep_stack(|| {
+        let source: Arc<str> = neutral_generation_tags(source).into();
+        // SAFETY: the text lies where it is until the last Arc goes, which is behind `template`.
+        // Nothing that outlives `self` gets a reference with this lifetime.
+        let text: &'static str = unsafe { &*Arc::as_ptr(&source) };
+        let template = on_deep_stack(|| {
             allowance::begin(limits.value_bytes, limits.time);
-            compiled(&source, limits).map(|_| ())
+            compiled(text, limits)
         })??;
-        Ok(Self { source, limits })
+        Ok(Self { template, environment: environment(limits), _source: source, limits })
     }
 
     pub fn render(&self, render: &Render) -> Result<Vec<u8>, Failure> {
@@ -338,12 +338,12 @@ impl ChatTemplate {
 
     fn render_here(&self, render: &Render) -> Result<Vec<u8>, Failure> {
         allowance::begin(self.limits.value_bytes, self.limits.time);
+        NOW.set(render.now);
         let context = context(render)?;
-        let template = compiled(&self.source, self.limits)?;
-        let environment = environment(self.limits, render.now);
+        let Self { template, environment, .. } = self;
         let mut text = String::new();
         let mut out = make_string_output(&mut text);
-        eval(&environment, &template.root, context, &template.blocks, &mut out, AutoEscape::None)
+        eval(environment, &template.root, context, &template.blocks, &mut out, AutoEscape::None)
             .map_err(|error| failure(&error, self.limits))?;
         if text.len() > self.limits.output_bytes {
             let message =
