@@ -28,8 +28,8 @@ inline constexpr std::size_t kTemplateValueBytesMax = std::size_t{1} << 27;
 // Processor time of one rendering, for what the other bounds let pass; a long chat takes 10 ms.
 inline constexpr std::uint64_t kTemplateTimeMs = 4'000;
 
-// A rendering needs room for deep recursion. A thread with such a stack renders on it; for any other
-// one a thread is started each time, which takes several times as long as most renderings.
+// A rendering needs room for deep recursion. A thread with such a stack renders on it; for any
+// other one a thread is started each time, which takes several times as long as most renderings.
 inline constexpr std::size_t kRenderStackBytes = std::size_t{66} << 20;
 
 struct ChatMessage {
