@@ -82,7 +82,7 @@ def test_keys_of_a_file_and_of_the_environment_are_listed_without_their_text(key
 
 
 @pytest.mark.parametrize("arguments, text", [
-    (["create"], "--name"),
+    (["create"], "keys create NAME"),
     (["create", "--name", "a\nb"], "is no name of a key"),
     (["create", "--name", "a", "--scopes", "root"], "'root' is no scope"),
     (["create", "--name", "a", "--weight", "0"], "weight"),
@@ -90,11 +90,26 @@ def test_keys_of_a_file_and_of_the_environment_are_listed_without_their_text(key
     (["create", "--name", "a", "--tokens-per-day", "-1"], "tokens-per-day"),
     (["show"], "needs a KEY"),
     (["list", "a"], "takes no KEY"),
+    (["create", "a", "--name", "b"], "two names"),
+    (["create", "a", "--expires-in", "5"], "has no unit"),
     (["renew"], "create"),
 ])
 def test_wrong_words_are_refused(keys, arguments, text):
     result = keys(*arguments)
     assert result.code == 2 and text in result.err and result.out == ""
+
+
+def test_two_keys_of_one_name(keys):
+    first = made(keys, "ci")
+    second = keys("create", "ci")
+    assert second.code == 2 and first["id"] in second.err and "revoke" in second.err and second.out == ""
+    assert keys("revoke", "ci").code == 0
+    assert made(keys, "ci")["id"] != first["id"]
+
+
+def test_how_a_key_is_used_is_told_with_it(keys):
+    result = keys("create", "laptop", "--port", "8123")
+    assert "curl -H 'Authorization: Bearer KEY' http://127.0.0.1:8123/v1/models" in result.err
 
 
 def test_a_key_that_is_not_there(keys):

@@ -48,6 +48,10 @@ Result<serve::KeySpec> spec_of(const KeysFlags& flags) {
   spec.tenant = flags.tenant;
   PARING_TRY(spec.scopes, serve::parse_scopes(flags.scopes));
   if (!flags.lifetime.empty()) {
+    if (flags.lifetime.find_first_not_of("0123456789.") == std::string::npos) {
+      return invalid_argument(fmt::format("--expires-in {} has no unit", flags.lifetime),
+                              "write 90d, 12h or 30min");
+    }
     PARING_TRY(spec.lifetime_seconds, parse_duration(flags.lifetime));
   }
   spec.limits = {.requests_per_minute = limit_of(flags.requests_per_minute),
@@ -143,7 +147,10 @@ Result<void> create(Context& context, const KeysFlags& flags, const serve::KeyAd
     return {};
   }
   context.output().write(facts_text(created.row, {}) + "\n" + created.text + "\n");
-  print_note("this is the only time that the key is shown");
+  print_note(
+      fmt::format("this is the only time that the key is shown; requests bring it like this: "
+                  "curl -H 'Authorization: Bearer KEY' http://127.0.0.1:{}/v1/models",
+                  context.settings().serve_port));
   return {};
 }
 
@@ -233,15 +240,19 @@ Result<void> audit(Context& context, const KeysFlags& flags, const store::Contro
   return {};
 }
 
-Result<void> run(Context& context, const KeysFlags& flags) {
+Result<void> run(Context& context, KeysFlags flags) {
   const bool needs_key = flags.action == "revoke" || flags.action == "show";
+  if (flags.action == "create" && !flags.which.empty()) {
+    if (!flags.name.empty()) return invalid_argument("the new key is given two names");
+    flags.name = std::exchange(flags.which, {});
+  }
   if (needs_key != !flags.which.empty()) {
     return invalid_argument(needs_key ? fmt::format("'keys {}' needs a KEY", flags.action)
                                       : fmt::format("'keys {}' takes no KEY", flags.action),
                             "'paring keys list' shows ids and names");
   }
   if (flags.action == "create" && flags.name.empty()) {
-    return invalid_argument("a key needs a name", "give one with --name");
+    return invalid_argument("a key needs a name", "'paring keys create NAME'");
   }
   PARING_TRY(const std::string folder, store::data_folder(context.settings().data_dir, environ));
   PARING_TRY(const store::ControlDb control, store::ControlDb::open({.folder = folder}));
@@ -274,7 +285,8 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->required()
       ->type_name("")
       ->check(CLI::IsMember({"create", "list", "show", "revoke", "audit"}));
-  app.add_option("KEY", flags->which, "Id, name or first letters, for show and revoke")
+  app.add_option("KEY", flags->which,
+                 "Id, name or first letters, for show and revoke; name, for create")
       ->type_name("");
   app.add_option("--name", flags->name, "Name of the new key")->type_name("NAME");
   app.add_option("--tenant", flags->tenant, "Whose files, batches and caches it shares")
@@ -297,8 +309,8 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
 
 extern const Command kKeys;
 const Command kKeys{"keys", "Makes, lists and revokes API keys of the server, prints its audit log",
-                    "  paring keys create --name laptop\n"
-                    "  paring keys create --name ci --scopes inference --expires-in 90d "
+                    "  paring keys create laptop\n"
+                    "  paring keys create ci --scopes inference --expires-in 90d "
                     "--tokens-per-day 1000000\n"
                     "  paring keys list\n"
                     "  paring keys revoke ci\n"

@@ -38,6 +38,15 @@ Result<std::uint64_t> read_number(const YamlEntry& entry, std::uint64_t least, s
   return wrong(entry, fmt::format("{} to {}", least, most));
 }
 
+// As settings of seconds are written (settings.cc).
+Result<std::uint64_t> read_seconds(const YamlEntry& entry, std::uint64_t most) {
+  const Result<double> seconds = parse_duration(entry.value);
+  if (seconds && *seconds == std::floor(*seconds) && *seconds <= static_cast<double>(most)) {
+    return static_cast<std::uint64_t>(*seconds);
+  }
+  return wrong(entry, fmt::format("0 to {} seconds, or with a unit: 90s, 10m, 2h", most));
+}
+
 Result<double> read_scale(const YamlEntry& entry) {
   double value = 0;
   const char* const end = entry.value.data() + entry.value.size();
@@ -82,6 +91,11 @@ Result<void> read_adapter(const YamlEntry& entry, std::string_view name, ModelEn
 Result<void> read_entry(const YamlEntry& entry, std::vector<ModelEntry>& models) {
   std::string_view key = entry.key;
   key.remove_prefix(kModelsKey.size());
+  constexpr std::size_t kNameDepth = 2;
+  if (entry.depth == kNameDepth) {  // chat: FILE.gguf
+    PARING_TRY(named(models, key).source, read_source(entry));
+    return {};
+  }
   if (const std::size_t lora = key.find(kLora); lora != std::string_view::npos && lora > 0) {
     return read_adapter(entry, key.substr(lora + kLora.size()), named(models, key.substr(0, lora)));
   }
@@ -97,7 +111,7 @@ Result<void> read_entry(const YamlEntry& entry, std::vector<ModelEntry>& models)
   } else if (cut_end(key, ".cache_tokens")) {
     PARING_TRY(named(models, key).cache_tokens, read_number(entry, 0, 16777216));
   } else if (cut_end(key, ".idle_unload_seconds")) {
-    PARING_TRY(named(models, key).idle_unload_seconds, read_number(entry, 0, 31536000));
+    PARING_TRY(named(models, key).idle_unload_seconds, read_seconds(entry, 31536000));
   } else {
     return not_found(
         fmt::format("line {}: unknown setting '{}' of a model", entry.line,

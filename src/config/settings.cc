@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
+#include <map>
 #include <numeric>
 
 #include "base/file.h"
@@ -32,6 +34,10 @@ std::string_view without_command(std::string_view key) {
 constexpr SettingRow kRows[] = {
 #define PARING_SETTING_NUMBER(key, value, smallest, largest, restart, help) \
   {#key, SettingType::kNumber, #value, smallest, largest, "", TakesEffect::restart, help},
+#define PARING_SETTING_BYTES(key, value, smallest, largest, restart, help) \
+  {#key, SettingType::kBytes, #value, smallest, largest, "", TakesEffect::restart, help},
+#define PARING_SETTING_SECONDS(key, value, smallest, largest, restart, help) \
+  {#key, SettingType::kSeconds, #value, smallest, largest, "", TakesEffect::restart, help},
 #define PARING_SETTING_CHOICE(key, value, choices, restart, help) \
   {#key, SettingType::kChoice, value, 0, 0, choices, TakesEffect::restart, help},
 #define PARING_SETTING_TEXT(key, value, longest, restart, help) \
@@ -40,6 +46,8 @@ constexpr SettingRow kRows[] = {
   {#key, SettingType::kFlag, #value, 0, 0, "", TakesEffect::restart, help},
 #include "config/settings.def"
 #undef PARING_SETTING_NUMBER
+#undef PARING_SETTING_BYTES
+#undef PARING_SETTING_SECONDS
 #undef PARING_SETTING_CHOICE
 #undef PARING_SETTING_TEXT
 #undef PARING_SETTING_FLAG
@@ -59,8 +67,19 @@ std::vector<std::string> choices_of(const SettingRow& row) {
 bool parse_number(std::string_view text, const SettingRow& row, std::uint64_t& value) {
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end && !text.empty() && value >= row.smallest &&
-         value <= row.largest;
+  bool is_number = error == std::errc() && stop == end && !text.empty();
+  if (!is_number && row.type == SettingType::kBytes) {
+    const Result<std::uint64_t> bytes = parse_bytes(text);
+    is_number = bytes.has_value();
+    value = bytes ? *bytes : 0;
+  } else if (!is_number && row.type == SettingType::kSeconds) {
+    const Result<double> seconds = parse_duration(text);
+    // Whole ones, within what a number holds exactly.
+    constexpr double kSecondsMax = 1e15;
+    is_number = seconds && *seconds == std::floor(*seconds) && *seconds <= kSecondsMax;
+    value = is_number ? static_cast<std::uint64_t>(*seconds) : 0;
+  }
+  return is_number && value >= row.smallest && value <= row.largest;
 }
 
 bool parse_choice(std::string_view text, const SettingRow& row, std::string& value) {
@@ -95,6 +114,8 @@ bool parse_value(const SettingRow& row, std::string_view text, SettingValues& va
   const std::string_view key = row.key;
 #define PARING_SETTING_NUMBER(name, ...) \
   if (key == #name) return parse_number(text, row, values.name);
+#define PARING_SETTING_BYTES PARING_SETTING_NUMBER
+#define PARING_SETTING_SECONDS PARING_SETTING_NUMBER
 #define PARING_SETTING_CHOICE(name, ...) \
   if (key == #name) return parse_choice(text, row, values.name);
 #define PARING_SETTING_TEXT(name, ...) \
@@ -103,6 +124,8 @@ bool parse_value(const SettingRow& row, std::string_view text, SettingValues& va
   if (key == #name) return parse_flag(text, row, values.name);
 #include "config/settings.def"
 #undef PARING_SETTING_NUMBER
+#undef PARING_SETTING_BYTES
+#undef PARING_SETTING_SECONDS
 #undef PARING_SETTING_CHOICE
 #undef PARING_SETTING_TEXT
 #undef PARING_SETTING_FLAG
@@ -125,14 +148,42 @@ std::size_t distance(std::string_view left, std::string_view right) {
   return row.back();
 }
 
+// serve.port and serve_port are one setting.
+Result<void> check_given_once(std::span<const YamlEntry> entries) {
+  std::map<const SettingRow*, const YamlEntry*> given;
+  for (const YamlEntry& entry : entries) {
+    const SettingRow* const row = find_setting(entry.key);
+    if (row == nullptr) continue;
+    const auto [found, is_new] = given.emplace(row, &entry);
+    if (is_new) continue;
+    return invalid_argument(
+        fmt::format("line {}: '{}' is the same setting as '{}' in line {}", entry.line, entry.key,
+                    found->second->key, found->second->line),
+        "leave one of them out");
+  }
+  return {};
+}
+
+Error no_map_of_models(const YamlEntry& entry) {
+  return invalid_argument(fmt::format("line {}: 'models' has a value instead of names", entry.line),
+                          "write a name a line below it, each with its file: '  chat: FILE.gguf'");
+}
+
 Error unknown_key(std::string_view key, const SettingOrigin& origin) {
   constexpr std::size_t kShownMax = 64;
   const std::string shown = escape_control(key.substr(0, kShownMax));
+  const std::string place = origin.detail.empty() ? "" : " (" + origin.detail + ")";
+  // The name of a group may be what is misspelt.
+  const std::string group = shown.substr(0, shown.find('.'));
+  for (const char* const known : {"models", "serve"}) {
+    if (group == shown || group == known || distance(group, known) > 2) continue;
+    return not_found(fmt::format("unknown setting '{}'{}", shown, place),
+                     fmt::format("did you mean '{}'?", known));
+  }
   const auto nearest = std::min_element(
       std::begin(kRows), std::end(kRows), [&](const SettingRow& left, const SettingRow& right) {
         return distance(shown, left.key) < distance(shown, right.key);
       });
-  const std::string place = origin.detail.empty() ? "" : " (" + origin.detail + ")";
   const std::string hint = distance(shown, nearest->key) <= 3
                                ? fmt::format("did you mean '{}'?", nearest->key)
                                : "--print-config lists all settings";
@@ -164,6 +215,10 @@ std::string SettingRow::bounds() const {
   switch (type) {
     case SettingType::kNumber:
       return fmt::format("{} to {}", smallest, largest);
+    case SettingType::kBytes:
+      return fmt::format("{} to {} bytes, or with a unit: 2GB, 512MiB", smallest, largest);
+    case SettingType::kSeconds:
+      return fmt::format("{} to {} seconds, or with a unit: 90s, 10m, 2h", smallest, largest);
     case SettingType::kText:
       return fmt::format("1 to {} characters", largest);
     case SettingType::kFlag:
@@ -234,11 +289,15 @@ Result<void> Settings::load_file(const std::string& path) {
   auto entries = read_yaml(text);
   if (!entries) return std::move(entries.error()).with_context(escape_control(path));
   Settings changed = *this;
+  Result<void> once = check_given_once(*entries);
+  if (!once) return std::move(once.error()).with_context(escape_control(path));
   auto models = read_model_entries(*entries);
   if (!models) return std::move(models.error()).with_context(escape_control(path));
   if (!models->empty()) changed.models_ = std::move(*models);
   for (const YamlEntry& entry : *entries) {
     if (entry.key.starts_with(kModelsKey)) continue;
+    if (entry.key + "." == kModelsKey)
+      return no_map_of_models(entry).with_context(escape_control(path));
     const SettingOrigin origin{SettingOrigin::Rank::kFile,
                                fmt::format("{}, line {}", escape_control(path), entry.line)};
     PARING_TRY_VOID(changed.set(entry.key, entry.value, origin));

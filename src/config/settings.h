@@ -22,7 +22,8 @@
 
 namespace paring::config {
 
-enum class SettingType { kNumber, kChoice, kText, kFlag };
+// kBytes and kSeconds are numbers that may be written with a unit: "2GB", "10m".
+enum class SettingType { kNumber, kBytes, kSeconds, kChoice, kText, kFlag };
 enum class TakesEffect { kAtOnce, kAtStart };
 
 // A row of the list, for help, reference pages and command lines.
@@ -51,11 +52,15 @@ const SettingRow* find_setting(std::string_view key) noexcept;
 struct SettingValues {
 #define PARING_SETTING_NUMBER(key, value, smallest, largest, restart, help) \
   std::uint64_t key = value;
+#define PARING_SETTING_BYTES PARING_SETTING_NUMBER
+#define PARING_SETTING_SECONDS PARING_SETTING_NUMBER
 #define PARING_SETTING_CHOICE(key, value, choices, restart, help) std::string key = value;
 #define PARING_SETTING_TEXT(key, value, longest, restart, help) std::string key = value;
 #define PARING_SETTING_FLAG(key, value, restart, help) bool key = value;
 #include "config/settings.def"
 #undef PARING_SETTING_NUMBER
+#undef PARING_SETTING_BYTES
+#undef PARING_SETTING_SECONDS
 #undef PARING_SETTING_CHOICE
 #undef PARING_SETTING_TEXT
 #undef PARING_SETTING_FLAG

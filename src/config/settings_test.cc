@@ -121,6 +121,53 @@ TEST_F(SettingsTest, WrongValuesOfEveryType) {
   }
 }
 
+TEST_F(SettingsTest, SizesAndTimesHaveUnits) {
+  const std::string path = file("serve:\n  memory_budget: 2GB\n  drain_seconds: 2m\n");
+  ASSERT_TRUE(settings_.load_file(path).has_value()) << settings_.load_file(path).error().text();
+  EXPECT_EQ(settings_.values().serve_memory_budget, 2'000'000'000u);
+  EXPECT_EQ(settings_.values().serve_drain_seconds, 120u);
+  const auto flag = SettingOrigin::flag();
+  ASSERT_TRUE(settings_.set("serve.memory_budget", "1.5 GiB", flag).has_value());
+  EXPECT_EQ(settings_.values().serve_memory_budget, 1'610'612'736u);
+  ASSERT_TRUE(settings_.set("serve.memory_budget", "4096", flag).has_value());
+  EXPECT_EQ(settings_.values().serve_memory_budget, 4096u);
+  EXPECT_NE(settings_.print().find("serve_drain_seconds: 2m "), std::string::npos);
+  for (const char* text : {"2h", "1.5s", "2GB", "-1s", "s", "9999999999999999999999d"}) {
+    const auto wrong = settings_.set("serve_drain_seconds", text, flag);
+    ASSERT_FALSE(wrong.has_value()) << text;
+    EXPECT_NE(wrong.error().text().find("0 to 3600 seconds, or with a unit: 90s"),
+              std::string::npos);
+  }
+  for (const char* text : {"2m", "GB", "-1GB", "99999999999TB"}) {
+    EXPECT_FALSE(settings_.set("serve_memory_budget", text, flag).has_value()) << text;
+  }
+  EXPECT_FALSE(settings_.set("serve_port", "2KB", flag).has_value());
+}
+
+TEST_F(SettingsTest, OneSettingUnderTwoNamesIsAnError) {
+  const auto twice = settings_.load_file(file("serve_port: 1\nserve:\n  port: 2\n"));
+  ASSERT_FALSE(twice.has_value());
+  EXPECT_NE(twice.error().text().find("line 3: 'serve.port' is the same setting as 'serve_port' in "
+                                      "line 1"),
+            std::string::npos)
+      << twice.error().text();
+}
+
+TEST_F(SettingsTest, AMisspeltGroupNamesTheNearest) {
+  for (const char* text : {"modles:\n  chat: x.gguf\n", "model:\n  chat: x.gguf\n"}) {
+    const auto wrong = settings_.load_file(file(text));
+    ASSERT_FALSE(wrong.has_value());
+    EXPECT_NE(wrong.error().text().find("did you mean 'models'?"), std::string::npos)
+        << wrong.error().text();
+  }
+  EXPECT_NE(settings_.load_file(file("sevre:\n  port: 1\n")).error().text().find("'serve'?"),
+            std::string::npos);
+  EXPECT_NE(settings_.load_file(file("models: [chat]\n")).error().text().find("no list of names"),
+            std::string::npos);
+  EXPECT_NE(settings_.load_file(file("models: chat\n")).error().text().find("a name a line"),
+            std::string::npos);
+}
+
 TEST_F(SettingsTest, AnUnknownKeyNamesTheNearest) {
   const auto near = settings_.load_file(file("thread: 2\n"));
   ASSERT_FALSE(near.has_value());

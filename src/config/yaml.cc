@@ -28,6 +28,10 @@ struct Flattener {
                    std::size_t line) {
     if (node.IsMap()) return add_map(node, key, depth, line);
     const std::string shown = escape_control(key.substr(0, kShownMax));
+    if (!node.IsScalar() && key == "models") {
+      return at_line(line, "'models' is no list of names",
+                     "write a name a line below it, each with its file: '  chat: FILE.gguf'");
+    }
     if (!node.IsScalar()) {
       return at_line(line, fmt::format("'{}' has no single value", shown),
                      "write one value after the colon");
@@ -36,7 +40,7 @@ struct Flattener {
     if (entries.size() >= kYamlEntriesMax) {
       return at_line(line, fmt::format("more than {} entries", kYamlEntriesMax));
     }
-    entries.push_back({key, node.Scalar(), line});
+    entries.push_back({key, node.Scalar(), line, depth - 1});
     return {};
   }
 

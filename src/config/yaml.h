@@ -17,9 +17,10 @@ inline constexpr std::size_t kYamlDepthMax = 8;
 inline constexpr std::size_t kYamlEntriesMax = 4096;
 
 struct YamlEntry {
-  std::string key;    // "serve.port"
-  std::string value;  // as written, unquoted
-  std::size_t line;   // from 1
+  std::string key;        // "serve.port"
+  std::string value;      // as written, unquoted
+  std::size_t line;       // from 1
+  std::size_t depth = 1;  // names in the key, which may hold dots themselves
 };
 
 // Entries in the order of the text; an empty text has none. InvalidArgument, with the line, for

@@ -84,6 +84,13 @@ Result<void> KeyAdmin::audit(const char* action, const std::string& object, cons
 
 Result<CreatedKey> KeyAdmin::create(const KeySpec& spec) const {
   PARING_TRY_VOID(check_key_spec(spec));
+  PARING_TRY(const std::vector<store::KeyRow> keys, list());
+  for (const store::KeyRow& other : keys) {
+    const bool has_ended = other.revoked_s || (other.expires_s && *other.expires_s <= now_s());
+    if (other.name != spec.name || has_ended) continue;
+    return invalid_argument(fmt::format("a key is called '{}' already ({})", spec.name, other.id),
+                            "choose another name, or revoke that one first");
+  }
   PARING_TRY(const ApiKey key, make_api_key());
   PARING_TRY(const std::string id, random_letters(kIdLetters));
   CreatedKey created;
