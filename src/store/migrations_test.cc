@@ -26,19 +26,21 @@ class MigrationsTest : public ControlDbTest {
 };
 
 TEST_F(MigrationsTest, VersionsCountUpFromOne) {
-  std::int64_t version = 0;
-  for (const detail::Migration& migration : detail::migrations()) {
-    EXPECT_EQ(migration.version, ++version);
+  for (const detail::Schema* schema : {&detail::control_schema(), &detail::traffic_schema()}) {
+    std::int64_t version = 0;
+    for (const detail::Migration& migration : schema->versions) {
+      EXPECT_EQ(migration.version, ++version);
+    }
   }
 }
 
 TEST_F(MigrationsTest, EveryEarlierVersionComesUpWithItsRows) {
-  for (std::int64_t from = 1; from <= detail::latest_version(); ++from) {
+  for (std::int64_t from = 1; from <= detail::control_schema().latest(); ++from) {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directory(folder_);
     {
       const auto connection = connect();
-      ASSERT_TRUE(detail::migrate(*connection, from).has_value());
+      ASSERT_TRUE(detail::migrate(*connection, detail::control_schema(), from).has_value());
       // What version 1 could hold.
       ASSERT_TRUE(connection
                       ->script("INSERT INTO keys VALUES('key_1', 'default', 'old', 'abc', "
@@ -73,7 +75,7 @@ TEST_F(MigrationsTest, ANewerDatabaseIsRefusedByBothVersions) {
   ASSERT_FALSE(control.has_value());
   EXPECT_EQ(control.error().code, ErrorCode::kUnsupported);
   EXPECT_NE(control.error().message.find("version 999"), std::string::npos);
-  EXPECT_NE(control.error().message.find(std::to_string(detail::latest_version())),
+  EXPECT_NE(control.error().message.find(std::to_string(detail::control_schema().latest())),
             std::string::npos);
   // And stays as it was.
   EXPECT_EQ(*connect()->integer("PRAGMA user_version"), 999);
@@ -92,7 +94,7 @@ TEST_F(MigrationsTest, AMigrationThatFailsLeavesTheOldVersion) {
     const auto connection = connect();
     // In the way of version 1's last table.
     ASSERT_TRUE(connection->script("PRAGMA application_id = 0; CREATE TABLE audit(x);"));
-    EXPECT_FALSE(detail::migrate(*connection, 1).has_value());
+    EXPECT_FALSE(detail::migrate(*connection, detail::control_schema(), 1).has_value());
     EXPECT_EQ(*connection->integer("SELECT count(*) FROM sqlite_schema"), 1);
   }
 }

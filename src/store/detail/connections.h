@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "store/detail/sqlite.h"
@@ -19,18 +20,36 @@ class Connections {
       : writer_(std::move(writer)), path_(writer_->path()), busy_ms_(busy_ms) {}
 
   // Runs `work` in a transaction that holds the write lock from its start. Commits when `work`
-  // returns a value, takes everything back when it returns an error or the commit fails.
-  template <typename Work>
-  std::invoke_result_t<Work, Connection&> write(Durability durability, Work&& work) {
+  // returns a value, takes everything back when it returns an error or the commit fails; calls
+  // `taken_back` then.
+  template <typename Work, typename TakenBack>
+  std::invoke_result_t<Work, Connection&> write(Durability durability, Work&& work,
+                                                TakenBack&& taken_back) {
     const std::lock_guard lock(write_mutex_);
     PARING_TRY_VOID(begin(durability));
     auto result = work(*writer_);
     if (!result) {
       roll_back();
+      taken_back();
       return result;
     }
-    PARING_TRY_VOID(commit());
+    const Result<void> committed = commit();
+    if (!committed) {
+      taken_back();
+      return committed.error();
+    }
     return result;
+  }
+  template <typename Work>
+  std::invoke_result_t<Work, Connection&> write(Durability durability, Work&& work) {
+    return write(durability, std::forward<Work>(work), [] {});
+  }
+
+  // Runs `work` on the connection that writes, in no transaction.
+  template <typename Work>
+  std::invoke_result_t<Work, Connection&> maintain(Work&& work) {
+    const std::lock_guard lock(write_mutex_);
+    return work(*writer_);
   }
 
   // Runs `work` on a connection that it must only read with. Each statement sees one state of the

@@ -8,7 +8,7 @@ namespace paring::store::detail {
 namespace {
 
 // Times are whole seconds since 1970-01-01 UTC (_s). STRICT tables refuse values of other types.
-constexpr Migration kMigrations[] = {
+constexpr Migration kControlVersions[] = {
     {1, R"sql(
 PRAGMA application_id = 1349676647;
 
@@ -158,8 +158,119 @@ PRAGMA user_version = 2;
 )sql"},
 };
 
-Result<void> apply(Connection& connection, std::int64_t from, std::int64_t to) {
-  for (const Migration& migration : migrations()) {
+// One file a day (store/traffic.h). Times are seconds since 1970-01-01 UTC.
+constexpr Migration kTrafficVersions[] = {
+    {1, R"sql(
+PRAGMA application_id = 1349676660;
+
+-- What requests are told apart by: a request names a row here instead of holding the texts, and
+-- sums are kept by minute for each. Rows with is_total = 1 stand for all requests of a currency.
+CREATE TABLE request_groups(
+  id INTEGER PRIMARY KEY,
+  is_total INTEGER NOT NULL CHECK(is_total IN (0, 1)),
+  tenant TEXT NOT NULL,
+  model TEXT NOT NULL,
+  variant TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  route TEXT NOT NULL,
+  status_class INTEGER NOT NULL,         -- 2, 4, 5, ...
+  cache TEXT NOT NULL,
+  currency TEXT NOT NULL,
+  UNIQUE(is_total, tenant, model, variant, key_id, route, status_class, cache, currency)
+) STRICT;
+
+CREATE TABLE requests(
+  seq INTEGER PRIMARY KEY,               -- in the order in which they were written
+  group_id INTEGER NOT NULL REFERENCES request_groups(id),
+  id TEXT NOT NULL,
+  trace_id TEXT NOT NULL,
+  span_id TEXT NOT NULL,
+  parent_id TEXT NOT NULL,
+  started_s REAL NOT NULL,
+  status INTEGER NOT NULL,
+  is_complete INTEGER NOT NULL CHECK(is_complete IN (0, 1)),
+  ending TEXT NOT NULL,
+  error_code TEXT NOT NULL,
+  user TEXT NOT NULL,
+  session TEXT NOT NULL,
+  prompt_fresh INTEGER NOT NULL,
+  prompt_cached INTEGER NOT NULL,
+  answer_visible INTEGER NOT NULL,
+  answer_reasoning INTEGER NOT NULL,
+  drafted INTEGER NOT NULL,
+  accepted INTEGER NOT NULL,
+  queue_s REAL,
+  prefill_s REAL,
+  decode_s REAL,
+  first_token_s REAL,
+  total_s REAL,
+  operations REAL NOT NULL,
+  bytes_read REAL NOT NULL,
+  joules REAL NOT NULL,
+  joules_kind TEXT NOT NULL,
+  hardware_cost REAL NOT NULL,
+  energy_cost REAL NOT NULL,
+  token_cost REAL NOT NULL,
+  peak_pages INTEGER NOT NULL,
+  preemptions INTEGER NOT NULL,
+  gaps BLOB NOT NULL,                    -- store/token_gaps.h
+  UNIQUE(id, started_s, span_id)
+) STRICT;
+-- total_s, so that slow requests are found without reading the others.
+CREATE INDEX requests_by_time ON requests(started_s, total_s);
+CREATE INDEX requests_by_group ON requests(group_id, started_s, total_s);
+
+-- Apart from the rows, since it may have to go sooner.
+CREATE TABLE contents(
+  seq INTEGER PRIMARY KEY REFERENCES requests(seq),
+  started_s REAL NOT NULL,
+  prompt TEXT NOT NULL,
+  answer TEXT NOT NULL
+) STRICT;
+CREATE INDEX contents_by_time ON contents(started_s);
+
+-- Sums of the requests of a group that began in a minute.
+CREATE TABLE minutes(
+  id INTEGER PRIMARY KEY,                -- group * 2^32 + minutes since 1970: in order of time
+  requests INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  incomplete INTEGER NOT NULL,
+  cached INTEGER NOT NULL,
+  prompt_fresh INTEGER NOT NULL,
+  prompt_cached INTEGER NOT NULL,
+  answer_visible INTEGER NOT NULL,
+  answer_reasoning INTEGER NOT NULL,
+  drafted INTEGER NOT NULL,
+  accepted INTEGER NOT NULL,
+  preemptions INTEGER NOT NULL,
+  queue_seconds REAL NOT NULL,
+  prefill_seconds REAL NOT NULL,
+  decode_seconds REAL NOT NULL,
+  first_token_seconds REAL NOT NULL,
+  total_seconds REAL NOT NULL,
+  operations REAL NOT NULL,
+  bytes_read REAL NOT NULL,
+  joules_measured REAL NOT NULL,
+  joules_estimated REAL NOT NULL,
+  hardware_cost REAL NOT NULL,
+  energy_cost REAL NOT NULL,
+  token_cost REAL NOT NULL,
+  first_token_sketch BLOB NOT NULL,      -- base/quantile_sketch.h
+  total_sketch BLOB NOT NULL,
+  gap_sketch BLOB NOT NULL
+) STRICT;
+
+PRAGMA user_version = 1;
+)sql"},
+};
+
+constexpr Schema kControl{0x50726e67, kControlVersions};  // "Prng"
+constexpr Schema kTraffic{0x50726e74, kTrafficVersions};  // "Prnt"
+
+Result<void> apply(Connection& connection, const Schema& schema, std::int64_t from,
+                   std::int64_t to) {
+  for (const Migration& migration : schema.versions) {
     if (migration.version <= from || migration.version > to) continue;
     PARING_TRY_VOID(connection.script(migration.script));
     PARING_TRY(const std::int64_t now, connection.integer("PRAGMA user_version"));
@@ -168,19 +279,19 @@ Result<void> apply(Connection& connection, std::int64_t from, std::int64_t to) {
   return {};
 }
 
-Result<std::int64_t> version_of(Connection& connection) {
+Result<std::int64_t> version_of(Connection& connection, const Schema& schema) {
   PARING_TRY(const std::int64_t version, connection.integer("PRAGMA user_version"));
   PARING_TRY(const std::int64_t application, connection.integer("PRAGMA application_id"));
   PARING_TRY(const std::int64_t tables, connection.integer("SELECT count(*) FROM sqlite_schema"));
   const bool is_empty = version == 0 && application == 0 && tables == 0;
-  if (!is_empty && (application != kApplicationId || version < 1)) {
+  if (!is_empty && (application != schema.application_id || version < 1)) {
     return corrupt(fmt::format("'{}' is a database of another program", connection.path()),
                    "choose another folder with --data-dir");
   }
-  if (version > latest_version()) {
+  if (version > schema.latest()) {
     return unsupported(
         fmt::format("the database '{}' has version {}, this program knows up to version {}",
-                    connection.path(), version, latest_version()),
+                    connection.path(), version, schema.latest()),
         "a newer paring has written it; use that one");
   }
   return version;
@@ -188,17 +299,18 @@ Result<std::int64_t> version_of(Connection& connection) {
 
 }  // namespace
 
-std::span<const Migration> migrations() noexcept { return kMigrations; }
+const Schema& control_schema() noexcept { return kControl; }
+const Schema& traffic_schema() noexcept { return kTraffic; }
 
-Result<void> migrate(Connection& connection, std::int64_t version) {
-  PARING_TRY(std::int64_t present, version_of(connection));
+Result<void> migrate(Connection& connection, const Schema& schema, std::int64_t version) {
+  PARING_TRY(std::int64_t present, version_of(connection, schema));
   if (present >= version) return {};
   // IMMEDIATE: of two processes that open an old database one migrates, the other waits and finds
   // it done.
   PARING_TRY_VOID(connection.script("BEGIN IMMEDIATE"));
   const auto within = [&]() -> Result<void> {
-    PARING_TRY(present, version_of(connection));
-    PARING_TRY_VOID(apply(connection, present, version));
+    PARING_TRY(present, version_of(connection, schema));
+    PARING_TRY_VOID(apply(connection, schema, present, version));
     return connection.script("COMMIT");
   };
   const Result<void> done = within();

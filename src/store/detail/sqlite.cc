@@ -58,6 +58,9 @@ int bind(sqlite3_stmt* statement, int index, const Value& value) {
   if (const auto* number = std::get_if<std::int64_t>(&value.value_)) {
     return sqlite3_bind_int64(statement, index, *number);
   }
+  if (const auto* number = std::get_if<double>(&value.value_)) {
+    return sqlite3_bind_double(statement, index, *number);
+  }
   if (const auto* text = std::get_if<std::string_view>(&value.value_)) {
     // An empty view may have no address, which would bind NULL.
     const char* data = text->data() == nullptr ? "" : text->data();
@@ -116,6 +119,13 @@ std::int64_t Cursor::integer(int column) const noexcept {
 std::optional<std::int64_t> Cursor::optional_integer(int column) const noexcept {
   if (is_null(column)) return std::nullopt;
   return integer(column);
+}
+
+double Cursor::real(int column) const noexcept { return sqlite3_column_double(statement_, column); }
+
+std::optional<double> Cursor::optional_real(int column) const noexcept {
+  if (is_null(column)) return std::nullopt;
+  return real(column);
 }
 
 std::string Cursor::text(int column) const {

@@ -43,6 +43,7 @@ class Value {
  public:
   Value(std::nullopt_t) {}                                            // NOLINT: implicit
   Value(std::int64_t value) : value_(value) {}                        // NOLINT: implicit
+  Value(double value) : value_(value) {}                              // NOLINT: implicit
   Value(int value) : value_(std::int64_t{value}) {}                   // NOLINT: implicit
   Value(std::string_view text) : value_(text) {}                      // NOLINT: implicit
   Value(const std::string& text) : value_(std::string_view(text)) {}  // NOLINT: implicit
@@ -53,7 +54,8 @@ class Value {
     if (value) *this = Value(*value);
   }
 
-  std::variant<std::monostate, std::int64_t, std::string_view, std::span<const std::uint8_t>>
+  std::variant<std::monostate, std::int64_t, double, std::string_view,
+               std::span<const std::uint8_t>>
       value_;
 };
 using Values = std::initializer_list<Value>;
@@ -73,6 +75,8 @@ class Cursor {
   // Columns of the present row, from 0. Texts and blobs live until next().
   std::int64_t integer(int column) const noexcept;
   std::optional<std::int64_t> optional_integer(int column) const noexcept;
+  double real(int column) const noexcept;
+  std::optional<double> optional_real(int column) const noexcept;
   std::string text(int column) const;
   std::optional<std::string> optional_text(int column) const;
   std::span<const std::uint8_t> blob(int column) const noexcept;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is kept of a served request, what may be asked of many, and the sums that answer it. Plain
+// values.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/quantile_sketch.h"
+
+namespace paring::store {
+
+// Where an answer came from. enumerator, name in the database and in APIs
+#define PARING_TRAFFIC_CACHES(X) \
+  X(kNone, "none")               \
+  X(kExact, "exact")             \
+  X(kSemantic, "semantic")       \
+  X(kJoined, "joined")
+
+enum class TrafficCache : std::uint8_t {
+#define PARING_X(name, text) name,
+  PARING_TRAFFIC_CACHES(PARING_X)
+#undef PARING_X
+};
+const char* traffic_cache_name(TrafficCache cache) noexcept;
+std::optional<TrafficCache> traffic_cache_of(std::string_view name) noexcept;
+
+#define PARING_JOULES_KINDS(X) \
+  X(kNone, "none")             \
+  X(kMeasured, "measured")     \
+  X(kEstimated, "estimated")
+
+enum class JoulesKind : std::uint8_t {
+#define PARING_X(name, text) name,
+  PARING_JOULES_KINDS(PARING_X)
+#undef PARING_X
+};
+const char* joules_kind_name(JoulesKind kind) noexcept;
+
+// Each token is in one class; drafted and accepted ones are guesses of speculation.
+struct TrafficTokens {
+  std::int64_t prompt_fresh = 0;
+  std::int64_t prompt_cached = 0;
+  std::int64_t answer_visible = 0;
+  std::int64_t answer_reasoning = 0;
+  std::int64_t drafted = 0;
+  std::int64_t accepted = 0;
+};
+
+// Nothing where it is not known or did not happen.
+struct TrafficSeconds {
+  std::optional<double> queue;
+  std::optional<double> prefill;
+  std::optional<double> decode;
+  std::optional<double> first_token;  // since the arrival
+  std::optional<double> total;
+};
+
+struct TrafficMoney {
+  double hardware = 0;
+  double energy = 0;
+  double tokens = 0;  // what a price list asks
+  std::string currency;
+};
+
+struct TrafficContent {
+  std::string prompt;
+  std::string answer;
+};
+
+// Texts but those of the content are cut at kTrafficTextBytesMax.
+inline constexpr std::size_t kTrafficTextBytesMax = 256;
+struct TrafficRequest {
+  std::string id;  // x-request-id
+  std::string trace_id;
+  std::string span_id;
+  std::string parent_id;
+  double started_s = 0;      // since 1970-01-01 UTC; decides the day
+  std::string route;         // protocol and path
+  int status = 0;            // of HTTP
+  bool is_complete = false;  // the client got all of it
+  std::string end;           // "stop", "length", "tool_calls", "cancelled", "error", ""
+  std::string error_code;
+  std::string key_id;
+  std::string tenant;
+  std::string user;
+  std::string session;
+  std::string model;
+  std::string variant;
+  TrafficCache cache = TrafficCache::kNone;
+  TrafficTokens tokens;
+  TrafficSeconds seconds;
+  double operations = 0;
+  double bytes_read = 0;
+  double joules = 0;
+  JoulesKind joules_kind = JoulesKind::kNone;
+  TrafficMoney money;
+  std::int64_t peak_pages = 0;  // of the KV cache
+  std::int64_t preemptions = 0;
+  std::vector<std::uint8_t> gaps;         // encode_gaps() of store/token_gaps.h
+  std::optional<TrafficContent> content;  // read back by find() only
+  bool has_content = false;               // set by reading
+};
+
+// All that are set must hold.
+struct TrafficFilter {
+  double from_s = 0;                                      // started_s >= from_s
+  double to_s = std::numeric_limits<double>::infinity();  // started_s < to_s
+  std::optional<std::string> tenant{};
+  std::optional<std::string> model{};
+  std::optional<std::string> variant{};
+  std::optional<std::string> key_id{};
+  std::optional<std::string> route{};
+  std::optional<int> status_class{};  // 2 for 200 to 299, ...
+  std::optional<TrafficCache> cache{};
+  std::optional<double> min_total_seconds{};  // rows without a total do not match
+};
+
+struct TrafficPage {
+  std::vector<TrafficRequest> rows;
+  std::string next;  // the cursor of the next page; "" when this is the last one
+};
+
+// errors: status 400 and above, or the end "error"; cached: answered by any cache.
+#define PARING_TRAFFIC_COUNTS(X) \
+  X(requests)                    \
+  X(errors)                      \
+  X(cancelled)                   \
+  X(incomplete)                  \
+  X(cached)                      \
+  X(prompt_fresh)                \
+  X(prompt_cached)               \
+  X(answer_visible)              \
+  X(answer_reasoning)            \
+  X(drafted)                     \
+  X(accepted)                    \
+  X(preemptions)
+#define PARING_TRAFFIC_AMOUNTS(X) \
+  X(queue_seconds)                \
+  X(prefill_seconds)              \
+  X(decode_seconds)               \
+  X(first_token_seconds)          \
+  X(total_seconds)                \
+  X(operations)                   \
+  X(bytes_read)                   \
+  X(joules_measured)              \
+  X(joules_estimated)
+
+struct TrafficSums {
+#define PARING_X(name) std::int64_t name = 0;
+  PARING_TRAFFIC_COUNTS(PARING_X)
+#undef PARING_X
+#define PARING_X(name) double name = 0;
+  PARING_TRAFFIC_AMOUNTS(PARING_X)
+#undef PARING_X
+  std::vector<TrafficMoney> money;  // one for each currency that occurs, in their order
+  QuantileSketch first_token;       // of requests, seconds
+  QuantileSketch total;
+  QuantileSketch gap;  // of tokens, seconds
+
+  void add(const TrafficRequest& request);
+  void add(const TrafficMoney& more);
+  void merge(const TrafficSums& other);
+};
+
+struct TrafficBucket {
+  std::int64_t start_s = 0;  // a multiple of the bucket's seconds since 1970
+  TrafficSums sums;
+};
+
+}  // namespace paring::store
