@@ -108,7 +108,7 @@ def test_two_keys_of_one_name(keys):
 
 
 def test_how_a_key_is_used_is_told_with_it(keys):
-    result = keys("create", "laptop", "--port", "8123")
+    result = keys("create", "laptop", env={"PARING_PORT": "8123"})
     assert "curl -H 'Authorization: Bearer KEY' http://127.0.0.1:8123/v1/models" in result.err
 
 

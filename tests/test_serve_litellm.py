@@ -107,7 +107,7 @@ def test_vectors_and_ranks(server, found):
 def test_errors_are_of_the_classes_that_programs_catch(found):
     errors = {name: error[:2] for name, error in found["errors"].items()}
     assert errors == {"key": ["AuthenticationError", 401], "model": ["NotFoundError", 404],
-                      "value": ["BadRequestError", 400], "long": ["BadRequestError", 400],
+                      "value": ["BadRequestError", 400], "long": ["ContextWindowExceededError", 400],
                       "rate": ["RateLimitError", 429]}
     assert SECRET not in json.dumps(found["errors"])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tiny_model
-from server_process import ServerProcess
+from server_process import ROOT, ServerProcess
 from test_lora import tensors_of, write_adapter, write_peft
 from test_serve import post
 
@@ -250,6 +250,41 @@ def test_keep_alive_is_for_operators(paring, files, tmp_path):
             wait_for(lambda: state(server, "base") == "unloaded")
         status, answer, _ = admin(server, "/api/generate", **body, keep_alive="soon")
         assert status == 400 and "keep_alive" in answer["error"]
+
+
+def test_ollama_loads_and_unloads_by_saying_nothing(paring, files, tmp_path):
+    """With the official package: names with a tag, an empty prompt, a keep_alive of 0, show of what is not in memory,
+    and the older route of vectors."""
+    import ollama
+    config = tmp_path / "paring.yaml"
+    config.write_text(f"models:\n  base: {files['base']}\n  later: {{source: {files['base']}, load: on_request}}\n"
+                      f"  bert: {ROOT / 'tests/data/encoders/bert-mean'}\n")
+    with ServerProcess(paring.path, "--config", config, env=ENV) as server:
+        lama = ollama.Client(host=server.url, timeout=60, headers={"authorization": f"Bearer {ADMIN}"})
+        shown = lama.show("later:latest")
+        assert shown.details.family == "llama" and shown.capabilities == ["completion"]
+        assert shown.modelinfo["llama.context_length"] == 256 and state(server, "later") == "unloaded"
+        assert lama.show("bert").capabilities == ["embedding"]
+        for ask_nothing in (lambda **more: lama.generate(model="later:latest", **more),
+                            lambda **more: lama.chat(model="later:latest", **more)):
+            answer = ask_nothing()
+            assert answer.done and answer.done_reason == "load" and answer.model == "later:latest"
+            assert state(server, "later") == "ready"
+            answer = ask_nothing(keep_alive=0)
+            assert answer.done and answer.done_reason == "unload"
+            wait_for(lambda: state(server, "later") == "unloaded")
+        streamed = list(lama.generate(model="later", stream=True))
+        assert len(streamed) == 1 and streamed[0].done_reason == "load"
+        with pytest.raises(ollama.ResponseError) as unknown:
+            lama.generate(model="nobody", keep_alive=0)
+        assert unknown.value.status_code == 404
+        made = lama.generate(model="base:latest", prompt=PROMPT, raw=True, options={"temperature": 0, "num_predict": 4})
+        assert made.eval_count == 4
+        old, new = lama.embeddings(model="bert", prompt="the fox"), lama.embed(model="bert", input="the fox")
+        assert list(old.embedding) == list(new.embeddings[0])
+        listed = json.loads(server.get("/v1/models"))["data"]
+        assert {one["id"]: one["capabilities"] for one in listed} == {
+            "base": ["completion"], "later": ["completion"], "bert": ["embedding"]}
 
 
 def test_who_needs_memory_gets_that_of_the_idle(paring, config):

@@ -177,6 +177,13 @@ ModelRegistry::SlotPtr ModelRegistry::find(const std::string& name) const {
   return nullptr;
 }
 
+std::string ModelRegistry::known_name(const std::string& name) const {
+  constexpr std::string_view kLatest = ":latest";
+  if (!name.ends_with(kLatest)) return name;
+  const std::lock_guard lock(mutex_);
+  return find(name) != nullptr ? name : name.substr(0, name.size() - kLatest.size());
+}
+
 std::string ModelRegistry::known_names() const {
   std::string known;
   for (const SlotPtr& slot : slots_) {

@@ -90,6 +90,8 @@ class ModelRegistry {
   // less is for ever, absent is as configured. False: no such model.
   bool set_idle(const std::string& name, std::optional<double> seconds);
 
+  // The name by which a model is known here: Ollama's clients write NAME:latest for NAME.
+  std::string known_name(const std::string& name) const;
   // In the order they became known.
   std::vector<ModelStatus> list() const;
   // By its own name or that of an adapter, "": the first. 404.

@@ -275,8 +275,10 @@ ApiError too_long(std::size_t prompt_tokens, std::optional<std::size_t> max_toke
       max_tokens ? fmt::format(" and max_tokens asks for {} more", *max_tokens) : "";
   return {.status = 400,
           .code = "context_length_exceeded",
-          .message = fmt::format("the prompt has {} tokens{}, the context has room for {}; shorten "
-                                 "it, or start the server with a larger --context-tokens",
+          // LiteLLM and others know this error by OpenAI's words.
+          .message = fmt::format("the prompt has {} tokens{}, and this model's maximum context "
+                                 "length is {} tokens; shorten it, or start the server with a "
+                                 "larger --context-tokens",
                                  prompt_tokens, answer, context),
           .param = "messages"};
 }
@@ -284,7 +286,8 @@ ApiError too_long(std::size_t prompt_tokens, std::optional<std::size_t> max_toke
 ApiError too_many_bytes(const ServedModel& model) {
   ApiError error = too_long(0, std::nullopt, model.context_tokens());
   error.message = fmt::format(
-      "the prompt has more than {} bytes, the context has room for {} tokens; shorten it",
+      "the prompt has more than {} bytes, and this model's maximum context length is {} tokens; "
+      "shorten it",
       model.prompt_bytes_max(), model.context_tokens());
   return error;
 }

@@ -78,6 +78,7 @@ const std::vector<Route>& routes() {
       {"POST", "/api/chat", {Scope::kInference, kTextBody}, serve_ollama_chat},
       {"POST", "/api/generate", {Scope::kInference, kTextBody}, serve_ollama_generate},
       {"POST", "/api/embed", {Scope::kEmbeddings, kTextBody}, serve_ollama_embed},
+      {"POST", "/api/embeddings", {Scope::kEmbeddings, kTextBody}, serve_ollama_embeddings},
       {"GET", "/api/tags", {Scope::kInference, kNoBody}, serve_ollama_tags},
       {"GET", "/api/ps", {Scope::kInference, kNoBody}, serve_ollama_ps},
       {"POST", "/api/show", {Scope::kInference, kTextBody}, serve_ollama_show},

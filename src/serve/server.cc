@@ -289,8 +289,9 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
   return std::make_shared<Ticket>(open_answers_, std::move(*admission), call.record, call.on_usage);
 }
 
-void Server::with_model(const Call& call, const std::string& name, double deadline,
+void Server::with_model(const Call& call, const std::string& asked, double deadline,
                         WithModel then) {
+  const std::string name = registry_->known_name(asked);
   if (const auto use = registry_->find_ready(name)) return then(*use);
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
   call.exchange->on_gone([cancelled] { cancelled->store(true); });

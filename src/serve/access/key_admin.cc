@@ -121,6 +121,11 @@ Result<store::KeyRow> KeyAdmin::find(std::string_view which) const {
     // A whole key is taken as well: its owner has it, and nothing else at hand.
     if (key.id == which || letters.substr(0, key.lookup.size()) == key.lookup) return key;
     if (key.name != which) continue;
+    // Of several the one that still holds is meant; there is one at most.
+    if (found != nullptr && found->revoked_s.has_value() != key.revoked_s.has_value()) {
+      if (found->revoked_s) found = &key;
+      continue;
+    }
     if (found != nullptr) {
       return invalid_argument(fmt::format("several keys are called '{}'", key.name),
                               "give the id; 'paring keys list' shows it");

@@ -306,11 +306,16 @@ TEST_F(KeysTest, KeysAreFoundByIdNameAndFirstLetters) {
   const KeyAdmin admin(control, "cli", clock_);
   const auto a = admin.create(spec("alice"));
   const auto b = admin.create(spec("bob"));
+  const auto taken = admin.create(spec("bob"));
+  EXPECT_NE(taken.error().text().find(b->row.id), std::string::npos);
+  ASSERT_TRUE(admin.revoke(b->row.id));
   const auto b2 = admin.create(spec("bob"));
   EXPECT_EQ(admin.find("alice")->id, a->row.id);
   EXPECT_EQ(admin.find(b->row.id)->id, b->row.id);
   EXPECT_EQ(admin.find("pk-" + b2->row.lookup)->id, b2->row.id);
   EXPECT_EQ(admin.find(a->text)->id, a->row.id);
+  EXPECT_EQ(admin.find("bob")->id, b2->row.id);
+  ASSERT_TRUE(admin.revoke(b2->row.id));
   EXPECT_EQ(admin.find("bob").error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(admin.find("carol").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(admin.find("").error().code, ErrorCode::kNotFound);

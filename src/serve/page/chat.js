@@ -70,7 +70,9 @@ async function loadModels() {
   say("Asking for the models\u2026");
   let models;
   try {
-    models = await listModels(key);
+    // Of a model that was not loaded yet nothing is known: it may chat.
+    models = (await listModels(key)).filter((model) =>
+      !model.capabilities?.length || model.capabilities.includes("completion"));
   } catch (problem) {
     page.model.disabled = true;
     if (problem.status === 401 && !key) {

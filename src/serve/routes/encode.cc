@@ -275,6 +275,13 @@ void serve_ollama_embed(Server& server, const Call& call) {
            const AnswerUsage& usage) { return wire::ollama_embed_answer(label, vectors, usage); });
 }
 
+void serve_ollama_embeddings(Server& server, const Call& call) {
+  embed(
+      server, call, wire::read_ollama_embeddings(call.exchange->body(), server.rules()),
+      [](const wire::EmbedCall&, const AnswerLabel&, const std::vector<std::vector<float>>& vectors,
+         const AnswerUsage&) { return wire::ollama_embeddings_answer(vectors.front()); });
+}
+
 void serve_score(Server& server, const Call& call) {
   ApiResult<wire::ScoreCall> read = wire::read_score(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());

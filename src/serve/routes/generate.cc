@@ -35,7 +35,33 @@ bool read_timeout(const net::HttpHead& head, GenerateRequest& request) {
 // Ollama's keep_alive, of those who may say which models are in memory.
 void keep(Server& server, const Call& call, const GenerateRequest& request) {
   if (!request.keep_alive_seconds || !call.principal.scopes.has(Scope::kAdmin)) return;
-  server.models().set_idle(request.model, request.keep_alive_seconds);
+  server.models().set_idle(server.models().known_name(request.model), request.keep_alive_seconds);
+}
+
+// A client that only wants the model in memory, or out of it.
+void load(Server& server, const Call& call, const wire::GenerateCall& asked) {
+  const GenerateRequest& request = asked.request;
+  const auto respond = [&server, call, asked](const std::string& variant) {
+    const AnswerLabel label{.id = call.id,
+                            .model = asked.request.model,
+                            .variant = variant,
+                            .created = static_cast<std::int64_t>(system_clock().wall_seconds())};
+    server.respond(call, 200, asked.request.streams ? "application/x-ndjson" : "application/json",
+                   asked.load_answer(label));
+  };
+  if (!asked.unloads()) {
+    return server.with_model(call, request.model, 0,
+                             [&server, call, asked, respond](const ModelUse& model) {
+                               keep(server, call, asked.request);
+                               respond(model.variant());
+                             });
+  }
+  if (auto error = check_scope(call.principal, Scope::kAdmin)) return server.refuse(call, *error);
+  const std::string name = server.models().known_name(request.model);
+  const ApiResult<ModelStatus> status = server.models().status(name);
+  if (!status) return server.refuse(call, status.error());
+  server.models().set_idle(name, 0);
+  respond("");
 }
 
 void answer(Server& server, const Call& call, wire::GenerateCall& asked, const ModelUse& model,
@@ -64,6 +90,7 @@ void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> re
   if (!read) return server.refuse(call, read.error());
   const auto asked = std::make_shared<wire::GenerateCall>(std::move(*read));
   GenerateRequest& request = asked->request;
+  if (asked->load_answer != nullptr) return load(server, call, *asked);
   if (!read_timeout(call.exchange->head(), request)) {
     return server.refuse(call, bad_request(kTimeoutHeader, "it takes a number of seconds"));
   }

@@ -36,6 +36,7 @@ void serve_ollama_generate(Server& server, const Call& call);
 // encode.cc
 void serve_embeddings(Server& server, const Call& call);
 void serve_ollama_embed(Server& server, const Call& call);
+void serve_ollama_embeddings(Server& server, const Call& call);
 void serve_rerank(Server& server, const Call& call);
 void serve_score(Server& server, const Call& call);
 void serve_classify(Server& server, const Call& call);

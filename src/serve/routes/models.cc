@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "base/version.h"
+#include "engine/open_model.h"
+#include "model/architecture.h"
 #include "serve/routes/handlers.h"
 #include "serve/routes/json_answer.h"
 #include "serve/routes/model_cards.h"
@@ -35,6 +37,24 @@ std::string text_of(const io::ModelFile& file, const char* key) {
   return text ? std::move(*text) : std::string();
 }
 
+// What the file itself says, in memory or not.
+void describe(wire::ModelCard& card, const io::ModelFile& file) {
+  card.architecture = text_of(file, "general.architecture");
+  card.weight_type = main_type(file);
+  card.chat_template = text_of(file, "tokenizer.chat_template");
+  for (const io::TensorInfo& tensor : file.tensors()) {
+    std::uint64_t values = 1;
+    for (const std::uint64_t size : tensor.shape) values *= size;
+    card.parameters += values;
+  }
+  card.file_bytes = file.file_bytes();
+  const auto spec = model::read_block_spec(file);
+  if (!spec) return;
+  card.context_tokens = spec->context_max;
+  card.embedding_width = spec->width;
+  card.capabilities = {spec->encoder ? "embedding" : "completion"};
+}
+
 wire::ModelCard card_of(const ModelUse& use) {
   const ServedModel& model = *use;
   const io::ModelFile& file = model.loaded().file;
@@ -49,23 +69,9 @@ wire::ModelCard card_of(const ModelUse& use) {
     card.created = use.adapter->created;
     card.base = model.name();
   }
-  card.architecture = text_of(file, "general.architecture");
-  card.weight_type = main_type(file);
   card.weights_sha256 = model.weights_sha256();
-  card.chat_template = text_of(file, "tokenizer.chat_template");
-  for (const io::TensorInfo& tensor : file.tensors()) {
-    std::uint64_t values = 1;
-    for (const std::uint64_t size : tensor.shape) values *= size;
-    card.parameters += values;
-  }
-  card.file_bytes = file.file_bytes();
+  describe(card, file);
   card.context_tokens = model.context_tokens();
-  if (model.is_encoder()) {
-    card.embedding_width = model.encoder().width();
-    card.capabilities = {"embedding"};
-  } else {
-    card.capabilities = {"completion"};
-  }
   return card;
 }
 
@@ -77,14 +83,20 @@ wire::ModelCard card_of(const ModelSource& source, const std::string& name) {
   return card;
 }
 
-// The card of a model or adapter, or 404.
-ApiResult<wire::ModelCard> find_card(const Server& server, const std::string& name) {
+// The card of a model or adapter, or 404. Of a model that is not in memory its file is read.
+ApiResult<wire::ModelCard> find_card(const Server& server, const std::string& asked) {
+  const std::string name = server.models().known_name(asked);
   const auto status = server.models().status(name);
   if (!status) return status.error();
   std::vector<wire::ModelCard> cards = cards_of(*status);
   const auto it = std::find_if(cards.begin(), cards.end(),
                                [&](const wire::ModelCard& card) { return card.id == name; });
-  return it == cards.end() ? cards.front() : *it;
+  wire::ModelCard card = it == cards.end() ? cards.front() : *it;
+  if (status->model == nullptr) {
+    const auto file = engine::open_model(status->source.path);
+    if (file) describe(card, *file);
+  }
+  return card;
 }
 
 std::string expiry(const ModelStatus& status) {

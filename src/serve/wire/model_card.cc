@@ -31,7 +31,10 @@ void append_model(std::string& out, const ModelCard& model) {
       model.context_tokens == 0 ? "null" : std::to_string(model.context_tokens),
       ",\"loaded\":", model.state == "ready", ",\"state\":", json_string(model.state),
       ",\"memory_bytes\":", model.memory_bytes, ",\"variant\":", text_or_null(model.variant),
-      ",\"certificate\":", model.certificate.empty() ? "null" : model.certificate, '}');
+      ",\"certificate\":", model.certificate.empty() ? "null" : model.certificate,
+      ",\"capabilities\":");
+  append_texts(out, model.capabilities);
+  out += '}';
 }
 
 // "135M", "1.5B": as Ollama shows the number of parameters.
@@ -71,7 +74,10 @@ Shape model_shape() {
                  required("memory_bytes", integer(0, std::numeric_limits<std::int64_t>::max()),
                           "What it takes; 0: it is not in memory."),
                  field("variant", text(), "What is computed: a hash."),
-                 field("certificate", open_object(), "What it lost against its original.")});
+                 field("certificate", open_object(), "What it lost against its original."),
+                 required("capabilities", list(text(), 0, kObjectFieldsMax),
+                          "\"completion\": writes texts, \"embedding\": makes vectors, scores or "
+                          "classes; none are known of a model before it is loaded.")});
 }
 
 Shape details_shape() {

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "base/clock.h"
+
 #include "serve/wire/detail/chat_fields.h"
 #include "serve/wire/detail/json_text.h"
 #include "serve/wire/detail/ollama_fields.h"
@@ -64,12 +66,15 @@ std::vector<Field> common_fields() {
 }
 
 std::vector<Field> chat_only_fields() {
-  return {required("messages", list(ollama_message(), 1, kMessagesMax), "The conversation so far."),
+  return {field("messages", list(ollama_message(), 0, kMessagesMax),
+                "The conversation so far; none: the model is loaded, or unloaded with a keep_alive "
+                "of 0."),
           field("tools", list(ollama_tool(), 0, kToolsMax), "Functions that the model may call.")};
 }
 
 std::vector<Field> generate_only_fields() {
-  return {required("prompt", text(), "What is asked."),
+  return {field("prompt", text(),
+                "What is asked; nothing: the model is loaded, or unloaded with a keep_alive of 0."),
           field("system", text(), "What the model is to know first."),
           field("raw", boolean(), "The prompt is continued as it is."),
           ignored("images", images(), "Text only."),
@@ -131,6 +136,21 @@ std::optional<ApiError> read_common(const Json& body, GenerateRequest& request) 
   return std::nullopt;
 }
 
+// What Ollama answers where there is nothing to write.
+void set_load_answer(GenerateCall& call, bool is_chat) {
+  const char* const reason =
+      call.request.keep_alive_seconds == std::optional<double>(0) ? "unload" : "load";
+  call.load_answer = [is_chat, reason](const AnswerLabel& label) {
+    std::string out = "{\"model\":";
+    append(
+        out, json_string(label.model),
+        ",\"created_at\":", json_string(format_utc(static_cast<double>(label.created))),
+        is_chat ? ",\"message\":{\"role\":\"assistant\",\"content\":\"\"}" : ",\"response\":\"\"",
+        ",\"done\":true,\"done_reason\":\"", reason, "\"}\n");
+    return out;
+  };
+}
+
 void set_writer(GenerateCall& call, bool is_chat) {
   const OllamaStyle style{is_chat, call.request.logprobs.has_value()};
   call.writer = [style](const AnswerLabel& label) { return ollama_writer(label, style); };
@@ -162,12 +182,17 @@ ApiResult<GenerateCall> read_ollama_chat(std::string_view body, const WireRules&
   if (!json) return json.error();
   GenerateCall call;
   if (auto error = read_common(*json, call.request)) return std::move(*error);
+  const Json* const conversation = field_of(*json, "messages");
+  if (conversation == nullptr || conversation->empty()) {
+    set_load_answer(call, true);
+    return call;
+  }
   Json tools = Json::array();
   if (const Json* given = field_of(*json, "tools")) {
     for (const Json& tool : *given) tools.push_back(tool_of(tool["function"]));
   }
   if (auto error = check_choice(tools, call.request.tools)) return std::move(*error);
-  const Json messages = template_messages_of((*json)["messages"]);
+  const Json messages = template_messages_of(*conversation);
   if (auto error = add_chat(messages, tools, *json, call.request)) return std::move(*error);
   set_writer(call, true);
   return call;
@@ -180,6 +205,10 @@ ApiResult<GenerateCall> read_ollama_generate(std::string_view body, const WireRu
   if (auto error = read_common(*json, call.request)) return std::move(*error);
   const std::string prompt = text_of(*json, "prompt");
   const std::string system = text_of(*json, "system");
+  if (prompt.empty()) {
+    set_load_answer(call, false);
+    return call;
+  }
   if (boolean_of(*json, "raw").value_or(false)) {
     if (!system.empty()) {
       return ApiError{400, "invalid_value", "a raw prompt has no place for system", "system"};

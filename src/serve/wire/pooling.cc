@@ -110,6 +110,29 @@ ApiResult<EmbedCall> read_ollama_embed(std::string_view body, const WireRules& r
   return call;
 }
 
+const Shape& ollama_embeddings_request() {
+  static const Shape shape = object({
+      required("model", text(1, kNameCharactersMax), "The model."),
+      required("prompt", text(), "A text; one that is too long is cut."),
+      ignored("options", ollama_options(), "Nothing is sampled."),
+      keep_alive_field(),
+  });
+  return shape;
+}
+
+ApiResult<EmbedCall> read_ollama_embeddings(std::string_view body, const WireRules& rules) {
+  ApiResult<Json> json = read_body(body, ollama_embeddings_request(), rules);
+  if (!json) return json.error();
+  EmbedCall call;
+  call.model = text_of(*json, "model");
+  add_inputs((*json)["prompt"], call.inputs);
+  call.cuts_inputs = true;
+  ApiResult<std::optional<double>> keep_alive = keep_alive_of(*json);
+  if (!keep_alive) return keep_alive.error();
+  call.keep_alive_seconds = *keep_alive;
+  return call;
+}
+
 const Shape& rerank_request() {
   const auto make = [] {
     const Shape document = one_of(

@@ -34,6 +34,9 @@ struct EmbedCall {
 };
 ApiResult<EmbedCall> read_openai_embeddings(std::string_view body, const WireRules& rules);
 ApiResult<EmbedCall> read_ollama_embed(std::string_view body, const WireRules& rules);
+// /api/embeddings, its predecessor: one text.
+ApiResult<EmbedCall> read_ollama_embeddings(std::string_view body, const WireRules& rules);
+std::string ollama_embeddings_answer(const std::vector<float>& vector);
 // REQUIRES: one vector for each input.
 std::string openai_embeddings_answer(const EmbedCall& call, const AnswerLabel& label,
                                      std::span<const std::vector<float>> vectors,
@@ -99,6 +102,8 @@ std::string detokenize_answer(std::string_view text);
 const Shape& openai_embeddings_request();
 const Shape& openai_embeddings_answer_shape();
 const Shape& ollama_embed_request();
+const Shape& ollama_embeddings_request();
+const Shape& ollama_embeddings_answer_shape();
 const Shape& ollama_embed_answer_shape();
 const Shape& rerank_request();
 const Shape& rerank_answer_shape();

@@ -113,6 +113,12 @@ std::string ollama_embed_answer(const AnswerLabel& label,
   return out;
 }
 
+std::string ollama_embeddings_answer(const std::vector<float>& vector) {
+  std::string out = "{\"embedding\":";
+  append_numbers(out, vector);
+  return out + '}';
+}
+
 std::string rerank_answer(const RerankCall& call, const AnswerLabel& label,
                           std::span<const double> scores, const AnswerUsage& usage) {
   PARING_CHECK(scores.size() == call.documents.size(), "a score for each document");
@@ -202,6 +208,12 @@ const Shape& ollama_embed_answer_shape() {
                    required("load_duration", duration, "Always 0."),
                    required("prompt_eval_count", count(), "Tokens of all inputs.")});
   }();
+  return shape;
+}
+
+const Shape& ollama_embeddings_answer_shape() {
+  static const Shape shape =
+      object({required("embedding", list(figure(), 0, kBodyValuesMax), "The vector.")});
   return shape;
 }
 
