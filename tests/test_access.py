@@ -285,4 +285,5 @@ def test_a_text_that_cannot_fit_is_not_encoded(server, allows):
         error = json.loads(answer)["error"]
         assert status == 400 and error["code"] == "context_length_exceeded", answer
         # No count of tokens: nobody has counted them.
-        assert re.search(r"more than \d+ bytes, and this model's maximum context length is 256 tokens", error["message"]), answer
+        assert re.search(r"more than \d+ bytes, and this model's maximum context length is 256 tokens",
+                         error["message"]), answer
