@@ -212,10 +212,15 @@ void TrafficWriter::run() {
   for (;;) {
     const bool is_last = is_stopping_;
     const bool has_taken = take();
+    // A batch that was held leaves the ring no way out: at the end it has to go first.
+    const bool is_empty = rows_.empty() && !has_taken;
     const double now = now_seconds();
     if (!rows_.empty() && (is_last || is_due(now))) write(now);
-    if (is_last) give_up();
-    if (is_last && !has_taken) return;
+    if (is_last) {
+      give_up();
+      if (is_empty) return;
+      continue;
+    }
     // After a whole batch there may be more.
     if (has_taken && rows_.empty()) continue;
     wait(now_seconds());

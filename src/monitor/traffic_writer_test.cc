@@ -313,7 +313,9 @@ TEST(TrafficWriterTest, TheEndDoesNotWaitForADiskThatRefuses) {
   const std::uint64_t before = metrics().traffic_dropped_disk_full.value();
   {
     TrafficWriter writer(disk.append(), {.batch_rows = 4, .retry_seconds = 1e6});
-    for (int i = 0; i < 11; ++i) EXPECT_TRUE(writer.record(numbered(i)));
+    for (int i = 0; i < 4; ++i) EXPECT_TRUE(writer.record(numbered(i)));
+    disk.entered.acquire();  // a batch is held, the rest stays in the ring
+    for (int i = 4; i < 11; ++i) EXPECT_TRUE(writer.record(numbered(i)));
   }
   EXPECT_EQ(metrics().traffic_dropped_disk_full.value(), before + 11);
 }
