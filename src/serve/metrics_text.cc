@@ -96,4 +96,20 @@ std::string metrics_text(std::span<const MetricRow> rows, std::span<const Metric
   return writer.take();
 }
 
+std::string metrics_reference() {
+  std::string page = "| metric | kind | meaning |\n|---|---|---|\n";
+  const auto add = [&](const char* name, const char* kind, const char* help) {
+    page += std::string("| `") + name + "` | " + kind + " | " + help + " |\n";
+  };
+  for (const ModelGauge& gauge : kModelGauges) add(gauge.name, "gauge of each model", gauge.help);
+  for (const MetricRow& row : metric_rows(metrics())) {
+    add(row.name,
+        row.counter != nullptr ? "counter"
+        : row.gauge != nullptr ? "gauge"
+                               : "histogram",
+        row.help);
+  }
+  return page;
+}
+
 }  // namespace paring::serve

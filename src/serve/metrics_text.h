@@ -27,4 +27,32 @@ struct MetricSample {
 // gauges of one name.
 std::string metrics_text(std::span<const MetricRow> rows, std::span<const MetricSample> gauges);
 
+// Gauges that have a sample for each model, beside those of base/metrics.def: the one list.
+struct ModelGauge {
+  const char* name;
+  const char* help;
+};
+inline constexpr ModelGauge kRunningGauge{"vllm:num_requests_running",
+                                          "Sequences that are being computed"};
+inline constexpr ModelGauge kWaitingGauge{"vllm:num_requests_waiting",
+                                          "Sequences that wait for their turn"};
+inline constexpr ModelGauge kCacheUsageGauge{
+    "vllm:kv_cache_usage_perc", "Part of the pages of keys and values that are in use, 0 to 1"};
+inline constexpr ModelGauge kMemoryGauge{
+    "paring:model_memory_bytes", "Memory that a model takes, as predicted; 0: it is not loaded"};
+inline constexpr ModelGauge kWishesGauge{"paring:model_requests_waiting",
+                                         "Requests that wait until a model is loaded"};
+inline constexpr ModelGauge kSemanticServingGauge{
+    "paring:semantic_cache_serving",
+    "1: the cache gives answers to questions that mean the same; 0: it compares only, or is off"};
+inline constexpr ModelGauge kSemanticBoundGauge{
+    "paring:semantic_cache_false_hit_rate_upper",
+    "Upper bound (95 %) of the part of such answers that are wrong, 0 to 1"};
+inline constexpr ModelGauge kModelGauges[] = {
+    kRunningGauge, kWaitingGauge,         kCacheUsageGauge,   kMemoryGauge,
+    kWishesGauge,  kSemanticServingGauge, kSemanticBoundGauge};
+
+// The table of all metrics for the documentation, in Markdown.
+std::string metrics_reference();
+
 }  // namespace paring::serve
