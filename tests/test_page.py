@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from server_process import ServerProcess
+from server_process import ROOT, ServerProcess
 
 KEY = "a-key-for-the-page-0123456789"
 EVIL = "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'><b>bold</b>"
@@ -97,6 +97,16 @@ def get(server, path, **headers):
             return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()
+
+
+def test_only_models_that_can_chat_are_offered(paring, model, browse):
+    with ServerProcess(paring.path, f"smol={model}", f"bert={ROOT / 'tests/data/encoders/bert-mean'}",
+                       "--context-tokens", 2048) as server:
+        listed = json.loads(get(server, "/v1/models")[2])["data"]
+        assert {one["id"]: one["capabilities"] for one in listed} == {"smol": ["completion"], "bert": ["embedding"]}
+        page = browse(server)
+        expect(page.tab.get_by_label("Model").locator("option")).to_have_text(["smol"])
+        assert page.complaints == []
 
 
 def test_the_page_is_small_and_may_do_little(server):
