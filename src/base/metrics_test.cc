@@ -46,7 +46,7 @@ TEST(Histogram, BoundsBelongToTheirBucket) {
 TEST(Metrics, RowsAreUniqueValidAndPointAtTheirCells) {
   Metrics cells;
   cells.generation_tokens.add(3);
-  const std::regex valid("([a-z_]+:[a-z][a-z0-9_]*)([{][a-z_]+=\"[a-z]+\"[}])?");
+  const std::regex valid("([a-z_]+:[a-z][a-z0-9_]*)([{][a-z_]+=\"[a-z_]+\"[}])?");
   std::set<std::string> names;
   bool is_found = false;
   for (const MetricRow& row : metric_rows(cells)) {
