@@ -303,7 +303,12 @@ const Schema& control_schema() noexcept { return kControl; }
 const Schema& traffic_schema() noexcept { return kTraffic; }
 
 Result<void> migrate(Connection& connection, const Schema& schema, std::int64_t version) {
-  PARING_TRY(std::int64_t present, version_of(connection, schema));
+  // In one transaction: between two statements another process may commit its migration, and then
+  // what they tell does not fit together.
+  PARING_TRY_VOID(connection.script("BEGIN"));
+  const Result<std::int64_t> first = version_of(connection, schema);
+  (void)connection.script("ROLLBACK");
+  PARING_TRY(std::int64_t present, first);
   if (present >= version) return {};
   // IMMEDIATE: of two processes that open an old database one migrates, the other waits and finds
   // it done.
