@@ -208,6 +208,15 @@ net::HttpResponse Server::error_response(const Call& call, const ApiError& error
   return response;
 }
 
+const store::ControlDb* Server::control(const Call& call) {
+  if (control_) return &*control_;
+  refuse(call, {.status = 501,
+                .code = "not_supported",
+                .message = "this server keeps nothing, since it has no data folder",
+                .param = ""});
+  return nullptr;
+}
+
 BatchService* Server::batches(const Call& call) {
   if (batches_ == nullptr) {
     refuse(call, {.status = 501,

@@ -102,6 +102,8 @@ class Server : public net::RequestHandler {
   MaskPool& masks() noexcept { return *masks_; }
   // Where answers are written that take long to write.
   TaskThread& finisher() noexcept { return finisher_; }
+  // The database; null: the server has none, and the call is answered.
+  const store::ControlDb* control(const Call& call);
   // Files and batches; null: the server keeps none, and the call is answered.
   BatchService* batches(const Call& call);
   // Of lines of batches, which their results tell of.

@@ -42,6 +42,9 @@ void serve_score(Server& server, const Call& call);
 void serve_classify(Server& server, const Call& call);
 // files.cc
 void serve_file_create(Server& server, const Call& call);
+void serve_feedback_create(Server& server, const Call& call);
+void serve_feedback_list(Server& server, const Call& call);
+void serve_feedback_delete(Server& server, const Call& call);
 void serve_file_list(Server& server, const Call& call);
 void serve_file(Server& server, const Call& call);
 void serve_file_delete(Server& server, const Call& call);

@@ -3,6 +3,7 @@
 
 #include "serve/wire/anthropic_messages.h"
 #include "serve/wire/detail/openai_answer.h"
+#include "serve/wire/feedback.h"
 #include "serve/wire/model_admin.h"
 #include "serve/wire/model_card.h"
 #include "serve/wire/ollama.h"
@@ -105,6 +106,20 @@ constexpr Endpoint kEndpoints[] = {
      openai_model_answer_shape, nullptr, error_of<read_load>},
     {"POST", "/v1/models/unload", "unload_model", "Unload a model", kOpenAi, unload_request,
      unload_answer_shape, nullptr, error_of<read_unload>},
+    {"POST", "/v1/feedback", "create_feedback", "Tell what an answer was worth", kOpenAi,
+     feedback_request, feedback_answer_shape, nullptr, error_of<read_feedback>},
+    {.method = "GET",
+     .path = "/v1/feedback",
+     .name = "list_feedback",
+     .summary = "What was told of answers",
+     .protocol = kOpenAi,
+     .request = nullptr,
+     .answer = feedback_list_answer_shape,
+     .stream_type = nullptr,
+     .check = nullptr,
+     .query = feedback_list_query},
+    {"DELETE", "/v1/feedback/{feedback_id}", "delete_feedback", "Take it back", kOpenAi, nullptr,
+     feedback_deleted_answer_shape, nullptr, nullptr},
     {"POST", "/tokenize", "tokenize", "Token ids of a text or conversation", kOpenAi,
      tokenize_request, tokenize_answer_shape, nullptr, error_of<read_tokenize>},
     {"POST", "/detokenize", "detokenize", "The text of token ids", kOpenAi, detokenize_request,

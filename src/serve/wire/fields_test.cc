@@ -66,6 +66,7 @@ Json least_body(const Endpoint& endpoint) {
   Json body = sample(endpoint.request());
   // What these need is one of two fields.
   if (std::string_view(endpoint.path) == "/tokenize") body["prompt"] = "a";
+  if (std::string_view(endpoint.path) == "/v1/feedback") body["response_id"] = "a";
   if (std::string_view(endpoint.path) == "/api/show") body["model"] = "a";
   // And this is a text with a unit.
   if (std::string_view(endpoint.path) == "/v1/batches") body["completion_window"] = "24h";
@@ -264,8 +265,10 @@ TEST_P(Fields, NoBadValueIsTaken) {
 
 // Alone, with the least of what it may be.
 TEST_P(Fields, EveryFieldIsTaken) {
-  const std::set<std::string> elsewhere = {"/tokenize messages",              // or a prompt
-                                           "/v1/batches completion_window"};  // a text with a unit
+  const std::set<std::string> elsewhere = {"/tokenize messages",             // or a prompt
+                                           "/v1/batches completion_window",  // a text with a unit
+                                           "/v1/feedback span_id",           // or a response
+                                           "/v1/feedback trace_id", "/v1/feedback session_id"};
   for (const Field& field : GetParam().request().fields) {
     if (elsewhere.contains(std::string(GetParam().path) + ' ' + field.name)) continue;
     Json body = least_body(GetParam());
@@ -278,6 +281,8 @@ TEST_P(Fields, EveryFieldIsTaken) {
     body[field.name] = nullptr;
     if (std::string_view(GetParam().path) == "/tokenize" && field.name == "prompt") continue;
     if (std::string_view(GetParam().path) == "/api/show" && field.name == "model") continue;
+    if (std::string_view(GetParam().path) == "/v1/feedback" && field.name == "response_id")
+      continue;
     const auto error = GetParam().check(body.dump(), {.is_strict = true});
     EXPECT_FALSE(error) << body.dump() << ": " << error->message;
   }

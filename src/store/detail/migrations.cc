@@ -156,6 +156,32 @@ CREATE TABLE settings(
 
 PRAGMA user_version = 2;
 )sql"},
+    {3, R"sql(
+-- What somebody, or a rule, thought of an answer. Its subject may be unknown here, or come later.
+CREATE TABLE scores(
+  tenant TEXT NOT NULL,
+  id TEXT NOT NULL,
+  subject_kind TEXT NOT NULL CHECK(subject_kind IN ('response', 'span', 'trace', 'session')),
+  subject_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  type TEXT NOT NULL CHECK(type IN ('numeric', 'boolean', 'categorical', 'text', 'correction',
+                                    'preference')),
+  number REAL,                            -- of numeric and boolean ones
+  text TEXT,                              -- of the others
+  comment TEXT NOT NULL,
+  source TEXT NOT NULL CHECK(source IN ('user', 'annotator', 'judge', 'rule', 'implicit', 'api')),
+  author TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  metadata TEXT,                          -- a JSON object
+  created_s INTEGER NOT NULL,
+  updated_s INTEGER NOT NULL,
+  PRIMARY KEY(tenant, id),
+  CHECK((number IS NULL) <> (text IS NULL))
+) STRICT;
+CREATE INDEX scores_of_subject ON scores(tenant, subject_kind, subject_id);
+
+PRAGMA user_version = 3;
+)sql"},
 };
 
 // One file a day (store/traffic.h). Times are seconds since 1970-01-01 UTC.

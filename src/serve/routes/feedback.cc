@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// /v1/feedback: scores of answers, kept in the database of the server, each tenant's apart.
+#include "serve/wire/feedback.h"
+#include "base/clock.h"
+#include "serve/batch/storage_failure.h"
+#include "serve/routes/handlers.h"
+#include "serve/routes/json_answer.h"
+#include "serve/server.h"
+
+namespace paring::serve {
+
+namespace {
+
+constexpr std::int64_t kScoresMax = 1'000'000;  // of a tenant
+
+// What the client's own mistake is stays so; the rest is the server's.
+ApiError feedback_error(const Error& error, const char* param) {
+  if (error.code == ErrorCode::kNotFound) {
+    return {404, "feedback_not_found", "There is no feedback with this id.", param};
+  }
+  if (error.code == ErrorCode::kExhausted) {
+    return {413, "storage_quota_exceeded", error.text(), ""};
+  }
+  return storage_failure("feedback", error);
+}
+
+}  // namespace
+
+void serve_feedback_create(Server& server, const Call& call) {
+  const store::ControlDb* const control = server.control(call);
+  if (control == nullptr) return;
+  ApiResult<store::ScoreRow> score = wire::read_feedback(call.exchange->body(), server.rules());
+  if (!score) return server.refuse(call, score.error());
+  score->tenant = call.principal.tenant;
+  score->key_id = call.principal.key_id;
+  score->created_s = static_cast<std::int64_t>(system_clock().wall_seconds());
+  score->updated_s = score->created_s;
+  const Result<store::ScoreRow> kept = store::Scores(*control).put(*score, kScoresMax);
+  if (!kept) return server.refuse(call, feedback_error(kept.error(), "id"));
+  server.respond(call, 200, "application/json", wire::feedback_answer(*kept));
+}
+
+void serve_feedback_list(Server& server, const Call& call) {
+  const store::ControlDb* const control = server.control(call);
+  if (control == nullptr) return;
+  auto read = wire::read_feedback_list(call.exchange->head().query, server.rules());
+  if (!read) return server.refuse(call, read.error());
+  const auto page = store::Scores(*control).list(call.principal.tenant, read->filter, read->page);
+  if (!page) return server.refuse(call, feedback_error(page.error(), "after"));
+  server.respond(call, 200, "application/json", wire::feedback_list_answer(*page));
+}
+
+void serve_feedback_delete(Server& server, const Call& call) {
+  const store::ControlDb* const control = server.control(call);
+  if (control == nullptr) return;
+  const std::string& id = call.path_values[0];
+  const Result<void> done = store::Scores(*control).remove(call.principal.tenant, id);
+  if (!done) return server.refuse(call, feedback_error(done.error(), "feedback_id"));
+  server.respond(call, 200, "application/json", wire::feedback_deleted_answer(id));
+}
+
+}  // namespace paring::serve

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/scores.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "store/detail/connections.h"
+
+namespace paring::store {
+
+namespace {
+
+using detail::Connection;
+using detail::Cursor;
+using detail::Durability;
+
+// REQUIRES: the columns in the order of the table.
+ScoreRow row_of(const Cursor& row) {
+  return {.tenant = row.text(0),
+          .id = row.text(1),
+          .subject_kind = row.text(2),
+          .subject_id = row.text(3),
+          .name = row.text(4),
+          .type = row.text(5),
+          .number = row.optional_real(6),
+          .text = row.optional_text(7),
+          .comment = row.text(8),
+          .source = row.text(9),
+          .author = row.text(10),
+          .key_id = row.text(11),
+          .metadata = row.optional_text(12),
+          .created_s = row.integer(13),
+          .updated_s = row.integer(14)};
+}
+
+Result<std::vector<ScoreRow>> rows_of(Result<Cursor> rows) {
+  PARING_TRY(Cursor row, std::move(rows));
+  std::vector<ScoreRow> found;
+  PARING_TRY(bool has_row, row.next());
+  while (has_row) {
+    found.push_back(row_of(row));
+    PARING_TRY(has_row, row.next());
+  }
+  return found;
+}
+
+Result<std::optional<ScoreRow>> find_in(Connection& connection, std::string_view tenant,
+                                        std::string_view id) {
+  PARING_TRY(std::vector<ScoreRow> rows,
+             rows_of(connection.query(
+                 "SELECT tenant, id, subject_kind, subject_id, name, type, number, text, comment, "
+                 "source, author, key_id, metadata, created_s, updated_s FROM scores "
+                 "WHERE tenant = ?1 AND id = ?2",
+                 {tenant, id})));
+  if (rows.empty()) return std::optional<ScoreRow>();
+  return std::optional<ScoreRow>(std::move(rows.front()));
+}
+
+}  // namespace
+
+Result<ScoreRow> Scores::put(const ScoreRow& score, std::int64_t scores_max) const {
+  return control_.connections().write(
+      Durability::kPower, [&](Connection& connection) -> Result<ScoreRow> {
+        PARING_TRY(const std::optional<ScoreRow> before,
+                   find_in(connection, score.tenant, score.id));
+        if (!before) {
+          PARING_TRY(
+              const std::int64_t count,
+              connection.integer("SELECT count(*) FROM scores WHERE tenant = ?1", {score.tenant}));
+          if (count >= scores_max) {
+            return exhausted(
+                fmt::format("'{}' has {} scores, that is the limit", score.tenant, count),
+                "delete scores that are not needed");
+          }
+        }
+        ScoreRow now = score;
+        if (before) now.created_s = before->created_s;
+        PARING_TRY_VOID(detail::as_void(connection.execute(
+            "INSERT INTO scores(tenant, id, subject_kind, subject_id, name, type, number, text, "
+            "comment, source, author, key_id, metadata, created_s, updated_s) "
+            "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
+            "ON CONFLICT(tenant, id) DO UPDATE SET subject_kind = ?3, subject_id = ?4, name = ?5, "
+            "type = ?6, number = ?7, text = ?8, comment = ?9, source = ?10, author = ?11, "
+            "key_id = ?12, metadata = ?13, updated_s = ?15",
+            {now.tenant, now.id, now.subject_kind, now.subject_id, now.name, now.type, now.number,
+             now.text, now.comment, now.source, now.author, now.key_id, now.metadata, now.created_s,
+             now.updated_s})));
+        return now;
+      });
+}
+
+Result<std::optional<ScoreRow>> Scores::find(std::string_view tenant, std::string_view id) const {
+  return control_.connections().read(
+      [&](Connection& connection) { return find_in(connection, tenant, id); });
+}
+
+Result<Page<ScoreRow>> Scores::list(std::string_view tenant, const ScoreFilter& filter,
+                                    const PageRequest& page) const {
+  return control_.connections().read([&](Connection& connection) -> Result<Page<ScoreRow>> {
+    std::int64_t row_id = page.oldest_first ? 0 : std::numeric_limits<std::int64_t>::max();
+    if (!page.after.empty()) {
+      PARING_TRY(Cursor row,
+                 connection.query("SELECT rowid FROM scores WHERE tenant = ?1 AND id = ?2",
+                                  {tenant, page.after}));
+      PARING_TRY(const bool is_found, row.next());
+      if (!is_found) return not_found(fmt::format("there is no score '{}'", page.after));
+      row_id = row.integer(0);
+    }
+    const detail::Values values = {tenant, filter.subject_kind, filter.subject_id, filter.name,
+                                   row_id, page.limit + 1};
+    Page<ScoreRow> found;
+    if (page.oldest_first) {
+      PARING_TRY(
+          found.rows,
+          rows_of(connection.query(
+              "SELECT tenant, id, subject_kind, subject_id, name, type, number, text, comment, "
+              "source, author, key_id, metadata, created_s, updated_s FROM scores "
+              "WHERE tenant = ?1 AND (?2 = '' OR subject_kind = ?2) AND "
+              "(?3 = '' OR subject_id = ?3) AND (?4 = '' OR name = ?4) AND rowid > ?5 "
+              "ORDER BY rowid LIMIT ?6",
+              values)));
+    } else {
+      PARING_TRY(
+          found.rows,
+          rows_of(connection.query(
+              "SELECT tenant, id, subject_kind, subject_id, name, type, number, text, comment, "
+              "source, author, key_id, metadata, created_s, updated_s FROM scores "
+              "WHERE tenant = ?1 AND (?2 = '' OR subject_kind = ?2) AND "
+              "(?3 = '' OR subject_id = ?3) AND (?4 = '' OR name = ?4) AND rowid < ?5 "
+              "ORDER BY rowid DESC LIMIT ?6",
+              values)));
+    }
+    found.has_more = static_cast<std::int64_t>(found.rows.size()) > page.limit;
+    if (found.has_more) found.rows.pop_back();
+    return found;
+  });
+}
+
+Result<void> Scores::remove(std::string_view tenant, std::string_view id) const {
+  return control_.connections().write(
+      Durability::kPower, [&](Connection& connection) -> Result<void> {
+        PARING_TRY(
+            const std::int64_t rows,
+            connection.execute("DELETE FROM scores WHERE tenant = ?1 AND id = ?2", {tenant, id}));
+        if (rows == 0) return not_found(fmt::format("there is no score '{}'", id));
+        return {};
+      });
+}
+
+}  // namespace paring::store

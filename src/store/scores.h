@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of scores: what users, annotators, judges and rules thought of answers. A score may
+// come long after its answer and again: the same id is the same score, as it is now. Every look-up
+// names the tenant. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "store/control_db.h"
+#include "store/files.h"
+
+namespace paring::store {
+
+// enumerator, its name
+#define PARING_SCORE_SUBJECTS(X) \
+  X(kResponse, "response") X(kSpan, "span") X(kTrace, "trace") X(kSession, "session")
+#define PARING_SCORE_TYPES(X)                                            \
+  X(kNumeric, "numeric")                                                 \
+  X(kBoolean, "boolean") X(kCategorical, "categorical") X(kText, "text") \
+      X(kCorrection, "correction") X(kPreference, "preference")
+#define PARING_SCORE_SOURCES(X)                                                           \
+  X(kUser, "user")                                                                        \
+  X(kAnnotator, "annotator") X(kJudge, "judge") X(kRule, "rule") X(kImplicit, "implicit") \
+      X(kApi, "api")
+
+struct ScoreRow {
+  std::string tenant;
+  std::string id;
+  std::string subject_kind;  // of PARING_SCORE_SUBJECTS
+  std::string subject_id;
+  std::string name;
+  std::string type;                 // of PARING_SCORE_TYPES
+  std::optional<double> number;     // of numeric and boolean ones (0 or 1)
+  std::optional<std::string> text;  // of the others; of a preference the id of the answer that lost
+  std::string comment;
+  std::string source;  // of PARING_SCORE_SOURCES
+  std::string author;  // end user or annotator; may be empty
+  std::string key_id;
+  std::optional<std::string> metadata;  // a JSON object
+  std::int64_t created_s = 0;
+  std::int64_t updated_s = 0;
+};
+
+// What a list is of; empty: any.
+struct ScoreFilter {
+  std::string subject_kind;
+  std::string subject_id;
+  std::string name;
+};
+
+class Scores {
+ public:
+  explicit Scores(const ControlDb& control) : control_(control) {}
+
+  // Adds it, or puts it in the place of the one with its id, whose created_s stays. Returns the row
+  // as it is now. Exhausted when the tenant has `scores_max` others.
+  Result<ScoreRow> put(const ScoreRow& score, std::int64_t scores_max) const;
+  Result<std::optional<ScoreRow>> find(std::string_view tenant, std::string_view id) const;
+  // Newest first, unless page.oldest_first. NotFound when page.after is no score of the tenant.
+  Result<Page<ScoreRow>> list(std::string_view tenant, const ScoreFilter& filter,
+                              const PageRequest& page) const;
+  // NotFound.
+  Result<void> remove(std::string_view tenant, std::string_view id) const;
+
+ private:
+  const ControlDb& control_;
+};
+
+}  // namespace paring::store

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/scores.h"
+
+#include "store/control_db_for_test.h"
+
+namespace paring::store {
+namespace {
+
+constexpr std::int64_t kNow = 1'700'000'000;
+
+class ScoresTest : public ControlDbTest {
+ protected:
+  static ScoreRow score(const std::string& id, const std::string& tenant = "a") {
+    ScoreRow row;
+    row.tenant = tenant;
+    row.id = id;
+    row.subject_kind = "response";
+    row.subject_id = "r1";
+    row.name = "rating";
+    row.type = "numeric";
+    row.number = 0.5;
+    row.source = "user";
+    row.created_s = row.updated_s = kNow;
+    return row;
+  }
+};
+
+TEST_F(ScoresTest, ASecondOneOfTheSameIdTakesItsPlace) {
+  const ControlDb control = open();
+  const Scores scores(control);
+  ASSERT_TRUE(scores.put(score("x"), 10));
+  ScoreRow again = score("x");
+  again.type = "correction";
+  again.number.reset();
+  again.text = "better";
+  again.created_s = again.updated_s = kNow + 5;
+  const auto kept = scores.put(again, 10);
+  ASSERT_TRUE(kept) << kept.error().text();
+  EXPECT_EQ(kept->created_s, kNow);
+  const auto found = scores.find("a", "x");
+  EXPECT_EQ((*found)->text, "better");
+  EXPECT_FALSE((*found)->number.has_value());
+  EXPECT_EQ((*found)->created_s, kNow);
+  EXPECT_EQ((*found)->updated_s, kNow + 5);
+}
+
+TEST_F(ScoresTest, TenantsAreApartAndBounded) {
+  const ControlDb control = open();
+  const Scores scores(control);
+  ASSERT_TRUE(scores.put(score("x"), 2));
+  ASSERT_TRUE(scores.put(score("y"), 2));
+  EXPECT_EQ(scores.put(score("z"), 2).error().code, ErrorCode::kExhausted);
+  EXPECT_TRUE(scores.put(score("y"), 2)) << "what is there may change";
+  EXPECT_TRUE(scores.put(score("x", "b"), 2));
+  EXPECT_EQ(scores.list("b", {}, {})->rows.size(), 1U);
+  EXPECT_FALSE(scores.find("c", "x")->has_value());
+  EXPECT_EQ(scores.remove("c", "x").error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(scores.remove("a", "x"));
+  EXPECT_TRUE(scores.find("b", "x")->has_value());
+}
+
+TEST_F(ScoresTest, AValueIsANumberOrAText) {
+  const ControlDb control = open();
+  ScoreRow both = score("x");
+  both.text = "two";
+  EXPECT_FALSE(Scores(control).put(both, 10));
+  ScoreRow none = score("x");
+  none.number.reset();
+  EXPECT_FALSE(Scores(control).put(none, 10));
+}
+
+}  // namespace
+}  // namespace paring::store
