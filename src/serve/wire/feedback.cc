@@ -209,9 +209,9 @@ ApiResult<store::ScoreRow> read_feedback(std::string_view body, const WireRules&
 const Shape& feedback_list_query() {
   static const Shape shape = object({
       field("response_id", text(1, kIdCharactersMax), "Only those about this answer."),
-      field("span_id", text(1, kIdCharactersMax), "Or this span."),
-      field("trace_id", text(1, kIdCharactersMax), "Or this trace."),
-      field("session_id", text(1, kIdCharactersMax), "Or this session."),
+      field("span_id", text(1, kIdCharactersMax), "Or of the span."),
+      field("trace_id", text(1, kIdCharactersMax), "Or of the trace."),
+      field("session_id", text(1, kIdCharactersMax), "Or of the session."),
       field("name", text(1, kNameCharacters), "Only those of this name."),
       field("limit", integer(1, kListedMax), "At most so many; absent: 100."),
       field("after", text(1, kNameCharacters), "Only those that were given before this one."),
