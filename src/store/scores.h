@@ -18,14 +18,15 @@ namespace paring::store {
 // enumerator, its name
 #define PARING_SCORE_SUBJECTS(X) \
   X(kResponse, "response") X(kSpan, "span") X(kTrace, "trace") X(kSession, "session")
-#define PARING_SCORE_TYPES(X)                                            \
-  X(kNumeric, "numeric")                                                 \
-  X(kBoolean, "boolean") X(kCategorical, "categorical") X(kText, "text") \
-      X(kCorrection, "correction") X(kPreference, "preference")
-#define PARING_SCORE_SOURCES(X)                                                           \
-  X(kUser, "user")                                                                        \
-  X(kAnnotator, "annotator") X(kJudge, "judge") X(kRule, "rule") X(kImplicit, "implicit") \
-      X(kApi, "api")
+#define PARING_SCORE_TYPES(X)    \
+  X(kNumeric, "numeric")         \
+  X(kBoolean, "boolean")         \
+  X(kCategorical, "categorical") \
+  X(kText, "text") X(kCorrection, "correction") X(kPreference, "preference")
+#define PARING_SCORE_SOURCES(X) \
+  X(kUser, "user")              \
+  X(kAnnotator, "annotator")    \
+  X(kJudge, "judge") X(kRule, "rule") X(kImplicit, "implicit") X(kApi, "api")
 
 struct ScoreRow {
   std::string tenant;
