@@ -283,6 +283,9 @@ def test_ollama_loads_and_unloads_by_saying_nothing(paring, files, tmp_path):
         old, new = lama.embeddings(model="bert", prompt="the fox"), lama.embed(model="bert", input="the fox")
         assert list(old.embedding) == list(new.embeddings[0])
         listed = json.loads(server.get("/v1/models"))["data"]
+        tagged = lama.embed(model="bert:latest", input="the fox", keep_alive=0)
+        assert list(tagged.embeddings[0]) == list(old.embedding)
+        wait_for(lambda: state(server, "bert") == "unloaded")
         assert {one["id"]: one["capabilities"] for one in listed} == {
             "base": ["completion"], "later": ["completion"], "bert": ["embedding"]}
 

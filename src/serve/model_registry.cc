@@ -177,11 +177,15 @@ ModelRegistry::SlotPtr ModelRegistry::find(const std::string& name) const {
   return nullptr;
 }
 
-std::string ModelRegistry::known_name(const std::string& name) const {
+std::string ModelRegistry::resolved(const std::string& name) const {
   constexpr std::string_view kLatest = ":latest";
-  if (!name.ends_with(kLatest)) return name;
+  if (!name.ends_with(kLatest) || find(name) != nullptr) return name;
+  return name.substr(0, name.size() - kLatest.size());
+}
+
+std::string ModelRegistry::known_name(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  return find(name) != nullptr ? name : name.substr(0, name.size() - kLatest.size());
+  return resolved(name);
 }
 
 std::string ModelRegistry::known_names() const {
@@ -195,8 +199,9 @@ std::string ModelRegistry::known_names() const {
   return known.empty() ? "none" : known;
 }
 
-std::optional<ModelUse> ModelRegistry::find_ready(const std::string& name) {
+std::optional<ModelUse> ModelRegistry::find_ready(const std::string& asked) {
   const std::lock_guard lock(mutex_);
+  const std::string name = resolved(asked);
   const SlotPtr slot = find(name);
   if (slot == nullptr || slot->state != ModelState::kReady) return std::nullopt;
   slot->used_at = now_seconds();
@@ -205,7 +210,7 @@ std::optional<ModelUse> ModelRegistry::find_ready(const std::string& name) {
 
 ApiResult<ModelStatus> ModelRegistry::status(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  if (const SlotPtr slot = find(name)) return status_of(*slot);
+  if (const SlotPtr slot = find(resolved(name))) return status_of(*slot);
   return unknown(name);
 }
 
@@ -217,8 +222,10 @@ ApiError ModelRegistry::unknown(const std::string& name) const {
           .param = "model"};
 }
 
-void ModelRegistry::acquire(const ModelWish& wish, Done done) {
+void ModelRegistry::acquire(const ModelWish& asked, Done done) {
   Lock lock(mutex_);
+  ModelWish wish = asked;
+  wish.name = resolved(asked.name);
   const double now = now_seconds();
   const auto refuse = [&](const ApiError& error) {
     lock.unlock();
@@ -281,7 +288,7 @@ std::optional<ApiError> ModelRegistry::unload(const std::string& name, bool forg
 
 bool ModelRegistry::set_idle(const std::string& name, std::optional<double> seconds) {
   const std::lock_guard lock(mutex_);
-  const SlotPtr slot = find(name);
+  const SlotPtr slot = find(resolved(name));
   if (slot == nullptr) return false;
   slot->kept_seconds = seconds;
   keeper_wakes_.notify_one();

@@ -73,13 +73,13 @@ class ModelRegistry {
   Result<void> load(const std::string& name);
 
   // The model that a request names, when it is ready, at once.
-  std::optional<ModelUse> find_ready(const std::string& name);
+  std::optional<ModelUse> find_ready(const std::string& asked);
   // The same as soon as it is ready: `done` is called once, here when nothing needs to be waited
   // for, else on another thread. 404 "model_not_found" with the names there are; 503 with
   // Retry-After when it is not ready in time, "insufficient_memory" with the figures when it does
   // not fit; 500 "model_load_failed" when its file cannot be loaded.
   using Done = std::function<void(ApiResult<ModelUse>)>;
-  void acquire(const ModelWish& wish, Done done);
+  void acquire(const ModelWish& asked, Done done);
 
   // It takes no more requests, and goes when those that run have ended. `forgets`: the name goes as
   // well, at once. 404 when no model has that name, 409 while it is being loaded; else `gone` is
@@ -90,7 +90,9 @@ class ModelRegistry {
   // less is for ever, absent is as configured. False: no such model.
   bool set_idle(const std::string& name, std::optional<double> seconds);
 
-  // The name by which a model is known here: Ollama's clients write NAME:latest for NAME.
+  // The name by which that is known here which a request names: Ollama's clients write NAME:latest
+  // for NAME. What takes a name that a request may bring (find_ready, acquire, set_idle, status)
+  // takes both.
   std::string known_name(const std::string& name) const;
   // In the order they became known.
   std::vector<ModelStatus> list() const;
@@ -108,6 +110,7 @@ class ModelRegistry {
 
   // REQUIRE mutex_.
   SlotPtr find(const std::string& name) const;
+  std::string resolved(const std::string& name) const;
   std::string known_names() const;
   ApiError unknown(const std::string& name) const;
   Result<void> check_names(const ModelSource& source) const;

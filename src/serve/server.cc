@@ -210,21 +210,16 @@ net::HttpResponse Server::error_response(const Call& call, const ApiError& error
 
 const store::ControlDb* Server::control(const Call& call) {
   if (control_) return &*control_;
-  refuse(call, {.status = 501,
-                .code = "not_supported",
-                .message = "this server keeps nothing, since it has no data folder",
-                .param = ""});
+  refuse(call,
+         {.status = 501,
+          .code = "not_supported",
+          .message = "this server keeps no files and no feedback, since it has no data folder",
+          .param = ""});
   return nullptr;
 }
 
 BatchService* Server::batches(const Call& call) {
-  if (batches_ == nullptr) {
-    refuse(call, {.status = 501,
-                  .code = "not_supported",
-                  .message = "this server keeps no files, since it has no data folder",
-                  .param = ""});
-  }
-  return batches_.get();
+  return control(call) == nullptr ? nullptr : batches_.get();
 }
 
 std::size_t Server::batch_lines_now() const {
@@ -298,9 +293,8 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
   return std::make_shared<Ticket>(open_answers_, std::move(*admission), call.record, call.on_usage);
 }
 
-void Server::with_model(const Call& call, const std::string& asked, double deadline,
+void Server::with_model(const Call& call, const std::string& name, double deadline,
                         WithModel then) {
-  const std::string name = registry_->known_name(asked);
   if (const auto use = registry_->find_ready(name)) return then(*use);
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
   call.exchange->on_gone([cancelled] { cancelled->store(true); });

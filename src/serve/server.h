@@ -160,7 +160,7 @@ class Server : public net::RequestHandler {
   // thread when it has been loaded. What goes wrong is answered. The body is gone when it waits.
   // `deadline`: monotonic; 0: none of the call's own.
   using WithModel = std::function<void(const ModelUse&)>;
-  void with_model(const Call& call, const std::string& asked, double deadline, WithModel then);
+  void with_model(const Call& call, const std::string& name, double deadline, WithModel then);
   // What the answer of a call is labelled with. `asked`: the model as the request names it.
   static AnswerLabel label(const Call& call, const ModelUse& model, const std::string& asked);
   // Says whose work a sequence is: its turn among others, and whose prefixes it may share.

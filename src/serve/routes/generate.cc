@@ -35,7 +35,7 @@ bool read_timeout(const net::HttpHead& head, GenerateRequest& request) {
 // Ollama's keep_alive, of those who may say which models are in memory.
 void keep(Server& server, const Call& call, const GenerateRequest& request) {
   if (!request.keep_alive_seconds || !call.principal.scopes.has(Scope::kAdmin)) return;
-  server.models().set_idle(server.models().known_name(request.model), request.keep_alive_seconds);
+  server.models().set_idle(request.model, request.keep_alive_seconds);
 }
 
 // A client that only wants the model in memory, or out of it.
@@ -57,10 +57,9 @@ void load(Server& server, const Call& call, const wire::GenerateCall& asked) {
                              });
   }
   if (auto error = check_scope(call.principal, Scope::kAdmin)) return server.refuse(call, *error);
-  const std::string name = server.models().known_name(request.model);
-  const ApiResult<ModelStatus> status = server.models().status(name);
+  const ApiResult<ModelStatus> status = server.models().status(request.model);
   if (!status) return server.refuse(call, status.error());
-  server.models().set_idle(name, 0);
+  server.models().set_idle(request.model, 0);
   respond("");
 }
 
