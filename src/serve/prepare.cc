@@ -269,27 +269,29 @@ std::optional<ApiError> constrain(AnswerPlan& plan, const GenerateRequest& reque
   return std::nullopt;
 }
 
+// LiteLLM and others know this error by OpenAI's words, "maximum context length".
+ApiError context_exceeded(std::string message) {
+  return {.status = 400,
+          .code = "context_length_exceeded",
+          .message = std::move(message),
+          .param = "messages"};
+}
+
 ApiError too_long(std::size_t prompt_tokens, std::optional<std::size_t> max_tokens,
                   std::size_t context) {
   const std::string answer =
       max_tokens ? fmt::format(" and max_tokens asks for {} more", *max_tokens) : "";
-  return {.status = 400,
-          .code = "context_length_exceeded",
-          // LiteLLM and others know this error by OpenAI's words.
-          .message = fmt::format("the prompt has {} tokens{}, and this model's maximum context "
-                                 "length is {} tokens; shorten it, or start the server with a "
-                                 "larger --context-tokens",
-                                 prompt_tokens, answer, context),
-          .param = "messages"};
+  return context_exceeded(
+      fmt::format("the prompt has {} tokens{}, and this model's maximum context length is {} "
+                  "tokens; shorten it, or start the server with a larger --context-tokens",
+                  prompt_tokens, answer, context));
 }
 
 ApiError too_many_bytes(const ServedModel& model) {
-  ApiError error = too_long(0, std::nullopt, model.context_tokens());
-  error.message = fmt::format(
+  return context_exceeded(fmt::format(
       "the prompt has more than {} bytes, and this model's maximum context length is {} tokens; "
       "shorten it",
-      model.prompt_bytes_max(), model.context_tokens());
-  return error;
+      model.prompt_bytes_max(), model.context_tokens()));
 }
 
 }  // namespace

@@ -13,16 +13,13 @@ using detail::Connection;
 using detail::Cursor;
 using detail::Durability;
 
+AuditRow row_of(const Cursor& row) {
+  return {row.integer(0), row.integer(1), row.text(2), row.text(3),
+          row.text(4),    row.text(5),    row.text(6)};
+}
+
 Result<std::vector<AuditRow>> rows_of(Result<Cursor> rows) {
-  PARING_TRY(Cursor row, std::move(rows));
-  std::vector<AuditRow> found;
-  PARING_TRY(bool has_row, row.next());
-  while (has_row) {
-    found.push_back({row.integer(0), row.integer(1), row.text(2), row.text(3), row.text(4),
-                     row.text(5), row.text(6)});
-    PARING_TRY(has_row, row.next());
-  }
-  return found;
+  return detail::collect<AuditRow>(std::move(rows), row_of);
 }
 
 }  // namespace

@@ -63,15 +63,7 @@ Result<BatchRow> row_of(const Cursor& row) {
 }
 
 Result<std::vector<BatchRow>> rows_of(Result<Cursor> rows) {
-  PARING_TRY(Cursor row, std::move(rows));
-  std::vector<BatchRow> found;
-  PARING_TRY(bool has_row, row.next());
-  while (has_row) {
-    PARING_TRY(BatchRow batch, row_of(row));
-    found.push_back(std::move(batch));
-    PARING_TRY(has_row, row.next());
-  }
-  return found;
+  return detail::collect<BatchRow>(std::move(rows), row_of);
 }
 
 // SELECT * gives the columns in the order of the migration, which row_of() follows; a column that

@@ -23,14 +23,7 @@ FileRow row_of(const Cursor& row) {
 }
 
 Result<std::vector<FileRow>> rows_of(Result<Cursor> rows) {
-  PARING_TRY(Cursor row, std::move(rows));
-  std::vector<FileRow> found;
-  PARING_TRY(bool has_row, row.next());
-  while (has_row) {
-    found.push_back(row_of(row));
-    PARING_TRY(has_row, row.next());
-  }
-  return found;
+  return detail::collect<FileRow>(std::move(rows), row_of);
 }
 
 Result<std::int64_t> bytes_of_tenant(Connection& connection, std::string_view tenant) {

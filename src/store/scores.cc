@@ -35,14 +35,7 @@ ScoreRow row_of(const Cursor& row) {
 }
 
 Result<std::vector<ScoreRow>> rows_of(Result<Cursor> rows) {
-  PARING_TRY(Cursor row, std::move(rows));
-  std::vector<ScoreRow> found;
-  PARING_TRY(bool has_row, row.next());
-  while (has_row) {
-    found.push_back(row_of(row));
-    PARING_TRY(has_row, row.next());
-  }
-  return found;
+  return detail::collect<ScoreRow>(std::move(rows), row_of);
 }
 
 Result<std::optional<ScoreRow>> find_in(Connection& connection, std::string_view tenant,

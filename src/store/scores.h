@@ -4,6 +4,7 @@
 // names the tenant. Thread-safe.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,30 +16,25 @@
 
 namespace paring::store {
 
-// enumerator, its name
-#define PARING_SCORE_SUBJECTS(X) \
-  X(kResponse, "response") X(kSpan, "span") X(kTrace, "trace") X(kSession, "session")
-#define PARING_SCORE_TYPES(X)    \
-  X(kNumeric, "numeric")         \
-  X(kBoolean, "boolean")         \
-  X(kCategorical, "categorical") \
-  X(kText, "text") X(kCorrection, "correction") X(kPreference, "preference")
-#define PARING_SCORE_SOURCES(X) \
-  X(kUser, "user")              \
-  X(kAnnotator, "annotator")    \
-  X(kJudge, "judge") X(kRule, "rule") X(kImplicit, "implicit") X(kApi, "api")
+// What the columns may hold; the table checks the same.
+inline constexpr std::array<std::string_view, 4> kScoreSubjects = {"response", "span", "trace",
+                                                                   "session"};
+inline constexpr std::array<std::string_view, 6> kScoreTypes = {
+    "numeric", "boolean", "categorical", "text", "correction", "preference"};
+inline constexpr std::array<std::string_view, 6> kScoreSources = {"user", "annotator", "judge",
+                                                                  "rule", "implicit",  "api"};
 
 struct ScoreRow {
   std::string tenant;
   std::string id;
-  std::string subject_kind;  // of PARING_SCORE_SUBJECTS
+  std::string subject_kind;  // of kScoreSubjects
   std::string subject_id;
   std::string name;
-  std::string type;                 // of PARING_SCORE_TYPES
+  std::string type;                 // of kScoreTypes
   std::optional<double> number;     // of numeric and boolean ones (0 or 1)
   std::optional<std::string> text;  // of the others; of a preference the id of the answer that lost
   std::string comment;
-  std::string source;  // of PARING_SCORE_SOURCES
+  std::string source;  // of kScoreSources
   std::string author;  // end user or annotator; may be empty
   std::string key_id;
   std::optional<std::string> metadata;  // a JSON object

@@ -9,15 +9,20 @@ namespace paring::serve {
 
 namespace {
 
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
+MetricSample sample(const ModelGauge& gauge, const Labels& labels, double value) {
+  return {gauge.name, gauge.help, labels, value};
+}
+
 void add_semantic_cache(const Server& server, std::vector<MetricSample>& gauges) {
   if (server.semantic_cache() == nullptr) return;
   std::vector<MetricSample> bounds;
   for (const SemanticCache::Standing& each : server.semantic_cache()->standings()) {
-    const std::vector<std::pair<std::string, std::string>> labels = {{"model_name", each.model}};
-    gauges.push_back({kSemanticServingGauge.name, kSemanticServingGauge.help, labels,
-                      each.state == FalseHitMeter::State::kServing ? 1.0 : 0.0});
-    bounds.push_back(
-        {kSemanticBoundGauge.name, kSemanticBoundGauge.help, labels, each.bounds.upper});
+    const Labels labels = {{"model_name", each.model}};
+    gauges.push_back(sample(kSemanticServingGauge, labels,
+                            each.state == FalseHitMeter::State::kServing ? 1.0 : 0.0));
+    bounds.push_back(sample(kSemanticBoundGauge, labels, each.bounds.upper));
   }
   gauges.insert(gauges.end(), bounds.begin(), bounds.end());
 }
@@ -31,19 +36,14 @@ void serve_metrics(Server& server, const Call& call) {
   std::vector<MetricSample> memory;
   std::vector<MetricSample> wishes;
   for (const ModelStatus& status : server.models().list()) {
-    const std::vector<std::pair<std::string, std::string>> labels = {
-        {"model_name", status.source.name}};
-    memory.push_back(
-        {kMemoryGauge.name, kMemoryGauge.help, labels, static_cast<double>(status.memory_bytes)});
-    wishes.push_back(
-        {kWishesGauge.name, kWishesGauge.help, labels, static_cast<double>(status.waiting)});
+    const Labels labels = {{"model_name", status.source.name}};
+    memory.push_back(sample(kMemoryGauge, labels, static_cast<double>(status.memory_bytes)));
+    wishes.push_back(sample(kWishesGauge, labels, static_cast<double>(status.waiting)));
     if (status.model == nullptr) continue;
     const EngineLoad load = status.model->load();
-    running.push_back(
-        {kRunningGauge.name, kRunningGauge.help, labels, static_cast<double>(load.running)});
-    waiting.push_back(
-        {kWaitingGauge.name, kWaitingGauge.help, labels, static_cast<double>(load.waiting)});
-    usage.push_back({kCacheUsageGauge.name, kCacheUsageGauge.help, labels, load.cache_usage});
+    running.push_back(sample(kRunningGauge, labels, static_cast<double>(load.running)));
+    waiting.push_back(sample(kWaitingGauge, labels, static_cast<double>(load.waiting)));
+    usage.push_back(sample(kCacheUsageGauge, labels, load.cache_usage));
   }
   std::vector<MetricSample> gauges = std::move(running);
   for (const auto* more : {&waiting, &usage, &memory, &wishes}) {

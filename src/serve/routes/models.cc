@@ -37,8 +37,8 @@ std::string text_of(const io::ModelFile& file, const char* key) {
   return text ? std::move(*text) : std::string();
 }
 
-// What the file itself says, in memory or not.
-void describe(wire::ModelCard& card, const io::ModelFile& file) {
+// What the file itself says, in memory or not. `spec` is null where it cannot be read.
+void describe(wire::ModelCard& card, const io::ModelFile& file, const model::BlockSpec* spec) {
   card.architecture = text_of(file, "general.architecture");
   card.weight_type = main_type(file);
   card.chat_template = text_of(file, "tokenizer.chat_template");
@@ -48,8 +48,7 @@ void describe(wire::ModelCard& card, const io::ModelFile& file) {
     card.parameters += values;
   }
   card.file_bytes = file.file_bytes();
-  const auto spec = model::read_block_spec(file);
-  if (!spec) return;
+  if (spec == nullptr) return;
   card.context_tokens = spec->context_max;
   card.embedding_width = spec->width;
   card.capabilities = {spec->encoder ? "embedding" : "completion"};
@@ -70,7 +69,7 @@ wire::ModelCard card_of(const ModelUse& use) {
     card.base = model.name();
   }
   card.weights_sha256 = model.weights_sha256();
-  describe(card, file);
+  describe(card, file, &model.loaded().model->spec());
   card.context_tokens = model.context_tokens();
   return card;
 }
@@ -94,7 +93,9 @@ ApiResult<wire::ModelCard> find_card(const Server& server, const std::string& as
   wire::ModelCard card = it == cards.end() ? cards.front() : *it;
   if (status->model == nullptr) {
     const auto file = engine::open_model(status->source.path);
-    if (file) describe(card, *file);
+    if (!file) return card;
+    const auto spec = model::read_block_spec(*file);
+    describe(card, *file, spec ? &*spec : nullptr);
   }
   return card;
 }

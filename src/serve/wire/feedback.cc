@@ -3,8 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "base/sha256.h"
@@ -29,28 +30,12 @@ constexpr double kNumberMax = 1e12;
 constexpr std::size_t kDerivedIdDigits = 24;
 constexpr std::int64_t kTimeMax = std::numeric_limits<std::int64_t>::max();
 
-// The field that names a subject, and its kind in the store.
-constexpr std::array<std::pair<const char*, const char*>, 4> kSubjects = {
-    {{"response_id", "response"},
-     {"span_id", "span"},
-     {"trace_id", "trace"},
-     {"session_id", "session"}}};
-
-std::vector<std::string> type_names() {
-  return {
-#define PARING_X(enumerator, text) text,
-      PARING_SCORE_TYPES(PARING_X)
-#undef PARING_X
-  };
+std::vector<std::string> names_of(std::span<const std::string_view> names) {
+  return {names.begin(), names.end()};
 }
 
-std::vector<std::string> source_names() {
-  return {
-#define PARING_X(enumerator, text) text,
-      PARING_SCORE_SOURCES(PARING_X)
-#undef PARING_X
-  };
-}
+// The field that names a subject of this kind.
+std::string field_of_subject(std::string_view kind) { return std::string(kind) + "_id"; }
 
 // Answers carry the request's id behind a prefix of their protocol.
 std::string without_prefix(std::string id) {
@@ -61,8 +46,9 @@ std::string without_prefix(std::string id) {
 }
 
 std::optional<ApiError> read_subject(const Json& body, store::ScoreRow& score) {
-  for (const auto& [name, kind] : kSubjects) {
-    const std::string id = text_of(body, name);
+  for (const std::string_view kind : store::kScoreSubjects) {
+    const std::string name = field_of_subject(kind);
+    const std::string id = text_of(body, name.c_str());
     if (id.empty()) continue;
     if (!score.subject_id.empty()) {
       return ApiError{400, "invalid_value",
@@ -71,7 +57,7 @@ std::optional<ApiError> read_subject(const Json& body, store::ScoreRow& score) {
                       name};
     }
     score.subject_kind = kind;
-    score.subject_id = std::string_view(kind) == "response" ? without_prefix(id) : id;
+    score.subject_id = kind == "response" ? without_prefix(id) : id;
   }
   if (!score.subject_id.empty()) return std::nullopt;
   return ApiError{400, "missing_required_parameter",
@@ -151,9 +137,9 @@ Shape score_shape() {
        field("response_id", text(), "The request whose answer it is about."),
        field("span_id", text(), "Or a span."), field("trace_id", text(), "Or a trace."),
        field("session_id", text(), "Or a session."), required("name", text(), "What is judged."),
-       required("type", name_of(type_names()), "Of the value."),
+       required("type", name_of(names_of(store::kScoreTypes)), "Of the value."),
        required("value", value_shape(), "The judgement."), required("comment", text(), "Why."),
-       required("source", name_of(source_names()), "Who judges."),
+       required("source", name_of(names_of(store::kScoreSources)), "Who judges."),
        required("author", text(), "Who exactly; empty: nobody said."),
        required("metadata", map(text(), kMetadataPairsMax), "As it was given."),
        required("created_at", integer(0, kTimeMax), "Seconds since 1970."),
@@ -176,9 +162,9 @@ const Shape& feedback_request() {
       required("value", value_shape(),
                "A number, true or false, a word, a text, a corrected answer, or of a preference "
                "the id of the answer that is worse."),
-      field("type", name_of(type_names()), "Absent: what the value is by itself."),
+      field("type", name_of(names_of(store::kScoreTypes)), "Absent: what the value is by itself."),
       field("comment", text(0, kCommentCharactersMax), "Why."),
-      field("source", name_of(source_names()), "Who judges; absent: user."),
+      field("source", name_of(names_of(store::kScoreSources)), "Who judges; absent: user."),
       field("author", text(0, kNameCharactersMax), "Who exactly: an end user, an annotator."),
       field("metadata", map(text(0, kMetadataValueCharactersMax), kMetadataPairsMax),
             "Texts for the client's own use."),
@@ -225,10 +211,11 @@ ApiResult<FeedbackListCall> read_feedback_list(const NamedTexts& query, const Wi
   if (!read) return read.error();
   FeedbackListCall call;
   store::ScoreRow subject;
-  for (const auto& [name, kind] : kSubjects) {
-    if (field_of(*read, name) == nullptr) continue;
+  const bool has_subject = std::ranges::any_of(store::kScoreSubjects, [&](std::string_view kind) {
+    return field_of(*read, field_of_subject(kind).c_str()) != nullptr;
+  });
+  if (has_subject) {
     if (auto error = read_subject(*read, subject)) return *std::move(error);
-    break;
   }
   call.filter = {subject.subject_kind, subject.subject_id, text_of(*read, "name")};
   call.page = {.after = text_of(*read, "after"),

@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/result.h"
 
@@ -85,6 +86,21 @@ class Cursor {
  private:
   sqlite3_stmt* statement_;
 };
+
+// What `row_of(const Cursor&)` makes of each row: a Row, or a Result of one.
+template <typename Row, typename RowOf>
+Result<std::vector<Row>> collect(Result<Cursor> rows, RowOf row_of) {
+  PARING_TRY(Cursor row, std::move(rows));
+  std::vector<Row> found;
+  PARING_TRY(bool has_row, row.next());
+  while (has_row) {
+    Result<Row> made = row_of(row);
+    if (!made) return std::move(made.error());
+    found.push_back(std::move(*made));
+    PARING_TRY(has_row, row.next());
+  }
+  return found;
+}
 
 // When a commit is safe from what. A process that is killed loses nothing in either.
 enum class Durability : std::uint8_t {
