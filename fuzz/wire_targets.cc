@@ -87,12 +87,18 @@ void run_generate(Input input) {
       continue;
     }
     const serve::GenerateRequest& request = call->request;
-    PARING_CHECK(!request.prompts.empty() && request.prompts.size() <= wire::kPromptsMax,
+    // What only loads or unloads a model has no prompt.
+    PARING_CHECK(request.prompts.empty() == (call->load_answer != nullptr) &&
+                     request.prompts.size() <= wire::kPromptsMax,
                  "absurd prompts");
     PARING_CHECK(request.samples >= 1 && request.samples <= wire::kSamplesMax, "absurd samples");
     PARING_CHECK(request.prompts.size() * request.samples <= wire::kAnswersMax, "absurd answers");
     PARING_CHECK(request.stop.size() <= wire::kStopsMax, "absurd stops");
-    check_writers(*call, std::string(text_of(input)));
+    if (call->load_answer == nullptr) {
+      check_writers(*call, std::string(text_of(input)));
+    } else {
+      check_json(call->load_answer({}));
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts `paring serve` as a user would, waits until it answers, and ends it."""
+import contextlib
 import os
 import pathlib
 import re
@@ -64,7 +65,13 @@ class ServerProcess:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """What is open: a path or a kind for each descriptor."""
+        folder = pathlib.Path(f"/proc/{self.pid}/fd")
+        names = []
+        for descriptor in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                names.append(os.readlink(descriptor))
+        return sorted(names)
 
     def end(self, how=signal.SIGTERM, timeout=60):
         if self.process.poll() is None:

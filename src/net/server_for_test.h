@@ -260,7 +260,7 @@ class TestServer {
   }
   // Whether it is true within 5 seconds.
   static bool becomes(const std::function<bool()>& is_true) {
-    for (int i = 0; i < 2500; ++i) {
+    for (int i = 0; i < 10'000; ++i) {
       if (is_true()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
