@@ -65,8 +65,8 @@ class ServerProcess:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def descriptors(self):
-        """What is open: a path or a kind for each descriptor. Not those of databases, whose idle readers are kept, up to
-        eight, from when as many read at a time."""
+        """What is open: a path or a kind for each descriptor. Not those of databases, whose readers are kept when idle,
+        up to eight."""
         folder = pathlib.Path(f"/proc/{self.pid}/fd")
         names = []
         for descriptor in folder.iterdir():

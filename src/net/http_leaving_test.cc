@@ -329,8 +329,8 @@ TEST(HttpLeaving, TenThousandClientsThatComeAndGoCostNothingThatStays) {
     exchange->end_stream();
   };
   Numbers numbers;
-  // A connection is counted from when it is accepted: one that the server has yet to accept, or whose
-  // descriptor it is just closing, is seen by its descriptor alone.
+  // A connection is counted from when it is accepted: one that the server has yet to accept, or
+  // whose descriptor it is just closing, is seen by its descriptor alone.
   const std::size_t descriptors = open_descriptors();
   const auto all_gone = [&] {
     return server->open_connections() == 0 && open_descriptors() == descriptors;
