@@ -77,6 +77,12 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
   if (is_set(settings.serve_cors_origins)) {
     options.cors_origins = split_list(settings.serve_cors_origins);
   }
+  options.traffic.reset();
+  if (const auto mode = monitor::traffic_mode_of(settings.serve_traffic)) {
+    options.traffic = {
+        .mode = *mode,
+        .retention = {.days = static_cast<std::int64_t>(settings.serve_traffic_days)}};
+  }
   options.models = {
       .memory_budget_bytes = settings.serve_memory_budget,
       .loaded_max = settings.serve_models_max,

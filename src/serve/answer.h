@@ -69,6 +69,13 @@ struct AnswerUsage {
   double queue_seconds = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  std::size_t preemptions = 0;
+  api::Work prefill_work = {};  // of the steps up to the first token; absent for encoders
+  api::Work decode_work = {};
+  // Between the tokens of each choice, choices after each other as they end; the first kGapsMax.
+  std::vector<std::int64_t> gap_microseconds = {};
+
+  static constexpr std::size_t kGapsMax = 1 << 16;
 };
 
 // What every answer is labelled with.

@@ -72,7 +72,9 @@ bool AnswerSharing::give_equal(const AskedPtr& asked) {
   const ResponseCache::Hit hit = cache_.find(asked->key);
   if (hit.found == ResponseCache::Found::kNothing) return false;
   metrics().response_cache_hits.add();
-  asked->receiver->set_free();
+  asked->receiver->set_free(hit.found == ResponseCache::Found::kInFlight
+                                ? store::TrafficCache::kJoined
+                                : store::TrafficCache::kExact);
   asked->receiver->set_header(
       {"x-paring-cache", hit.found == ResponseCache::Found::kInFlight
                              ? std::string("exact; joined")
@@ -83,7 +85,7 @@ bool AnswerSharing::give_equal(const AskedPtr& asked) {
 
 void AnswerSharing::give_like(const AskedPtr& asked, const SemanticCache::Found& found) {
   metrics().semantic_cache_hits.add();
-  asked->receiver->set_free();
+  asked->receiver->set_free(store::TrafficCache::kSemantic);
   asked->receiver->set_header(
       {"x-paring-cache", fmt::format("semantic; similarity={:.3f}; age={:.0f}",
                                      found.hit->similarity, found.hit->age_seconds)});

@@ -2,9 +2,12 @@
 #include "serve/answering.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <span>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "text/tokenizer.h"
 
@@ -51,6 +54,8 @@ struct Answering::Choice {
   std::size_t generated = 0;
   std::size_t reasoning = 0;  // of those, in reasoning sections, their tags included
   std::size_t untold = 0;     // of those, since its last event
+  double last_token_s = 0;    // monotonic; 0: none yet
+  std::vector<std::int64_t> gap_microseconds;
 };
 
 Answering::Answering(std::shared_ptr<ServedModel> model, AnswerPlan plan,
@@ -164,10 +169,19 @@ void Answering::on_logprobs(std::size_t choice, const api::TokenLogprobs& logpro
   choices_[choice]->next = detail_of(logprobs);
 }
 
+void Answering::note_gap(Choice& choice) const {
+  constexpr double kMicrosecondsPerSecond = 1e6;
+  const double now = system_clock().monotonic_seconds();
+  const double last = std::exchange(choice.last_token_s, now);
+  if (last == 0 || choice.gap_microseconds.size() >= AnswerUsage::kGapsMax) return;
+  choice.gap_microseconds.push_back(std::llround((now - last) * kMicrosecondsPerSecond));
+}
+
 bool Answering::on_token(std::size_t index, std::int32_t token) {
   Choice& choice = *choices_[index];
   ++choice.generated;
   ++choice.untold;
+  note_gap(choice);
   if (!plan_.ignores_end && model_->tokenizer().is_end(token)) return false;
   if (choice.next) choice.tokens.push_back(*std::exchange(choice.next, std::nullopt));
   const std::string text = choice.filter.push(choice.decoder.push(token));
@@ -236,6 +250,13 @@ void Answering::on_end(std::size_t index, const engine::SequenceResult& result) 
   usage_.decode_seconds = std::max(usage_.decode_seconds, result.usage.decode_seconds);
   usage_.drafted_tokens += result.usage.speculation.drafted_tokens;
   usage_.accepted_tokens += result.usage.speculation.accepted_tokens;
+  usage_.preemptions += result.preemptions;
+  usage_.prefill_work += result.usage.prefill_work;
+  usage_.decode_work += result.usage.decode_work;
+  const std::size_t room = AnswerUsage::kGapsMax - usage_.gap_microseconds.size();
+  const auto gaps = std::span(choice.gap_microseconds);
+  const auto kept = gaps.first(std::min(room, gaps.size()));
+  usage_.gap_microseconds.insert(usage_.gap_microseconds.end(), kept.begin(), kept.end());
   emit(index, std::move(delta), std::move(ending));
 }
 

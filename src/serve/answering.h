@@ -74,6 +74,7 @@ class Answering : public NewsSource, public std::enable_shared_from_this<Answeri
   struct Choice;
   void on_scores(std::size_t prompt, std::size_t first, std::span<const api::TokenLogprobs> scores);
   bool on_token(std::size_t choice, std::int32_t token);
+  void note_gap(Choice& choice) const;
   void on_logprobs(std::size_t choice, const api::TokenLogprobs& logprobs);
   void on_end(std::size_t choice, const engine::SequenceResult& result);
   // The pieces of an answer that text makes certain; null: the text as it is.

@@ -68,6 +68,8 @@ void BatchService::run(const LineRequest& request, const std::shared_ptr<LineTic
   call.id = request.request_id;
   call.record = std::make_shared<RequestRecord>(exchange->head(), match.route->path,
                                                 server_.line_log(), system_clock());
+  if (match.route->policy.takes == RoutePolicy::Takes::kWork) call.record->set_is_work();
+  exchange->set_record(call.record);
   call.priority = kLinePriority;
   call.on_usage = [exchange](const AnswerUsage& usage) { exchange->note_usage(usage); };
   if (ticket->is_cancelled()) {
@@ -78,6 +80,7 @@ void BatchService::run(const LineRequest& request, const std::shared_ptr<LineTic
     ApiResult<Principal> principal = keys_.find(request.key_id, request.tenant);
     if (!principal) return server_.refuse(call, principal.error());
     call.principal = std::move(*principal);
+    call.record->set_caller(call.principal.key_id, call.principal.tenant);
     // Scopes cannot be taken from a key, but another key of the file may have its name.
     if (auto error = check_scope(call.principal, *match.route->policy.scope)) {
       return server_.refuse(call, *error);

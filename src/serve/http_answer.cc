@@ -10,7 +10,7 @@ namespace paring::serve {
 HttpAnswer::HttpAnswer(std::shared_ptr<net::Exchange> exchange,
                        std::unique_ptr<AnswerWriter> writer, std::size_t choices, bool streams,
                        std::vector<net::HttpHeader> headers, std::shared_ptr<Ticket> ticket,
-                       ErrorResponse error_response, Cancel cancel)
+                       ErrorResponse error_response, Cancel cancel, BeforeEnd before_end)
     : exchange_(std::move(exchange)),
       writer_(std::move(writer)),
       streams_(streams),
@@ -18,8 +18,14 @@ HttpAnswer::HttpAnswer(std::shared_ptr<net::Exchange> exchange,
       error_response_(std::move(error_response)),
       ticket_(std::move(ticket)),
       cancel_(std::move(cancel)),
+      before_end_(std::move(before_end)),
       choices_(streams ? 0 : choices),
       choice_count_(choices) {}
+
+void HttpAnswer::set_free(store::TrafficCache from) {
+  is_free_ = true;
+  ticket_->note_cache(from);
+}
 
 void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) {
   // What was computed is charged, whoever still listens.
@@ -28,6 +34,9 @@ void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<An
     is_free_ ? ticket_->settle_free(*usage) : ticket_->settle(*usage);
   } else if (!ticket_->note(generated_)) {
     cancel_();
+  }
+  for (const AnswerEvent& event : events) {
+    if (event.ending) ticket_->note_ending(*event.ending);
   }
   if (has_ended_) return;
   for (const AnswerEvent& event : events) {
@@ -40,14 +49,18 @@ void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<An
   }
   if (!usage) return;
   has_ended_ = true;
+  before_end_([self = shared_from_this(), usage = *usage] { self->send_end(usage); });
+}
+
+void HttpAnswer::send_end(const AnswerUsage& usage) {
   if (streams_) {
-    exchange_->write(writer_->finish(*usage));
+    exchange_->write(writer_->finish(usage));
     exchange_->end_stream();
   } else {
     exchange_->respond({.status = 200,
                         .content_type = writer_->content_type(false),
                         .headers = std::move(headers_),
-                        .body = writer_->whole(choices_, *usage)});
+                        .body = writer_->whole(choices_, usage)});
   }
 }
 
@@ -85,6 +98,7 @@ void HttpAnswer::collect(std::vector<AnswerEvent> events) {
 
 void HttpAnswer::fail(const ApiError& error) {
   has_ended_ = true;
+  ticket_->note_error(error);
   if (has_begun_) {
     exchange_->write(writer_->fail(error));
     exchange_->end_stream();

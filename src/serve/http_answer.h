@@ -11,26 +11,30 @@
 
 #include "net/http_server.h"
 #include "serve/delivery.h"
+#include "store/traffic_rows.h"
 
 namespace paring::serve {
 
 class Ticket;
 
-class HttpAnswer : public AnswerReceiver {
+class HttpAnswer : public AnswerReceiver, public std::enable_shared_from_this<HttpAnswer> {
  public:
   // The response to an error that came before anything was sent.
   using ErrorResponse = std::function<net::HttpResponse(const ApiError&)>;
   // Ends what is still being computed, since nobody wants it.
   using Cancel = std::function<void()>;
+  // Calls what it is given, which sends the end of the answer, at once or later on the same thread.
+  using BeforeEnd = std::function<void(std::function<void()> send)>;
 
   HttpAnswer(std::shared_ptr<net::Exchange> exchange, std::unique_ptr<AnswerWriter> writer,
              std::size_t choices, bool streams, std::vector<net::HttpHeader> headers,
-             std::shared_ptr<Ticket> ticket, ErrorResponse error_response, Cancel cancel);
+             std::shared_ptr<Ticket> ticket, ErrorResponse error_response, Cancel cancel,
+             BeforeEnd before_end);
 
   // Before anything is received: one more header, and whether what comes was computed for another
   // and is not charged.
   void set_header(net::HttpHeader header) { headers_.push_back(std::move(header)); }
-  void set_free() noexcept { is_free_ = true; }
+  void set_free(store::TrafficCache from);
 
   void receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) override;
 
@@ -38,6 +42,7 @@ class HttpAnswer : public AnswerReceiver {
   void stream(const std::vector<AnswerEvent>& events);
   void collect(std::vector<AnswerEvent> events);
   void fail(const ApiError& error);
+  void send_end(const AnswerUsage& usage);
 
   std::shared_ptr<net::Exchange> exchange_;
   std::unique_ptr<AnswerWriter> writer_;
@@ -46,6 +51,7 @@ class HttpAnswer : public AnswerReceiver {
   ErrorResponse error_response_;
   std::shared_ptr<Ticket> ticket_;
   Cancel cancel_;
+  BeforeEnd before_end_;
   std::size_t generated_ = 0;
   std::vector<AnswerChoice> choices_;  // of an answer that is not streamed
   std::size_t choice_count_;

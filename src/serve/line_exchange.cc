@@ -61,6 +61,11 @@ bool LineExchange::respond(net::HttpResponse response) {
   LineAnswer answer;
   // What comes after a cancellation may be cut short.
   const bool is_cancelled = ticket_->is_cancelled();
+  if (record_ != nullptr) {
+    // A line that comes again is a request then.
+    if (retry_after(response)) record_->set_is_work(false);
+    record_->set_end({.status = response.status, .is_complete = !is_cancelled});
+  }
   if (is_cancelled) {
     answer.kind = LineAnswer::Kind::kCancelled;
   } else if (const auto seconds = retry_after(response)) {
@@ -85,7 +90,9 @@ bool LineExchange::write(std::string) { return false; }
 
 void LineExchange::cut() {
   LineAnswer answer;
-  answer.status = 500;
+  constexpr int kFailed = 500;
+  answer.status = kFailed;
+  if (record_ != nullptr) record_->set_end({.status = kFailed, .is_complete = false});
   answer.body = R"({"error":{"message":"the line's answer was broken off","type":"server_error",)"
                 R"("param":null,"code":null}})";
   ticket_->finish(std::move(answer));

@@ -12,6 +12,7 @@
 #include "net/http_server.h"
 #include "serve/answer.h"
 #include "serve/batch/line_executor.h"
+#include "serve/request_record.h"
 
 namespace paring::serve {
 
@@ -21,6 +22,8 @@ class LineExchange final : public net::Exchange {
   LineExchange(LineRequest request, std::shared_ptr<LineTicket> ticket,
                std::shared_ptr<const void> place = nullptr);
 
+  // Before it is served: is told the status of the answer.
+  void set_record(std::shared_ptr<RequestRecord> record) { record_ = std::move(record); }
   // What is charged for the line, before it is answered.
   void note_usage(const AnswerUsage& usage);
 
@@ -45,6 +48,7 @@ class LineExchange final : public net::Exchange {
   std::string body_;
   std::shared_ptr<LineTicket> ticket_;
   std::shared_ptr<const void> place_;
+  std::shared_ptr<RequestRecord> record_;  // may be null
   std::mutex mutex_;
   store::BatchUsage usage_;  // guarded by mutex_
 };

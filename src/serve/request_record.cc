@@ -35,6 +35,21 @@ std::string request_id(const net::HttpHead& head) {
   return random_hex(kIdDigits);
 }
 
+const char* ending_name(AnswerEnd end) {
+  switch (end) {
+    case AnswerEnd::kStop:
+    case AnswerEnd::kStopString:
+      return "stop";
+    case AnswerEnd::kLength:
+      return "length";
+    case AnswerEnd::kToolCalls:
+      return "tool_calls";
+    case AnswerEnd::kCancelled:
+      return "cancelled";
+  }
+  return "";
+}
+
 // Asked for every few seconds by machines.
 bool is_probe(const RequestFacts& facts) {
   constexpr std::string_view kProbes[] = {"/livez", "/readyz", "/health", "/metrics"};
@@ -106,6 +121,7 @@ std::string access_line(const RequestFacts& facts) {
 RequestLog::~RequestLog() { finish(); }
 
 void RequestLog::write(RequestFacts facts) {
+  if (observer_) observer_(facts);
   if (which_ == AccessLog::kOff || (which_ == AccessLog::kFailed && !has_failed(facts))) return;
   const LogLevel level = is_probe(facts) && !has_failed(facts) ? LogLevel::kDebug : LogLevel::kInfo;
   if (!is_logged(level)) return;
@@ -134,6 +150,16 @@ RequestRecord::RequestRecord(const net::HttpHead& head, const char* route, Reque
   facts_.route = route;
   if (route == nullptr) facts_.path = head.path.substr(0, kPathBytesMax);
   facts_.remote_address = head.remote_address;
+  facts_.started_s = clock.wall_seconds();
+}
+
+void RequestRecord::set_ending(AnswerEnd end) {
+  if (*facts_.ending == '\0' || end == AnswerEnd::kCancelled) facts_.ending = ending_name(end);
+}
+
+void RequestRecord::set_error(const std::string& code) {
+  const std::lock_guard lock(end_mutex_);
+  facts_.error_code = code;
 }
 
 void RequestRecord::note_token() {
@@ -146,7 +172,16 @@ void RequestRecord::set_usage(const AnswerUsage& usage, bool is_given_again) {
   facts_.is_given_again = is_given_again;
 }
 
+RequestFacts RequestRecord::take_row() {
+  const std::lock_guard lock(end_mutex_);
+  RequestFacts facts = facts_;
+  facts.seconds = elapsed();
+  facts_.is_work = false;
+  return facts;
+}
+
 void RequestRecord::set_end(const net::RequestEnd& end) {
+  const std::lock_guard lock(end_mutex_);
   facts_.end = end;
   facts_.seconds = elapsed();
 }

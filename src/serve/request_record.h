@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// RequestRecord: what is known of one request over HTTP, for its one line in the log: ids, route,
-// status, whose key, tokens, times. Never a key, a header's value or text of a prompt or answer.
+// RequestRecord: what is known of one request over HTTP, for its one line in the log and its row
+// in the database of traffic: ids, route, status, whose key, tokens, times. Never a key, a header's
+// value or text of a prompt or answer.
 // The line is written when the last who works on the request lets go of its record, by a thread of
 // its own: a log that nobody reads, a full pipe, must not hold up who sends answers.
 #pragma once
@@ -8,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,6 +22,7 @@
 #include "serve/answer.h"
 #include "serve/task_thread.h"
 #include "serve/trace_context.h"
+#include "store/traffic_rows.h"
 
 namespace paring::serve {
 
@@ -31,10 +34,18 @@ struct RequestFacts {
   TraceContext trace;
   std::string method;
   std::string path;             // of no route: as sent, without its query
+  bool is_work = false;         // a model computes for it: the request has a row
   const char* route = nullptr;  // "/v1/models/{model}"; null: there is none
   std::string remote_address;
-  std::string key_id;                         // empty: nobody's, or refused before that was known
-  std::string model;                          // the server's name of it
+  std::string key_id;  // empty: nobody's, or refused before that was known
+  std::string tenant;
+  std::string user;      // as the client names them
+  std::string model;     // the server's name of it
+  std::string variant;   // of what computed
+  double started_s = 0;  // since 1970: the head was read
+  store::TrafficCache cache = store::TrafficCache::kNone;
+  const char* ending = "";  // of the choice that ended first: "stop", "length", ...; or "cancelled"
+  std::string error_code;   // of the API; empty: no error was answered
   std::optional<AnswerUsage> usage;           // absent: nothing was computed
   bool is_given_again = false;                // by the cache of whole answers
   std::optional<double> first_token_seconds;  // since the head was read, as are the following
@@ -48,7 +59,11 @@ std::string access_line(const RequestFacts& facts);
 // Writes lines, as many as come while the log takes them. Thread-safe.
 class RequestLog {
  public:
+  // Told of every request that ends, line or none, on the thread that let go of it last.
+  using Observer = std::function<void(const RequestFacts&)>;
   explicit RequestLog(AccessLog which) : which_(which) {}
+  // Before requests come; empty: nobody.
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
   // Writes what was given before.
   ~RequestLog();
   RequestLog(const RequestLog&) = delete;
@@ -63,13 +78,14 @@ class RequestLog {
 
  private:
   AccessLog which_;
+  Observer observer_;
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::size_t> left_out_{0};
   TaskThread thread_{thread_names::kLog};
 };
 
-// Setters are for one thread each: set_key and set_model for who reads the request, the others for
-// who writes its answer.
+// Setters are for one thread each: set_caller, set_user and set_model for who reads the request,
+// the others for who writes its answer.
 class RequestRecord {
  public:
   // `log` must outlive this.
@@ -82,16 +98,34 @@ class RequestRecord {
   const TraceContext& trace() const noexcept { return facts_.trace; }
   const std::string& remote_address() const noexcept { return facts_.remote_address; }
 
-  void set_key(const std::string& key_id) { facts_.key_id = key_id; }
-  void set_model(const std::string& model) { facts_.model = model; }
+  void set_is_work(bool is_work = true) { facts_.is_work = is_work; }
+  bool is_work() const noexcept { return facts_.is_work; }
+  void set_caller(const std::string& key_id, const std::string& tenant) {
+    facts_.key_id = key_id;
+    facts_.tenant = tenant;
+  }
+  void set_user(const std::string& user) { facts_.user = user; }
+  void set_model(const std::string& model, const std::string& variant) {
+    facts_.model = model;
+    facts_.variant = variant;
+  }
+  void set_cache(store::TrafficCache cache) { facts_.cache = cache; }
+  // Of a choice: that of the first stays, unless one is cancelled.
+  void set_ending(AnswerEnd end);
+  void set_error(const std::string& code);
   // A first token is there. Later calls are without effect.
   void note_token();
   void set_usage(const AnswerUsage& usage, bool is_given_again);
   void set_end(const net::RequestEnd& end);
+  // For the thread that writes the answer, at its end: what is known so far. No row is made of it
+  // later.
+  RequestFacts take_row();
 
  private:
   double elapsed() const noexcept { return clock_.monotonic_seconds() - begin_; }
 
+  // What the thread that hears of the end writes, while another may write the answer.
+  std::mutex end_mutex_;
   RequestFacts facts_;
   RequestLog& log_;
   const Clock& clock_;

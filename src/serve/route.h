@@ -28,7 +28,10 @@ struct AnswerUsage;
 struct RoutePolicy {
   enum class Takes : std::uint8_t {
     kBody,
-    kFile,  // a body with a file in it, which is read as it comes and bounded by FileLimits
+    kWork,    // a body that a model computes for: a key's rates hold, and the request has a row in
+              // the database of traffic
+    kTokens,  // a body that a tokenizer works for: the rates hold
+    kFile,    // a body with a file in it, which is read as it comes and bounded by FileLimits
     // Nothing, and is answered on the I/O thread: probes, which tell of the process even while
     // every thread that reads requests is at work.
     kNothing,
@@ -36,10 +39,7 @@ struct RoutePolicy {
   constexpr RoutePolicy(std::optional<Scope> needed_scope, std::size_t body_bytes,
                         Takes what = Takes::kBody)
       : scope(needed_scope), body_bytes_max(body_bytes), takes(what) {}
-  // A model computes for it, or its tokenizer: a key's rates hold.
-  constexpr bool computes() const {
-    return (scope == Scope::kInference || scope == Scope::kEmbeddings) && body_bytes_max > 0;
-  }
+  constexpr bool is_rated() const { return takes == Takes::kWork || takes == Takes::kTokens; }
   std::optional<Scope> scope;  // absent: anybody, without a key
   std::size_t body_bytes_max;  // beside the file
   Takes takes;

@@ -11,6 +11,8 @@ constexpr std::size_t kNoBody = 0;
 constexpr std::size_t kTextBody = std::size_t{8} << 20;
 constexpr std::size_t kFormBody = std::size_t{64} << 10;
 constexpr std::optional<Scope> kAnybody = std::nullopt;
+constexpr auto kWork = RoutePolicy::Takes::kWork;
+constexpr auto kTokens = RoutePolicy::Takes::kTokens;
 constexpr RoutePolicy kProbe{kAnybody, kNoBody, RoutePolicy::Takes::kNothing};
 
 // The segments of a path, as HttpHead::segments has them.
@@ -52,15 +54,18 @@ const std::vector<Route>& routes() {
       {"GET", "/v1/models/{model}", {Scope::kInference, kNoBody}, serve_model},
       {"POST", "/v1/models/load", {Scope::kAdmin, kTextBody}, serve_load_model},
       {"POST", "/v1/models/unload", {Scope::kAdmin, kTextBody}, serve_unload_model},
-      {"POST", "/v1/chat/completions", {Scope::kInference, kTextBody}, serve_chat},
-      {"POST", "/v1/completions", {Scope::kInference, kTextBody}, serve_completions},
-      {"POST", "/v1/responses", {Scope::kInference, kTextBody}, serve_responses},
-      {"POST", "/v1/messages", {Scope::kInference, kTextBody}, serve_anthropic_messages},
-      {"POST", "/v1/messages/count_tokens", {Scope::kInference, kTextBody}, serve_anthropic_count},
-      {"POST", "/v1/embeddings", {Scope::kEmbeddings, kTextBody}, serve_embeddings},
-      {"POST", "/v1/rerank", {Scope::kEmbeddings, kTextBody}, serve_rerank},
-      {"POST", "/v1/score", {Scope::kEmbeddings, kTextBody}, serve_score},
-      {"POST", "/v1/classify", {Scope::kEmbeddings, kTextBody}, serve_classify},
+      {"POST", "/v1/chat/completions", {Scope::kInference, kTextBody, kWork}, serve_chat},
+      {"POST", "/v1/completions", {Scope::kInference, kTextBody, kWork}, serve_completions},
+      {"POST", "/v1/responses", {Scope::kInference, kTextBody, kWork}, serve_responses},
+      {"POST", "/v1/messages", {Scope::kInference, kTextBody, kWork}, serve_anthropic_messages},
+      {"POST",
+       "/v1/messages/count_tokens",
+       {Scope::kInference, kTextBody, kTokens},
+       serve_anthropic_count},
+      {"POST", "/v1/embeddings", {Scope::kEmbeddings, kTextBody, kWork}, serve_embeddings},
+      {"POST", "/v1/rerank", {Scope::kEmbeddings, kTextBody, kWork}, serve_rerank},
+      {"POST", "/v1/score", {Scope::kEmbeddings, kTextBody, kWork}, serve_score},
+      {"POST", "/v1/classify", {Scope::kEmbeddings, kTextBody, kWork}, serve_classify},
       {"POST",
        "/v1/files",
        {Scope::kBatches, kFormBody, RoutePolicy::Takes::kFile},
@@ -76,12 +81,12 @@ const std::vector<Route>& routes() {
       {"POST", "/v1/feedback", {Scope::kInference, kTextBody}, serve_feedback_create},
       {"GET", "/v1/feedback", {Scope::kInference, kNoBody}, serve_feedback_list},
       {"DELETE", "/v1/feedback/{feedback_id}", {Scope::kInference, kNoBody}, serve_feedback_delete},
-      {"POST", "/tokenize", {Scope::kInference, kTextBody}, serve_tokenize},
-      {"POST", "/detokenize", {Scope::kInference, kTextBody}, serve_detokenize},
-      {"POST", "/api/chat", {Scope::kInference, kTextBody}, serve_ollama_chat},
-      {"POST", "/api/generate", {Scope::kInference, kTextBody}, serve_ollama_generate},
-      {"POST", "/api/embed", {Scope::kEmbeddings, kTextBody}, serve_ollama_embed},
-      {"POST", "/api/embeddings", {Scope::kEmbeddings, kTextBody}, serve_ollama_embeddings},
+      {"POST", "/tokenize", {Scope::kInference, kTextBody, kTokens}, serve_tokenize},
+      {"POST", "/detokenize", {Scope::kInference, kTextBody, kTokens}, serve_detokenize},
+      {"POST", "/api/chat", {Scope::kInference, kTextBody, kWork}, serve_ollama_chat},
+      {"POST", "/api/generate", {Scope::kInference, kTextBody, kWork}, serve_ollama_generate},
+      {"POST", "/api/embed", {Scope::kEmbeddings, kTextBody, kWork}, serve_ollama_embed},
+      {"POST", "/api/embeddings", {Scope::kEmbeddings, kTextBody, kWork}, serve_ollama_embeddings},
       {"GET", "/api/tags", {Scope::kInference, kNoBody}, serve_ollama_tags},
       {"GET", "/api/ps", {Scope::kInference, kNoBody}, serve_ollama_ps},
       {"POST", "/api/show", {Scope::kInference, kTextBody}, serve_ollama_show},

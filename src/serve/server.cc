@@ -16,6 +16,7 @@
 #include "serve/access/browser_guard.h"
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
+#include "serve/traffic_row.h"
 #include "store/keys.h"
 #include "text/chat_template.h"
 
@@ -67,6 +68,10 @@ void Ticket::settle_free(const AnswerUsage& usage) {
   charge(0);
 }
 
+void Ticket::note_ending(const AnswerEnding& ending) {
+  if (!ending.error) record_->set_ending(ending.end);
+}
+
 void Ticket::charge(std::int64_t tokens) {
   const Result<void> settled = admission_.settle(tokens);
   if (!settled) log_error(settled.error().text());
@@ -96,17 +101,33 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
   options_ = all_options_.back().get();
 }
 
+void Server::keep(std::unique_ptr<monitor::Traffic> traffic) {
+  traffic_ = std::move(traffic);
+  const auto record = [this](const RequestFacts& facts) {
+    if (has_row(facts)) traffic_->writer().record(traffic_row(facts), nullptr);
+  };
+  records_.log().set_observer(record);
+  line_log_.set_observer(record);
+}
+
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Executor& executor) {
   std::optional<store::ControlDb> control;
   std::optional<store::ServingLock> lock;
+  std::unique_ptr<monitor::Traffic> traffic;
   if (!options.data_folder.empty()) {
     PARING_TRY(store::ControlDb opened, store::ControlDb::open({.folder = options.data_folder}));
     PARING_TRY(lock, store::ServingLock::take(options.data_folder));
     control.emplace(std::move(opened));
+    if (options.traffic) {
+      PARING_TRY(traffic, monitor::Traffic::open({.data = options.data_folder,
+                                                  .writer = {.mode = options.traffic->mode},
+                                                  .retention = options.traffic->retention}));
+    }
   }
   PARING_TRY(const bool needs_key,
              requires_key(options.keys, control ? &*control : nullptr, options.http.address));
   std::unique_ptr<Server> server(new Server(options, std::move(control), needs_key, executor));
+  if (traffic != nullptr) server->keep(std::move(traffic));
   server->lock_ = std::move(lock);
   if (server->control_) {
     PARING_TRY(const store::RecoveredReservations recovered, server->gate_.recover());
@@ -134,6 +155,10 @@ Result<void> Server::apply(const ServerOptions& changed) {
   next->keys = changed.keys;
   next->models = changed.models;
   next->is_strict = changed.is_strict;
+  if (traffic_ != nullptr && changed.traffic) {
+    next->traffic->retention = changed.traffic->retention;
+    traffic_->set_retention(changed.traffic->retention);
+  }
   keys_.replace(changed.keys,
                 needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous);
   registry_->set_options(changed.models);
@@ -194,6 +219,7 @@ std::size_t Server::drain(const std::function<bool()>& is_impatient) {
 
 // Messages and names of fields are what a client sent, which may be a key in the wrong place.
 net::HttpResponse Server::error_response(const Call& call, const ApiError& error) {
+  call.record->set_error(error.code);
   ApiError shown = error;
   shown.message = redact(shown.message);
   shown.param = redact(shown.param);
@@ -239,11 +265,31 @@ void Server::respond(const Call& call, int status, std::string content_type, std
 void Server::respond(const Call& call, net::HttpResponse response) {
   std::vector<net::HttpHeader> headers = answer_headers(call);
   std::move(headers.begin(), headers.end(), std::back_inserter(response.headers));
-  call.exchange->respond(std::move(response));
+  send(call, std::move(response));
 }
 
 void Server::refuse(const Call& call, const ApiError& error) {
-  call.exchange->respond(error_response(call, error));
+  send(call, error_response(call, error));
+}
+
+void Server::send(const Call& call, net::HttpResponse response) {
+  const int status = response.status;
+  keep_first(*call.record, status,
+             [exchange = call.exchange, response = std::move(response)]() mutable {
+               exchange->respond(std::move(response));
+             });
+}
+
+void Server::keep_first(RequestRecord& record, int status, std::function<void()> send) {
+  const bool waits = traffic_ != nullptr && record.is_work() &&
+                     options().traffic->mode == monitor::TrafficMode::kSync;
+  if (!waits) return send();
+  RequestFacts facts = record.take_row();
+  facts.end = {.status = status, .is_complete = true};
+  // Whether or not it is stored: what is lost is counted, and the answer is there.
+  traffic_->writer().record(traffic_row(facts), [this, send = std::move(send)](bool) mutable {
+    http_->post(std::move(send));
+  });
 }
 
 // Before any work: whether there is room for one more.
@@ -289,7 +335,7 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
     return admission.error();
   }
   ++open_answers_;
-  call.record->set_model(model.name());
+  call.record->set_model(model.name(), model.variant());
   return std::make_shared<Ticket>(open_answers_, std::move(*admission), call.record, call.on_usage);
 }
 
@@ -331,7 +377,7 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
   }
   auto ticket = admit(call, *model, prompt_tokens, answer_tokens);
   if (!ticket) return refuse(call, ticket.error());
-  call.record->set_model(model.name());  // an adapter has a name of its own
+  call.record->set_model(model.name(), model.variant());  // an adapter has a name of its own
   std::vector<net::HttpHeader> headers = answer_headers(call);
   headers.push_back({"x-paring-variant", model.variant()});
   const std::size_t choices = plan.choices();
@@ -342,6 +388,9 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
       [this, call](const ApiError& error) { return error_response(call, error); },
       [cancel] {
         if (const auto answering = cancel->lock()) answering->cancel();
+      },
+      [this, record = call.record](std::function<void()> send) {
+        keep_first(*record, 200, std::move(send));
       });
   call.exchange->release_body();
   const CacheRule rule = sharing_.rule(call.exchange->head(), plan);
@@ -411,6 +460,7 @@ net::HttpResponse Server::error(const net::HttpHead* head, int status, std::stri
   const wire::Protocol protocol =
       head == nullptr ? wire::Protocol::kOpenAi : protocol_of(head->path);
   const auto record = head == nullptr ? nullptr : records_.find(*head);
+  if (record != nullptr) record->set_error(std::string(code));
   return {.status = status,
           .content_type = "application/json",
           .headers =

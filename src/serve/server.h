@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "monitor/traffic.h"
 #include "net/http_server.h"
 #include "serve/access/auditor.h"
 #include "serve/access/gate.h"
@@ -38,6 +39,12 @@
 
 namespace paring::serve {
 
+// What is kept of each request, below the data folder.
+struct TrafficOptions {
+  monitor::TrafficMode mode = monitor::TrafficMode::kAsync;
+  monitor::TrafficRetention retention;
+};
+
 struct ServerOptions {
   std::string data_folder;  // of control.db; empty: no database (no keys of it, no batches)
   net::HttpServerOptions http;
@@ -54,7 +61,8 @@ struct ServerOptions {
   ServedModelOptions model;  // of models that are loaded on request
   bool is_strict = true;     // unknown fields of requests are errors
   AccessLog access_log = AccessLog::kAll;
-  bool has_page = true;  // the chat page at /
+  bool has_page = true;                                      // the chat page at /
+  std::optional<TrafficOptions> traffic = TrafficOptions();  // of the database; absent: none
 };
 
 // The right of a request to be computed: a place among requests_max, and what its key had set aside
@@ -78,6 +86,10 @@ class Ticket {
   void settle(const AnswerUsage& usage);
   // The end of an answer that was computed for another: it costs nothing.
   void settle_free(const AnswerUsage& usage);
+  // How a choice ended, and where the answer came from, for the record.
+  void note_ending(const AnswerEnding& ending);
+  void note_error(const ApiError& error) { record_->set_error(error.code); }
+  void note_cache(store::TrafficCache cache) { record_->set_cache(cache); }
 
  private:
   void charge(std::int64_t tokens);
@@ -108,6 +120,14 @@ class Server : public net::RequestHandler {
   BatchService* batches(const Call& call);
   // Of lines of batches, which their results tell of.
   RequestLog& line_log() noexcept { return line_log_; }
+  // What was served; null: this server keeps none.
+  const store::TrafficDb* traffic() const noexcept {
+    return traffic_ == nullptr ? nullptr : &traffic_->db();
+  }
+  // Who writes to it; null likewise.
+  monitor::TrafficWriter* traffic_writer() noexcept {
+    return traffic_ == nullptr ? nullptr : &traffic_->writer();
+  }
   // How many lines of batches may run now.
   std::size_t batch_lines_now() const;
   // As they are now; what it refers to stays as long as the server.
@@ -178,7 +198,13 @@ class Server : public net::RequestHandler {
  private:
   Server(const ServerOptions& options, std::optional<store::ControlDb> control, bool needs_key,
          Executor& executor);
+  // Before it listens: requests have rows from now on.
+  void keep(std::unique_ptr<monitor::Traffic> traffic);
   void abandon_answers();
+  void send(const Call& call, net::HttpResponse response);
+  // Calls `send`, which ends the answer: at once, or where traffic is kept in sync, when the
+  // request's row is on the disk.
+  void keep_first(RequestRecord& record, int status, std::function<void()> send);
   // Has `plan` computed for `receiver`, which can be told to end.
   std::shared_ptr<Answering> compute(std::shared_ptr<ServedModel> model, AnswerPlan plan,
                                      std::shared_ptr<AnswerReceiver> receiver);
@@ -204,6 +230,7 @@ class Server : public net::RequestHandler {
   std::atomic<const ServerOptions*> options_;                      // the last of them
   std::optional<store::ControlDb> control_;
   std::optional<store::ServingLock> lock_;
+  std::unique_ptr<monitor::Traffic> traffic_;  // null: nothing is kept of requests
   KeyRing keys_;
   Gate gate_;
   std::optional<Auditor> auditor_;  // where there is a database

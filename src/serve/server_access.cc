@@ -76,7 +76,7 @@ ApiResult<Principal> Server::permit(const net::HttpHead& head, const Route& rout
     audit_refusal(head, record, "", principal.error());
     return principal;
   }
-  record.set_key(principal->key_id);
+  record.set_caller(principal->key_id, principal->tenant);
   auto error = check_scope(*principal, *route.policy.scope);
   if (!error && principal->kind == PrincipalKind::kAnonymous) {
     error = refuse_foreign_page(head, options().cors_origins);
@@ -89,6 +89,9 @@ ApiResult<Principal> Server::permit(const net::HttpHead& head, const Route& rout
 std::variant<net::BodyLimit, net::HttpResponse> Server::on_head(const net::HttpHead& head) {
   const RouteMatch match = match_route(head.method, head.segments);
   const auto record = records_.begin(head, match.route == nullptr ? nullptr : match.route->path);
+  if (match.route != nullptr && match.route->policy.takes == RoutePolicy::Takes::kWork) {
+    record->set_is_work();
+  }
   return judge(head, match, *record);
 }
 
@@ -98,6 +101,7 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
   // Nothing of the exchange exists yet: errors are made by hand.
   const auto refused = [&](const ApiError& error,
                            std::vector<net::HttpHeader> more = {}) -> net::HttpResponse {
+    record.set_error(error.code);
     net::HttpResponse response{.status = error.status,
                                .content_type = "application/json",
                                .headers = common_headers(head, record),
@@ -133,7 +137,7 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
                    needs_key ? std::vector<net::HttpHeader>{{"www-authenticate", "Bearer"}}
                              : std::vector<net::HttpHeader>{});
   }
-  if (policy.computes()) {
+  if (policy.is_rated()) {
     // Before the body has travelled: what will be refused is neither kept nor read.
     if (const auto error = gate_.refusal_now(*principal)) {
       metrics().rejections.add();
@@ -142,7 +146,7 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
     }
   }
   if (policy.takes == RoutePolicy::Takes::kNothing) return net::BodyLimit{.is_quick = true};
-  if (policy.takes == RoutePolicy::Takes::kBody) return net::BodyLimit{policy.body_bytes_max};
+  if (policy.takes != RoutePolicy::Takes::kFile) return net::BodyLimit{policy.body_bytes_max};
   const auto file_bytes = static_cast<std::size_t>(options().batches.files.file_bytes_max);
   return net::BodyLimit{.bytes = policy.body_bytes_max + file_bytes, .is_streamed = true};
 }

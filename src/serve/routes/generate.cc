@@ -72,6 +72,7 @@ void answer(Server& server, const Call& call, wire::GenerateCall& asked, const M
     request.timeout_seconds = std::max(kSecondsMin, deadline - system_clock().monotonic_seconds());
   }
   keep(server, call, request);
+  call.record->set_user(request.user);
   ApiResult<AnswerPlan> plan = prepare(request, model, server.options().limits, server.masks());
   if (!plan) return server.refuse(call, plan.error());
   if (server.semantic_cache() != nullptr) {

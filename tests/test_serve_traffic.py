@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `paring serve` keeps of each request, read from its files with Python's own SQLite: one row a request, and its
+numbers are those that the client was told."""
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import sqlite3
+import time
+from urllib.parse import urlparse
+
+import openai
+import pytest
+
+import tiny_model
+from raw_client import CHATML
+from server_process import ServerProcess
+from test_serve import post
+
+CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 12}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("traffic") / "small.gguf"
+    tiny_model.write(path, chat_template=CHATML)
+    return path
+
+
+ROWS = "SELECT * FROM requests JOIN request_groups ON request_groups.id = group_id ORDER BY started_s"
+IDS = "SELECT id AS id FROM requests ORDER BY started_s"
+
+
+def rows_of(folder, query=ROWS):
+    """All rows of all days, oldest first, as dictionaries."""
+    rows = []
+    for day in sorted(pathlib.Path(folder).glob("traffic/default/????-??-??.db")):
+        with sqlite3.connect(f"file:{day}?mode=ro", uri=True) as database:
+            database.row_factory = sqlite3.Row
+            rows += [dict(row) for row in database.execute(query)]
+    return rows
+
+
+def rows_when(folder, count, seconds=20):
+    """The rows, when there are so many."""
+    end, rows = time.monotonic() + seconds, []
+    while len(rows) < count and time.monotonic() < end:
+        time.sleep(0.05)
+        with contextlib.suppress(sqlite3.OperationalError):  # a file that is being made
+            rows = rows_of(folder)
+    return rows
+
+
+def test_every_request_that_computes_has_a_row(paring, small, tmp_path):
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path) as server:
+        status, answer, headers = post(server, "/v1/chat/completions", {**CHAT, "user": "me", "temperature": 0})
+        assert status == 200
+        again = post(server, "/v1/chat/completions", {**CHAT, "user": "me", "temperature": 0})
+        assert again[2]["x-paring-cache"].startswith("exact")
+        assert post(server, "/v1/chat/completions", {**CHAT, "model": "none"})[0] == 404
+        assert post(server, "/v1/chat/completions", {**CHAT, "max_tokens": -1})[0] == 400
+        assert post(server, "/tokenize", {"model": "small", "prompt": "x"})[0] == 200
+        server.get("/v1/models")
+        rows = rows_when(tmp_path, 4)
+        assert [row["status"] for row in rows] == [200, 200, 404, 400]
+        first, second, missing, refused = rows
+        usage = answer["usage"]
+        assert first["prompt_fresh"] + first["prompt_cached"] == usage["prompt_tokens"]
+        assert first["answer_visible"] == usage["completion_tokens"]
+        assert first["variant"] == headers["x-paring-variant"]
+        assert rows_of(tmp_path, IDS)[0]["id"] == headers["x-request-id"]
+        assert first["user"] == "me" and first["model"] == "small" and first["tenant"] == "default"
+        assert first["route"] == "/v1/chat/completions" and first["is_complete"] == 1
+        assert first["operations"] > 0 and first["bytes_read"] > 0
+        assert 0 < first["first_token_s"] <= first["total_s"] and first["prefill_s"] > 0
+        assert second["cache"] != first["cache"] and second["operations"] == 0
+        assert second["answer_visible"] == first["answer_visible"]
+        assert missing["error_code"] == "model_not_found" and missing["ending"] == "error"
+        assert refused["error_code"] and refused["prompt_fresh"] == 0
+        assert server.end() == 0
+    assert len(rows_of(tmp_path)) == 4
+
+
+def test_a_client_that_leaves_has_a_row(paring, small, tmp_path):
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path) as server:
+        # More than the kernel and the server keep for a client that does not read.
+        body = json.dumps({**CHAT, "stream": True, "max_tokens": 100, "n": 64, "logprobs": True,
+                           "top_logprobs": 20}).encode()
+        url = urlparse(server.url)
+        with socket.create_connection((url.hostname, url.port)) as connection:
+            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n"
+                               b"Content-Type: application/json\r\n\r\n" % len(body) + body)
+            assert connection.recv(100)
+        row, = rows_when(tmp_path, 1)
+        assert row["is_complete"] == 0 and row["ending"] == "cancelled" and row["status"] == 200
+        assert row["answer_visible"] > 0
+
+
+def test_in_sync_the_row_is_there_when_the_answer_is(paring, small, tmp_path):
+    """Killed at random moments: whoever has an answer has a row."""
+    answered = set()
+    for moment in range(6):
+        with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path, "--traffic", "sync") as server:
+            for number in range(3 + moment):
+                status, _, headers = post(server, "/v1/chat/completions", {**CHAT, "stream": False, "seed": number})
+                assert status == 200
+                answered.add(headers["x-request-id"])
+            server.process.send_signal(signal.SIGKILL)
+            server.process.wait()
+        assert answered <= {row["id"] for row in rows_of(tmp_path, IDS)}
+    assert len(rows_of(tmp_path)) >= len(answered) == 33
+
+
+def test_off_keeps_nothing(paring, small, tmp_path):
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path, "--traffic", "off") as server:
+        assert post(server, "/v1/chat/completions", CHAT)[0] == 200
+    assert not (tmp_path / "traffic").exists()
+
+
+def test_lines_of_batches_have_rows(paring, small, tmp_path):
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path) as server:
+        lines = "".join(json.dumps({"custom_id": f"c{i}", "method": "POST", "url": "/v1/chat/completions",
+                                    "body": CHAT}) + "\n" for i in range(5))
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
+        file = client.files.create(file=("lines.jsonl", lines.encode()), purpose="batch")
+        client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        rows = rows_when(tmp_path, 5)
+        assert [row["status"] for row in rows] == [200] * 5
+        assert all(row["route"] == "/v1/chat/completions" and row["is_complete"] for row in rows)
+
+
+def test_old_days_go(paring, small, tmp_path):
+    folder = tmp_path / "traffic" / "default"
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path, "--traffic-days", 2) as server:
+        assert post(server, "/v1/chat/completions", CHAT)[0] == 200
+        today, = {day.name for day in folder.glob("*.db")} if rows_when(tmp_path, 1) else set()
+    old = folder / "2020-01-01.db"
+    os.link(folder / today, old)
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path, "--traffic-days", 2):
+        end = time.monotonic() + 20
+        while old.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not old.exists() and (folder / today).exists()
