@@ -9,7 +9,9 @@ import signal
 import socket
 import sqlite3
 import time
-from urllib.parse import urlparse
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import openai
 import pytest
@@ -83,12 +85,79 @@ def test_every_request_that_computes_has_a_row(paring, small, tmp_path):
     assert len(rows_of(tmp_path)) == 4
 
 
+def get(server, path, key=None):
+    request = urllib.request.Request(server.url + path, headers={"authorization": f"Bearer {key}"} if key else {})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def test_requests_can_be_asked_for(paring, small, tmp_path):
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path) as server:
+        for number in range(7):
+            assert post(server, "/v1/chat/completions", {**CHAT, "seed": number, "user": f"u{number}"})[0] == 200
+        assert post(server, "/v1/completions", {"model": "small"})[0] == 400
+        rows = rows_when(tmp_path, 8)
+        seen, after = [], ""
+        while True:
+            status, page = get(server, f"/v1/traffic?limit=3{after}")
+            assert status == 200
+            seen += page["data"]
+            if not page["has_more"]:
+                break
+            after = f"&after={urllib.parse.quote(page['next'])}"
+        assert [one["user"] for one in seen] == ["", *(f"u{number}" for number in range(6, -1, -1))]
+        assert [one["started_at"] for one in seen] == [row["started_s"] for row in reversed(rows)]
+        status, total = get(server, "/v1/traffic/summary")
+        assert status == 200 and total["requests"] == 8 and total["errors"] == 1
+        assert total["answer_visible"] == sum(row["answer_visible"] for row in rows)
+        assert total["operations"] == pytest.approx(sum(row["operations"] for row in rows))
+        assert total["total"]["count"] == 8 and total["total"]["p50"] > 0
+        assert total["gap"]["count"] == sum(max(row["answer_visible"] - 1, 0) for row in rows) > 40
+        status, good = get(server, "/v1/traffic/summary?route=/v1/chat/completions&status_class=2")
+        assert status == 200 and good["requests"] == 7
+        status, series = get(server, "/v1/traffic/series?bucket_seconds=60")
+        assert status == 200 and sum(bucket["requests"] for bucket in series["data"]) == 8
+        status, one = get(server, f"/v1/traffic/requests/{seen[1]['id']}")
+        assert status == 200 and len(one["data"]) == 1
+        assert len(one["data"][0]["gap_microseconds"]) == seen[1]["tokens"]["answer_visible"] - 1
+        assert sum(one["data"][0]["gap_microseconds"]) / 1e6 <= one["data"][0]["total_seconds"]
+        status, error = get(server, "/v1/traffic/requests/none")
+        assert status == 404 and error["error"]["code"] == "request_not_found"
+        for query in ("limit=0", "limit=x", "colour=red", "after=nonsense", "cache=maybe"):
+            status, error = get(server, f"/v1/traffic?{query}")
+            assert status == 400 and error["error"]["param"] == query.split("=")[0], (query, error)
+
+
+def test_tenants_see_their_own(paring, small, tmp_path):
+    keys = tmp_path / "keys"
+    secrets = {name: f"sk-{name}-{'x' * 24}" for name in ("red", "blue", "boss", "blind")}
+    keys.write_text("".join(f"{secrets[name]} name={name} tenant={name} scopes={scopes}\n" for name, scopes in (
+        ("red", "inference,metrics"), ("blue", "inference,metrics"), ("boss", "admin,metrics"),
+        ("blind", "inference"))))
+    keys.chmod(0o600)
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path / "data",
+                       "--api-key-file", keys) as server:
+        for name in ("red", "blue", "blue"):
+            headers = {"authorization": f"Bearer {secrets[name]}"}
+            assert post(server, "/v1/chat/completions", CHAT, headers)[0] == 200
+        rows_when(tmp_path / "data", 3)
+        count = {name: get(server, "/v1/traffic/summary", secrets[name])[1].get("requests") for name in secrets}
+        assert count == {"red": 1, "blue": 2, "boss": 3, "blind": None}
+        assert get(server, "/v1/traffic?tenant=blue", secrets["red"])[1]["data"][0]["tenant"] == "red"
+        blue = get(server, "/v1/traffic", secrets["blue"])[1]["data"][0]["id"]
+        assert get(server, f"/v1/traffic/requests/{blue}", secrets["red"])[0] == 404
+        assert get(server, f"/v1/traffic/requests/{blue}", secrets["boss"])[0] == 200
+
+
 def test_a_client_that_leaves_has_a_row(paring, small, tmp_path):
     with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path) as server:
         # More than the kernel and the server keep for a client that does not read.
         body = json.dumps({**CHAT, "stream": True, "max_tokens": 100, "n": 64, "logprobs": True,
                            "top_logprobs": 20}).encode()
-        url = urlparse(server.url)
+        url = urllib.parse.urlparse(server.url)
         with socket.create_connection((url.hostname, url.port)) as connection:
             connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n"
                                b"Content-Type: application/json\r\n\r\n" % len(body) + body)

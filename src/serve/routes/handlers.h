@@ -42,6 +42,10 @@ void serve_score(Server& server, const Call& call);
 void serve_classify(Server& server, const Call& call);
 // files.cc
 void serve_file_create(Server& server, const Call& call);
+void serve_traffic_list(Server& server, const Call& call);
+void serve_traffic_summary(Server& server, const Call& call);
+void serve_traffic_series(Server& server, const Call& call);
+void serve_traffic_request(Server& server, const Call& call);
 void serve_feedback_create(Server& server, const Call& call);
 void serve_feedback_list(Server& server, const Call& call);
 void serve_feedback_delete(Server& server, const Call& call);

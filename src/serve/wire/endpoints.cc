@@ -13,6 +13,7 @@
 #include "serve/wire/openai_files.h"
 #include "serve/wire/openai_responses.h"
 #include "serve/wire/pooling.h"
+#include "serve/wire/traffic.h"
 
 namespace paring::serve::wire {
 namespace {
@@ -30,6 +31,21 @@ constexpr const char* kLines = "application/x-ndjson";
 constexpr Protocol kOpenAi = Protocol::kOpenAi;
 constexpr Protocol kAnthropic = Protocol::kAnthropic;
 constexpr Protocol kOllama = Protocol::kOllama;
+
+// Of OpenAI's kind, that reads nothing but its path and what stands behind '?'.
+constexpr Endpoint query_of(const char* path, const char* name, const char* summary,
+                            const Shape& (*query)(), const Shape& (*answer)()) {
+  return {.method = "GET",
+          .path = path,
+          .name = name,
+          .summary = summary,
+          .protocol = kOpenAi,
+          .request = nullptr,
+          .answer = answer,
+          .stream_type = nullptr,
+          .check = nullptr,
+          .query = query};
+}
 
 constexpr Endpoint kEndpoints[] = {
     {"POST", "/v1/chat/completions", "create_chat_completion", "Answer a conversation", kOpenAi,
@@ -120,6 +136,14 @@ constexpr Endpoint kEndpoints[] = {
      .query = feedback_list_query},
     {"DELETE", "/v1/feedback/{feedback_id}", "delete_feedback", "Take it back", kOpenAi, nullptr,
      feedback_deleted_answer_shape, nullptr, nullptr},
+    query_of("/v1/traffic", "list_traffic", "Requests that were served, newest first",
+             traffic_list_query, traffic_list_answer_shape),
+    query_of("/v1/traffic/summary", "summarize_traffic", "Sums and percentiles of requests",
+             traffic_summary_query, traffic_summary_answer_shape),
+    query_of("/v1/traffic/series", "series_of_traffic", "The same over time", traffic_series_query,
+             traffic_series_answer_shape),
+    query_of("/v1/traffic/requests/{request_id}", "get_traffic", "A request that was served",
+             nullptr, traffic_requests_answer_shape),
     {"POST", "/tokenize", "tokenize", "Token ids of a text or conversation", kOpenAi,
      tokenize_request, tokenize_answer_shape, nullptr, error_of<read_tokenize>},
     {"POST", "/detokenize", "detokenize", "The text of token ids", kOpenAi, detokenize_request,

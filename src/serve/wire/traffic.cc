@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/wire/traffic.h"
+
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "serve/wire/detail/flat_fields.h"
+#include "serve/wire/detail/json_text.h"
+#include "serve/wire/detail/openai_common.h"
+#include "store/token_gaps.h"
+
+namespace paring::serve::wire {
+namespace {
+
+constexpr std::int64_t kListedMax = 1000;
+constexpr std::int64_t kListed = 100;
+constexpr std::int64_t kBucketSeconds = 60;
+constexpr std::int64_t kBucketSecondsMax = 86400;
+constexpr std::int64_t kBucketsMax = 10'000;
+constexpr std::int64_t kMillisecondsMax = 86'400'000;
+constexpr std::int64_t kSecondsMax = 253'402'300'799;  // the end of the year 9999
+constexpr std::size_t kCursorCharactersMax = 256;
+constexpr std::size_t kRowsOfId = 100;
+constexpr std::size_t kGapsMax = std::size_t{1} << 20;
+constexpr std::int64_t kCountMax = std::numeric_limits<std::int64_t>::max();
+constexpr double kAmountMax = std::numeric_limits<double>::max();
+constexpr double kMillisecondsPerSecond = 1000;
+
+std::vector<std::string> cache_names() {
+  std::vector<std::string> names;
+#define PARING_X(name, text) names.emplace_back(text);
+  PARING_TRAFFIC_CACHES(PARING_X)
+#undef PARING_X
+  return names;
+}
+
+std::vector<std::string> joules_names() {
+  std::vector<std::string> names;
+#define PARING_X(name, text) names.emplace_back(text);
+  PARING_JOULES_KINDS(PARING_X)
+#undef PARING_X
+  return names;
+}
+
+std::vector<Field> filter_fields() {
+  const Shape name = text(0, store::kTrafficTextBytesMax);
+  return {
+      field("from", integer(0, kSecondsMax), "Requests that began then or later; since 1970."),
+      field("to", integer(0, kSecondsMax), "And before then."),
+      field("tenant", name, "Only of this tenant; keys without the scope admin see their own."),
+      field("model", name, "Only to this model."),
+      field("variant", name, "Only computed by this variant."),
+      field("key_id", name, "Only by this key."),
+      field("route", name, "Only of this route, such as /v1/chat/completions."),
+      field("status_class", integer(0, 9), "Only with a status of so many hundreds."),
+      field("cache", name_of(cache_names()), "Only answered by this cache, or none."),
+      field("min_milliseconds", integer(0, kMillisecondsMax), "Only those that took so long."),
+  };
+}
+
+Shape filtered(std::vector<Field> more) {
+  std::vector<Field> fields = filter_fields();
+  for (Field& one : more) fields.push_back(std::move(one));
+  return object(std::move(fields));
+}
+
+store::TrafficFilter filter_of(const Json& read) {
+  store::TrafficFilter filter;
+  const auto given = [&](const char* name) -> std::optional<std::string> {
+    if (field_of(read, name) == nullptr) return std::nullopt;
+    return text_of(read, name);
+  };
+  filter.from_s = static_cast<double>(integer_of(read, "from").value_or(0));
+  if (const auto to = integer_of(read, "to")) filter.to_s = static_cast<double>(*to);
+  filter.tenant = given("tenant");
+  filter.model = given("model");
+  filter.variant = given("variant");
+  filter.key_id = given("key_id");
+  filter.route = given("route");
+  if (const auto status = integer_of(read, "status_class")) {
+    filter.status_class = static_cast<int>(*status);
+  }
+  if (const auto cache = given("cache")) filter.cache = store::traffic_cache_of(*cache);
+  if (const auto least = integer_of(read, "min_milliseconds")) {
+    filter.min_total_seconds = static_cast<double>(*least) / kMillisecondsPerSecond;
+  }
+  return filter;
+}
+
+void append_seconds(std::string& out, const char* name, const std::optional<double>& seconds) {
+  append(out, ",\"", name, "\":");
+  seconds ? append(out, *seconds) : append(out, "null");
+}
+
+void append_money(std::string& out, const store::TrafficMoney& money) {
+  append(out, "{\"currency\":", json_string(money.currency), ",\"hardware\":", money.hardware,
+         ",\"energy\":", money.energy, ",\"tokens\":", money.tokens, '}');
+}
+
+// Everything but the end of the object.
+void begin_row(std::string& out, const store::TrafficRequest& row) {
+  append(out, "{\"id\":", json_string(row.id),
+         ",\"object\":\"traffic.request\",\"started_at\":", row.started_s,
+         ",\"trace_id\":", json_string(row.trace_id), ",\"span_id\":", json_string(row.span_id),
+         ",\"parent_id\":", json_string(row.parent_id), ",\"route\":", json_string(row.route),
+         ",\"status\":", row.status, ",\"is_complete\":", row.is_complete,
+         ",\"end\":", json_string(row.end), ",\"error_code\":", json_string(row.error_code),
+         ",\"key_id\":", json_string(row.key_id), ",\"tenant\":", json_string(row.tenant),
+         ",\"user\":", json_string(row.user), ",\"session\":", json_string(row.session),
+         ",\"model\":", json_string(row.model), ",\"variant\":", json_string(row.variant),
+         ",\"cache\":\"", store::traffic_cache_name(row.cache), "\"");
+  append(out, ",\"tokens\":{\"prompt_fresh\":", row.tokens.prompt_fresh,
+         ",\"prompt_cached\":", row.tokens.prompt_cached,
+         ",\"answer_visible\":", row.tokens.answer_visible,
+         ",\"answer_reasoning\":", row.tokens.answer_reasoning, ",\"drafted\":", row.tokens.drafted,
+         ",\"accepted\":", row.tokens.accepted, '}');
+  append(out, ",\"preemptions\":", row.preemptions, ",\"peak_pages\":", row.peak_pages);
+  append_seconds(out, "queue_seconds", row.seconds.queue);
+  append_seconds(out, "prefill_seconds", row.seconds.prefill);
+  append_seconds(out, "decode_seconds", row.seconds.decode);
+  append_seconds(out, "first_token_seconds", row.seconds.first_token);
+  append_seconds(out, "total_seconds", row.seconds.total);
+  append(out, ",\"operations\":", row.operations, ",\"bytes_read\":", row.bytes_read,
+         ",\"joules\":", row.joules, ",\"joules_kind\":\"",
+         store::joules_kind_name(row.joules_kind), "\",\"money\":");
+  append_money(out, row.money);
+}
+
+void append_quantiles(std::string& out, const char* name, const QuantileSketch& sketch) {
+  struct Quantile {
+    const char* name;
+    double q;
+  };
+  constexpr Quantile kQuantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}};
+  append(out, ",\"", name, "\":{\"count\":", sketch.count());
+  for (const Quantile& one : kQuantiles) {
+    const std::optional<double> value = sketch.quantile(one.q);
+    append(out, ",\"", one.name, "\":");
+    value ? append(out, *value) : append(out, "null");
+  }
+  out += '}';
+}
+
+// Fields of an object that has begun.
+void append_sums(std::string& out, const store::TrafficSums& sums) {
+#define PARING_X(name) append(out, ",\"" #name "\":", sums.name);
+  PARING_TRAFFIC_COUNTS(PARING_X)
+  PARING_TRAFFIC_AMOUNTS(PARING_X)
+#undef PARING_X
+  out += ",\"money\":[";
+  for (std::size_t i = 0; i < sums.money.size(); ++i) {
+    if (i > 0) out += ',';
+    append_money(out, sums.money[i]);
+  }
+  out += ']';
+  append_quantiles(out, "first_token", sums.first_token);
+  append_quantiles(out, "total", sums.total);
+  append_quantiles(out, "gap", sums.gap);
+}
+
+Shape count() { return integer(0, kCountMax); }
+Shape amount() { return number(0, kAmountMax); }
+
+Shape money_shape() {
+  return object({required("currency", text(), "As the price book has it; empty: no prices."),
+                 required("hardware", amount(), "The machine's time."),
+                 required("energy", amount(), "Electricity."),
+                 required("tokens", amount(), "What a price list asks.")});
+}
+
+std::vector<Field> row_fields() {
+  const Shape seconds = number(0, kAmountMax);
+  return {
+      required("id", text(), "The request's id, of x-request-id."),
+      required("object", name_of({"traffic.request"}), "The kind of object."),
+      required("started_at", amount(), "Seconds since 1970."),
+      required("trace_id", text(), "Of traceparent."),
+      required("span_id", text(), "Of this request."),
+      required("parent_id", text(), "Of the caller's span; empty: none."),
+      required("route", text(), "The path of the route."),
+      required("status", integer(0, 999), "Of HTTP; 0: no answer was begun."),
+      required("is_complete", boolean(), "Whether the client got all of it."),
+      required("end", text(), "stop, length, tool_calls, cancelled or error."),
+      required("error_code", text(), "Of the answer; empty: none."),
+      required("key_id", text(), "Whose key."),
+      required("tenant", text(), "Whose request."),
+      required("user", text(), "As the client named them."),
+      required("session", text(), "Likewise."),
+      required("model", text(), "The server's name of it."),
+      required("variant", text(), "What computed it."),
+      required("cache", name_of(cache_names()), "Which cache answered."),
+      required("tokens",
+               object({required("prompt_fresh", count(), "Computed."),
+                       required("prompt_cached", count(), "Not computed again."),
+                       required("answer_visible", count(), "Of the answer."),
+                       required("answer_reasoning", count(), "Of its reasoning."),
+                       required("drafted", count(), "Guesses of speculation."),
+                       required("accepted", count(), "Right ones.")}),
+               "Each token is in one class."),
+      required("preemptions", count(), "How often it was set back."),
+      required("peak_pages", count(), "Of the cache of keys and values."),
+      required("queue_seconds", seconds, "Until it was let in; null: never."),
+      required("prefill_seconds", seconds, "Reading the prompt."),
+      required("decode_seconds", seconds, "From the first token on."),
+      required("first_token_seconds", seconds, "Since the request came."),
+      required("total_seconds", seconds, "To its end."),
+      required("operations", amount(), "Arithmetic, 2 a multiply-add."),
+      required("bytes_read", amount(), "Weights, keys and values, its share."),
+      required("joules", amount(), "Energy."),
+      required("joules_kind", name_of(joules_names()), "Whether it was measured."),
+      required("money", money_shape(), "What it cost."),
+  };
+}
+
+Shape quantiles_shape() {
+  const Shape seconds = number(0, kAmountMax);
+  return object({required("count", count(), "How many values."),
+                 required("p50", seconds, "Seconds; null without values."),
+                 required("p90", seconds, "Likewise."), required("p95", seconds, "Likewise."),
+                 required("p99", seconds, "Likewise.")});
+}
+
+std::vector<Field> sums_fields() {
+  std::vector<Field> fields;
+#define PARING_X(name) fields.push_back(required(#name, count(), "Of all requests."));
+  PARING_TRAFFIC_COUNTS(PARING_X)
+#undef PARING_X
+#define PARING_X(name) fields.push_back(required(#name, amount(), "Of all requests."));
+  PARING_TRAFFIC_AMOUNTS(PARING_X)
+#undef PARING_X
+  fields.push_back(required("money", list(money_shape(), 0, kRowsOfId), "One a currency."));
+  fields.push_back(required("first_token", quantiles_shape(), "Of requests, within 1 %."));
+  fields.push_back(required("total", quantiles_shape(), "Of requests."));
+  fields.push_back(required("gap", quantiles_shape(), "Between tokens."));
+  return fields;
+}
+
+Shape with(std::vector<Field> first, std::vector<Field> rest) {
+  for (Field& one : rest) first.push_back(std::move(one));
+  return object(std::move(first));
+}
+
+}  // namespace
+
+const Shape& traffic_list_query() {
+  static const Shape shape = filtered({
+      field("limit", integer(1, kListedMax), "At most so many; absent: 100."),
+      field("after", text(1, kCursorCharactersMax), "The `next` of the page before."),
+  });
+  return shape;
+}
+
+const Shape& traffic_summary_query() {
+  static const Shape shape = filtered({});
+  return shape;
+}
+
+const Shape& traffic_series_query() {
+  static const Shape shape = filtered({
+      field("bucket_seconds", integer(1, kBucketSecondsMax),
+            "Length of a bucket; fast where it is a multiple of 60; absent: 60."),
+  });
+  return shape;
+}
+
+ApiResult<TrafficListCall> read_traffic_list(const NamedTexts& query, const WireRules& rules) {
+  const ApiResult<Json> read = read_flat(query, traffic_list_query(), rules);
+  if (!read) return read.error();
+  return TrafficListCall{.filter = filter_of(*read),
+                         .after = text_of(*read, "after"),
+                         .limit = integer_of(*read, "limit").value_or(kListed)};
+}
+
+ApiResult<store::TrafficFilter> read_traffic_summary(const NamedTexts& query,
+                                                     const WireRules& rules) {
+  const ApiResult<Json> read = read_flat(query, traffic_summary_query(), rules);
+  if (!read) return read.error();
+  return filter_of(*read);
+}
+
+ApiResult<TrafficSeriesCall> read_traffic_series(const NamedTexts& query, const WireRules& rules) {
+  const ApiResult<Json> read = read_flat(query, traffic_series_query(), rules);
+  if (!read) return read.error();
+  return TrafficSeriesCall{
+      .filter = filter_of(*read),
+      .bucket_seconds = integer_of(*read, "bucket_seconds").value_or(kBucketSeconds)};
+}
+
+std::string traffic_list_answer(const store::TrafficPage& page) {
+  std::string out = "{\"object\":\"list\",\"data\":[";
+  for (std::size_t i = 0; i < page.rows.size(); ++i) {
+    if (i > 0) out += ',';
+    begin_row(out, page.rows[i]);
+    out += '}';
+  }
+  append(out, "],\"has_more\":", !page.next.empty(), ",\"next\":", json_string(page.next), '}');
+  return out;
+}
+
+std::string traffic_requests_answer(std::span<const store::TrafficRequest> rows) {
+  std::string out = "{\"object\":\"list\",\"data\":[";
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (i > 0) out += ',';
+    begin_row(out, rows[i]);
+    out += ",\"gap_microseconds\":[";
+    const auto gaps = store::decode_gaps(rows[i].gaps);
+    for (std::size_t g = 0; gaps && g < gaps->size(); ++g) {
+      if (g > 0) out += ',';
+      append(out, (*gaps)[g]);
+    }
+    out += ']';
+    if (rows[i].content) {
+      append(out, ",\"prompt\":", json_string(rows[i].content->prompt),
+             ",\"answer\":", json_string(rows[i].content->answer));
+    }
+    out += '}';
+  }
+  return out + "]}";
+}
+
+std::string traffic_summary_answer(const store::TrafficSums& sums) {
+  std::string out = "{\"object\":\"traffic.summary\"";
+  append_sums(out, sums);
+  return out + '}';
+}
+
+std::string traffic_series_answer(std::span<const store::TrafficBucket> buckets,
+                                  std::int64_t bucket_seconds) {
+  std::string out;
+  append(out, "{\"object\":\"list\",\"bucket_seconds\":", bucket_seconds, ",\"data\":[");
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    if (i > 0) out += ',';
+    append(out, "{\"start\":", buckets[i].start_s);
+    append_sums(out, buckets[i].sums);
+    out += '}';
+  }
+  return out + "]}";
+}
+
+const Shape& traffic_list_answer_shape() {
+  static const Shape shape =
+      object({required("object", name_of({"list"}), "The kind of object."),
+              required("data", list(object(row_fields()), 0, kListedMax), "Newest first."),
+              required("has_more", boolean(), "Whether there is a next page."),
+              required("next", text(), "What `after` takes for it; empty: there is none.")});
+  return shape;
+}
+
+const Shape& traffic_requests_answer_shape() {
+  static const Shape shape = object(
+      {required("object", name_of({"list"}), "The kind of object."),
+       required("data",
+                list(with(row_fields(), {required("gap_microseconds", list(count(), 0, kGapsMax),
+                                                  "Between the tokens of the answer."),
+                                         field("prompt", text(), "Where it is kept."),
+                                         field("answer", text(), "Where it is kept.")}),
+                     0, kRowsOfId),
+                "In the order of their start.")});
+  return shape;
+}
+
+const Shape& traffic_summary_answer_shape() {
+  static const Shape shape = with(
+      {required("object", name_of({"traffic.summary"}), "The kind of object.")}, sums_fields());
+  return shape;
+}
+
+const Shape& traffic_series_answer_shape() {
+  static const Shape shape = object(
+      {required("object", name_of({"list"}), "The kind of object."),
+       required("bucket_seconds", integer(1, kBucketSecondsMax), "Length of a bucket."),
+       required("data",
+                list(with({required("start", integer(0, kSecondsMax), "Seconds since 1970.")},
+                          sums_fields()),
+                     0, kBucketsMax),
+                "Buckets that hold a request, oldest first.")});
+  return shape;
+}
+
+}  // namespace paring::serve::wire
