@@ -117,6 +117,17 @@ std::optional<double> QuantileSketch::quantile(double q) const {
   return value_of(first_ + static_cast<int>(last));
 }
 
+std::uint64_t QuantileSketch::count_to(double value) const {
+  if (std::isnan(value) || value < 0) return 0;
+  std::uint64_t counted = zeros_;
+  if (value < kSmallest || bins_.empty()) return counted;
+  const int last = index_of(std::min(value, kLargest));
+  for (std::size_t i = 0; i < bins_.size() && first_ + static_cast<int>(i) <= last; ++i) {
+    counted += bins_[i];
+  }
+  return counted;
+}
+
 std::vector<std::uint8_t> QuantileSketch::encode() const {
   std::vector<std::uint8_t> out;
   append_varint(out, zeros_);

@@ -31,6 +31,9 @@ class QuantileSketch {
   // The value of rank q * (count - 1), rounded down, of the values in order; nothing when there are
   // none. REQUIRES: 0 <= q <= 1.
   std::optional<double> quantile(double q) const;
+  // How many values are at most `value`; of those within 2 % of it either way some may be counted
+  // that are larger.
+  std::uint64_t count_to(double value) const;
 
   // Two to three bytes for each bin that holds something.
   std::vector<std::uint8_t> encode() const;

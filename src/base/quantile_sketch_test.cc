@@ -100,6 +100,29 @@ TEST(QuantileSketch, OddValuesAreBounded) {
   EXPECT_EQ(read, sketch);
 }
 
+TEST(QuantileSketch, CountsValuesUpToABound) {
+  RandomStream random({.seed = 11});
+  QuantileSketch sketch;
+  std::vector<double> values;
+  for (int i = 0; i < 5000; ++i) {
+    values.push_back(duration(random));
+    sketch.add(values.back());
+  }
+  sketch.add(0, 7);
+  const auto counted = [&](double bound) {
+    return 7 + static_cast<std::uint64_t>(
+                   std::ranges::count_if(values, [&](double each) { return each <= bound; }));
+  };
+  for (const double bound : {1e-9, 1e-4, 0.003, 0.1, 1.0, 20.0, 1e12}) {
+    EXPECT_GE(sketch.count_to(bound), counted(bound)) << bound;
+    EXPECT_LE(sketch.count_to(bound), counted(bound * 1.021)) << bound;
+  }
+  EXPECT_EQ(sketch.count_to(0), 7U);
+  EXPECT_EQ(sketch.count_to(-1), 0U);
+  EXPECT_EQ(sketch.count_to(1e12), 5007U);
+  EXPECT_EQ(QuantileSketch().count_to(1), 0U);
+}
+
 TEST(QuantileSketch, ForeignBytesAreCorruptAndChangeNothing) {
   RandomStream random({.seed = 5});
   QuantileSketch good;

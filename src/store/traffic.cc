@@ -19,6 +19,7 @@ namespace {
 
 using detail::TrafficDay;
 using detail::TrafficDays;
+using detail::TrafficGroup;
 using detail::TrafficPlace;
 
 constexpr double kDaySeconds = 86400;
@@ -112,6 +113,17 @@ Result<PageCursor> cursor_of(std::string_view text) {
   }
   cursor.below.started_s = std::bit_cast<double>(bits);
   return cursor;
+}
+
+const std::string& value_of(const TrafficGroup& group, TrafficKey key) {
+  switch (key) {
+#define PARING_X(name, text, field) \
+  case TrafficKey::name:            \
+    return group.field;
+    PARING_TRAFFIC_KEYS(PARING_X)
+#undef PARING_X
+  }
+  return group.tenant;
 }
 
 // Calls `work` for each day that the filter's time touches, ascending.
@@ -231,8 +243,21 @@ Result<TrafficPage> TrafficDb::page(const TrafficFilter& filter, std::string_vie
 Result<TrafficSums> TrafficDb::summary(const TrafficFilter& filter) const {
   TrafficSums sums;
   PARING_TRY_VOID(for_days(*days_, filter, [&](TrafficDay& file) {
-    return file.sum(filter, TrafficDay::Detail::kMinutes,
-                    [&](std::int64_t, const TrafficSums& part) { sums.merge(part); });
+    return file.sum(
+        filter, TrafficDay::Detail::kMinutes,
+        [&](std::int64_t, const TrafficGroup&, const TrafficSums& part) { sums.merge(part); });
+  }));
+  return sums;
+}
+
+Result<std::map<std::string, TrafficSums>> TrafficDb::summary_by(const TrafficFilter& filter,
+                                                                 TrafficKey key) const {
+  std::map<std::string, TrafficSums> sums;
+  PARING_TRY_VOID(for_days(*days_, filter, [&](TrafficDay& file) {
+    return file.sum(filter, TrafficDay::Detail::kGroups,
+                    [&](std::int64_t, const TrafficGroup& group, const TrafficSums& part) {
+                      sums[value_of(group, key)].merge(part);
+                    });
   }));
   return sums;
 }
@@ -247,10 +272,11 @@ Result<std::vector<TrafficBucket>> TrafficDb::series(const TrafficFilter& filter
   std::map<std::int64_t, TrafficSums> sums;
   bool is_too_many = false;
   PARING_TRY_VOID(for_days(*days_, filter, [&](TrafficDay& file) {
-    return file.sum(filter, detail, [&](std::int64_t second, const TrafficSums& part) {
-      is_too_many = is_too_many || sums.size() > kBucketsMax;
-      if (!is_too_many) sums[second / bucket_s * bucket_s].merge(part);
-    });
+    return file.sum(filter, detail,
+                    [&](std::int64_t second, const TrafficGroup&, const TrafficSums& part) {
+                      is_too_many = is_too_many || sums.size() > kBucketsMax;
+                      if (!is_too_many) sums[second / bucket_s * bucket_s].merge(part);
+                    });
   }));
   if (is_too_many) {
     return exhausted(fmt::format("more than {} buckets of {} seconds", kBucketsMax, bucket_s),

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -81,6 +82,9 @@ class TrafficDb {
   Result<TrafficPage> page(const TrafficFilter& filter, std::string_view cursor,
                            std::int64_t limit) const;
   Result<TrafficSums> summary(const TrafficFilter& filter) const;
+  // The same apart for each value of `key` that occurs.
+  Result<std::map<std::string, TrafficSums>> summary_by(const TrafficFilter& filter,
+                                                        TrafficKey key) const;
   // Buckets that hold a request, ascending. Fast when `bucket_s` is a multiple of 60: then rows are
   // read only for min_total_seconds and for parts of a minute at the ends. InvalidArgument: not
   // positive. Exhausted: more than 10,000 buckets.

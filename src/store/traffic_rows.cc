@@ -21,6 +21,12 @@ constexpr const char* kJoulesNames[] = {
 #undef PARING_X
 };
 
+constexpr const char* kKeyNames[] = {
+#define PARING_X(name, text, field) text,
+    PARING_TRAFFIC_KEYS(PARING_X)
+#undef PARING_X
+};
+
 void observe(double& sum, const std::optional<double>& seconds, QuantileSketch* sketch = nullptr) {
   if (!seconds) return;
   sum += *seconds;
@@ -37,6 +43,16 @@ std::optional<TrafficCache> traffic_cache_of(std::string_view name) noexcept {
   const auto found = std::ranges::find(kCacheNames, name);
   if (found == std::end(kCacheNames)) return std::nullopt;
   return static_cast<TrafficCache>(found - std::begin(kCacheNames));
+}
+
+const char* traffic_key_name(TrafficKey key) noexcept {
+  return kKeyNames[static_cast<std::size_t>(key)];
+}
+
+std::optional<TrafficKey> traffic_key_of(std::string_view name) noexcept {
+  const auto found = std::ranges::find(kKeyNames, name);
+  if (found == std::end(kKeyNames)) return std::nullopt;
+  return static_cast<TrafficKey>(found - std::begin(kKeyNames));
 }
 
 const char* joules_kind_name(JoulesKind kind) noexcept {

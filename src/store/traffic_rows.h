@@ -120,6 +120,23 @@ struct TrafficFilter {
   std::optional<double> min_total_seconds{};  // rows without a total do not match
 };
 
+// What sums can be had apart by: enumerator, name in APIs, field
+#define PARING_TRAFFIC_KEYS(X)    \
+  X(kTenant, "tenant", tenant)    \
+  X(kModel, "model", model)       \
+  X(kVariant, "variant", variant) \
+  X(kKey, "key_id", key_id)       \
+  X(kRoute, "route", route)       \
+  X(kCache, "cache", cache)
+
+enum class TrafficKey : std::uint8_t {
+#define PARING_X(name, text, field) name,
+  PARING_TRAFFIC_KEYS(PARING_X)
+#undef PARING_X
+};
+const char* traffic_key_name(TrafficKey key) noexcept;
+std::optional<TrafficKey> traffic_key_of(std::string_view name) noexcept;
+
 struct TrafficPage {
   std::vector<TrafficRequest> rows;
   std::string next;  // the cursor of the next page; "" when this is the last one

@@ -552,6 +552,38 @@ TEST_F(TrafficTest, ReadersAndWritersGoTogether) {
   EXPECT_EQ(traffic.health().damaged_files, 0);
 }
 
+TEST_F(TrafficTest, SumsApartByAKeyAddUpToAll) {
+  const TrafficDb traffic = open_traffic();
+  std::vector<TrafficRequest> rows;
+  for (std::uint64_t i = 0; i < 3000; ++i) {
+    rows.push_back(request_for_test(i, kDay + kDaySeconds - 900 + static_cast<double>(i) / 2));
+    rows.back().tenant = i % 3 == 0 ? "other" : "default";
+  }
+  append_all(traffic, rows);
+  // Within a minute at both ends, over midnight.
+  const TrafficFilter filter{.from_s = kDay + kDaySeconds - 777.5,
+                             .to_s = kDay + kDaySeconds + 333.25};
+  const TrafficSums all = *traffic.summary(filter);
+  const auto by_key = *traffic.summary_by(filter, TrafficKey::kKey);
+  const auto by_tenant = *traffic.summary_by(filter, TrafficKey::kTenant);
+  EXPECT_EQ(by_key.size(), 4U);
+  ASSERT_EQ(by_tenant.size(), 2U);
+  TrafficSums merged;
+  for (const auto& [key, sums] : by_key) {
+    TrafficFilter one = filter;
+    one.key_id = key;
+    const TrafficSums alone = *traffic.summary(one);
+    EXPECT_EQ(sums.requests, alone.requests) << key;
+    EXPECT_EQ(sums.gap, alone.gap) << key;
+    EXPECT_DOUBLE_EQ(sums.money.front().hardware, alone.money.front().hardware) << key;
+    merged.merge(sums);
+  }
+  EXPECT_EQ(merged.requests, all.requests);
+  EXPECT_EQ(merged.first_token, all.first_token);
+  EXPECT_EQ(by_tenant.at("other").requests + by_tenant.at("default").requests, all.requests);
+  EXPECT_GT(all.requests, 2000);
+}
+
 // 100,000 requests of a day, a million with PARING_LONG_TESTS. The bound is for the million.
 TEST_F(TrafficTest, QuestionsAboutADayAreAnsweredFast) {
   const bool is_long = std::getenv("PARING_LONG_TESTS") != nullptr;
@@ -590,6 +622,11 @@ TEST_F(TrafficTest, QuestionsAboutADayAreAnsweredFast) {
   timed("find", [&] { return traffic.find("req_777")->size() == 1; });
   timed("summary",
         [&] { return traffic.summary({})->requests == static_cast<std::int64_t>(count); });
+  TrafficFilter everything;
+  everything.tenant = "default";
+  timed("summary of the only tenant",
+        [&] { return traffic.summary(everything)->requests == static_cast<std::int64_t>(count); });
+  timed("summary by key", [&] { return traffic.summary_by({}, TrafficKey::kKey)->size() == 4; });
   timed("series by minute", [&] { return traffic.series({}, 60)->size() == 1440; });
   timed("series by hour with filters",
         [&] { return traffic.series(filtered, 3600)->size() == 24; });

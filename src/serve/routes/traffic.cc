@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// /v1/traffic: what was served. Keys with the scope admin see all tenants, others their own.
+// /v1/traffic: what was served. Keys with the scope admin see all tenants, others their own, and of
+// prompts and answers those that they asked for themselves.
 #include "serve/wire/traffic.h"
 #include "serve/batch/storage_failure.h"
 #include "serve/routes/handlers.h"
@@ -58,9 +59,15 @@ void serve_traffic_summary(Server& server, const Call& call) {
   if (traffic == nullptr) return;
   const auto read = wire::read_traffic_summary(call.exchange->head().query, server.rules());
   if (!read) return server.refuse(call, read.error());
-  const auto sums = traffic->summary(allowed(call, *read));
+  const store::TrafficFilter filter = allowed(call, read->filter);
+  if (read->by) {
+    const auto groups = traffic->summary_by(filter, *read->by);
+    if (!groups) return server.refuse(call, traffic_error(groups.error(), "from"));
+    return respond(server, call, wire::traffic_groups_answer(*groups, *read->by, read->bounds));
+  }
+  const auto sums = traffic->summary(filter);
   if (!sums) return server.refuse(call, traffic_error(sums.error(), "from"));
-  respond(server, call, wire::traffic_summary_answer(*sums));
+  respond(server, call, wire::traffic_summary_answer(*sums, read->bounds));
 }
 
 void serve_traffic_series(Server& server, const Call& call) {
@@ -70,7 +77,7 @@ void serve_traffic_series(Server& server, const Call& call) {
   if (!read) return server.refuse(call, read.error());
   const auto buckets = traffic->series(allowed(call, read->filter), read->bucket_seconds);
   if (!buckets) return server.refuse(call, traffic_error(buckets.error(), "bucket_seconds"));
-  respond(server, call, wire::traffic_series_answer(*buckets, read->bucket_seconds));
+  respond(server, call, wire::traffic_series_answer(*buckets, *read));
 }
 
 void serve_traffic_request(Server& server, const Call& call) {
@@ -82,6 +89,9 @@ void serve_traffic_request(Server& server, const Call& call) {
     std::erase_if(*rows, [&](const store::TrafficRequest& row) {
       return row.tenant != call.principal.tenant;
     });
+    for (store::TrafficRequest& row : *rows) {
+      if (row.key_id != call.principal.key_id) row.content.reset();
+    }
   }
   if (!rows->empty()) return respond(server, call, wire::traffic_requests_answer(*rows));
   server.refuse(call, {.status = 404,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/wire/traffic.h"
 
+#include <cmath>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -22,10 +23,23 @@ constexpr std::int64_t kMillisecondsMax = 86'400'000;
 constexpr std::int64_t kSecondsMax = 253'402'300'799;  // the end of the year 9999
 constexpr std::size_t kCursorCharactersMax = 256;
 constexpr std::size_t kRowsOfId = 100;
+constexpr std::size_t kGroupsMax = std::size_t{1} << 20;
 constexpr std::size_t kGapsMax = std::size_t{1} << 20;
 constexpr std::int64_t kCountMax = std::numeric_limits<std::int64_t>::max();
 constexpr double kAmountMax = std::numeric_limits<double>::max();
 constexpr double kMillisecondsPerSecond = 1000;
+constexpr double kMicrosecondsPerSecond = 1e6;
+constexpr std::int64_t kMicrosecondsMax = kMillisecondsMax * 1000;
+
+// Upper bounds of the classes of histograms: from a millisecond on, each twice the one before.
+constexpr int kHistogramBounds = 18;
+double histogram_bound(int index) { return std::ldexp(0.001, index); }
+
+// Bounds that questions may name, and the field of TrafficBounds.
+#define PARING_TRAFFIC_BOUNDS(X)                                                    \
+  X(first_token, "first_token_within", "Counts requests whose first token came in") \
+  X(total, "total_within", "Counts requests that took")                             \
+  X(gap, "gap_within", "Counts tokens that followed the one before in")
 
 std::vector<std::string> cache_names() {
   std::vector<std::string> names;
@@ -57,6 +71,36 @@ std::vector<Field> filter_fields() {
       field("cache", name_of(cache_names()), "Only answered by this cache, or none."),
       field("min_milliseconds", integer(0, kMillisecondsMax), "Only those that took so long."),
   };
+}
+
+// Of sums.
+std::vector<Field> bound_fields() {
+  std::vector<Field> fields;
+#define PARING_X(member, name, help)                                         \
+  fields.push_back(field(name "_microseconds", integer(0, kMicrosecondsMax), \
+                         help " so many microseconds or less, in `within`."));
+  PARING_TRAFFIC_BOUNDS(PARING_X)
+#undef PARING_X
+  return fields;
+}
+
+TrafficBounds bounds_of(const Json& read) {
+  TrafficBounds bounds;
+#define PARING_X(member, name, help)                                      \
+  if (const auto value = integer_of(read, name "_microseconds")) {        \
+    bounds.member = static_cast<double>(*value) / kMicrosecondsPerSecond; \
+  }
+  PARING_TRAFFIC_BOUNDS(PARING_X)
+#undef PARING_X
+  return bounds;
+}
+
+std::vector<std::string> key_names() {
+  std::vector<std::string> names;
+#define PARING_X(name, text, field) names.emplace_back(text);
+  PARING_TRAFFIC_KEYS(PARING_X)
+#undef PARING_X
+  return names;
 }
 
 Shape filtered(std::vector<Field> more) {
@@ -127,7 +171,15 @@ void begin_row(std::string& out, const store::TrafficRequest& row) {
   append_money(out, row.money);
 }
 
-void append_quantiles(std::string& out, const char* name, const QuantileSketch& sketch) {
+// Fields of an object that has begun.
+void append_histogram_bounds(std::string& out) {
+  append(out, ",\"histogram_seconds\":[");
+  for (int i = 0; i < kHistogramBounds; ++i) append(out, i > 0 ? "," : "", histogram_bound(i));
+  out += ']';
+}
+
+void append_quantiles(std::string& out, const char* name, const QuantileSketch& sketch,
+                      const std::optional<double>& bound) {
   struct Quantile {
     const char* name;
     double q;
@@ -139,11 +191,20 @@ void append_quantiles(std::string& out, const char* name, const QuantileSketch& 
     append(out, ",\"", one.name, "\":");
     value ? append(out, *value) : append(out, "null");
   }
-  out += '}';
+  if (bound) append(out, ",\"within\":", sketch.count_to(*bound));
+  append(out, ",\"histogram\":[");
+  std::uint64_t before = 0;
+  for (int i = 0; i <= kHistogramBounds; ++i) {
+    const bool is_last = i == kHistogramBounds;
+    const std::uint64_t up_to = is_last ? sketch.count() : sketch.count_to(histogram_bound(i));
+    append(out, i > 0 ? "," : "", up_to - before);
+    before = up_to;
+  }
+  out += "]}";
 }
 
 // Fields of an object that has begun.
-void append_sums(std::string& out, const store::TrafficSums& sums) {
+void append_sums(std::string& out, const store::TrafficSums& sums, const TrafficBounds& bounds) {
 #define PARING_X(name) append(out, ",\"" #name "\":", sums.name);
   PARING_TRAFFIC_COUNTS(PARING_X)
   PARING_TRAFFIC_AMOUNTS(PARING_X)
@@ -154,9 +215,9 @@ void append_sums(std::string& out, const store::TrafficSums& sums) {
     append_money(out, sums.money[i]);
   }
   out += ']';
-  append_quantiles(out, "first_token", sums.first_token);
-  append_quantiles(out, "total", sums.total);
-  append_quantiles(out, "gap", sums.gap);
+  append_quantiles(out, "first_token", sums.first_token, bounds.first_token);
+  append_quantiles(out, "total", sums.total, bounds.total);
+  append_quantiles(out, "gap", sums.gap, bounds.gap);
 }
 
 Shape count() { return integer(0, kCountMax); }
@@ -200,11 +261,11 @@ std::vector<Field> row_fields() {
                "Each token is in one class."),
       required("preemptions", count(), "How often it was set back."),
       required("peak_pages", count(), "Of the cache of keys and values."),
-      required("queue_seconds", seconds, "Until it was let in; null: never."),
-      required("prefill_seconds", seconds, "Reading the prompt."),
-      required("decode_seconds", seconds, "From the first token on."),
-      required("first_token_seconds", seconds, "Since the request came."),
-      required("total_seconds", seconds, "To its end."),
+      field("queue_seconds", seconds, "Until it was let in; null: never."),
+      field("prefill_seconds", seconds, "Reading the prompt."),
+      field("decode_seconds", seconds, "From the first token on."),
+      field("first_token_seconds", seconds, "Since the request came."),
+      field("total_seconds", seconds, "To its end."),
       required("operations", amount(), "Arithmetic, 2 a multiply-add."),
       required("bytes_read", amount(), "Weights, keys and values, its share."),
       required("joules", amount(), "Energy."),
@@ -216,9 +277,12 @@ std::vector<Field> row_fields() {
 Shape quantiles_shape() {
   const Shape seconds = number(0, kAmountMax);
   return object({required("count", count(), "How many values."),
-                 required("p50", seconds, "Seconds; null without values."),
-                 required("p90", seconds, "Likewise."), required("p95", seconds, "Likewise."),
-                 required("p99", seconds, "Likewise.")});
+                 field("p50", seconds, "Seconds; null without values."),
+                 field("p90", seconds, "Likewise."), field("p95", seconds, "Likewise."),
+                 field("p99", seconds, "Likewise."),
+                 field("within", count(), "At most as long as the bound that was asked for."),
+                 required("histogram", list(count(), 0, kHistogramBounds + 1),
+                          "Values up to each of histogram_seconds, and above the last.")});
 }
 
 std::vector<Field> sums_fields() {
@@ -234,6 +298,11 @@ std::vector<Field> sums_fields() {
   fields.push_back(required("total", quantiles_shape(), "Of requests."));
   fields.push_back(required("gap", quantiles_shape(), "Between tokens."));
   return fields;
+}
+
+Field histogram_bounds_field() {
+  return required("histogram_seconds", list(number(0, kAmountMax), 0, kHistogramBounds),
+                  "Upper bounds of the classes of histograms.");
 }
 
 Shape with(std::vector<Field> first, std::vector<Field> rest) {
@@ -252,15 +321,16 @@ const Shape& traffic_list_query() {
 }
 
 const Shape& traffic_summary_query() {
-  static const Shape shape = filtered({});
+  static const Shape shape = filtered(
+      joined(bound_fields(), {field("by", name_of(key_names()), "Tells `groups` apart by this.")}));
   return shape;
 }
 
 const Shape& traffic_series_query() {
-  static const Shape shape = filtered({
-      field("bucket_seconds", integer(1, kBucketSecondsMax),
-            "Length of a bucket; fast where it is a multiple of 60; absent: 60."),
-  });
+  static const Shape shape = filtered(
+      joined(bound_fields(),
+             {field("bucket_seconds", integer(1, kBucketSecondsMax),
+                    "Length of a bucket; fast where it is a multiple of 60; absent: 60.")}));
   return shape;
 }
 
@@ -272,11 +342,13 @@ ApiResult<TrafficListCall> read_traffic_list(const NamedTexts& query, const Wire
                          .limit = integer_of(*read, "limit").value_or(kListed)};
 }
 
-ApiResult<store::TrafficFilter> read_traffic_summary(const NamedTexts& query,
-                                                     const WireRules& rules) {
+ApiResult<TrafficSummaryCall> read_traffic_summary(const NamedTexts& query,
+                                                   const WireRules& rules) {
   const ApiResult<Json> read = read_flat(query, traffic_summary_query(), rules);
   if (!read) return read.error();
-  return filter_of(*read);
+  return TrafficSummaryCall{.filter = filter_of(*read),
+                            .bounds = bounds_of(*read),
+                            .by = store::traffic_key_of(text_of(*read, "by"))};
 }
 
 ApiResult<TrafficSeriesCall> read_traffic_series(const NamedTexts& query, const WireRules& rules) {
@@ -284,6 +356,7 @@ ApiResult<TrafficSeriesCall> read_traffic_series(const NamedTexts& query, const 
   if (!read) return read.error();
   return TrafficSeriesCall{
       .filter = filter_of(*read),
+      .bounds = bounds_of(*read),
       .bucket_seconds = integer_of(*read, "bucket_seconds").value_or(kBucketSeconds)};
 }
 
@@ -319,20 +392,40 @@ std::string traffic_requests_answer(std::span<const store::TrafficRequest> rows)
   return out + "]}";
 }
 
-std::string traffic_summary_answer(const store::TrafficSums& sums) {
+std::string traffic_summary_answer(const store::TrafficSums& sums, const TrafficBounds& bounds) {
   std::string out = "{\"object\":\"traffic.summary\"";
-  append_sums(out, sums);
+  append_histogram_bounds(out);
+  append_sums(out, sums, bounds);
   return out + '}';
 }
 
+std::string traffic_groups_answer(const std::map<std::string, store::TrafficSums>& groups,
+                                  store::TrafficKey by, const TrafficBounds& bounds) {
+  store::TrafficSums all;
+  for (const auto& [name, sums] : groups) all.merge(sums);
+  std::string out = traffic_summary_answer(all, bounds);
+  out.pop_back();
+  append(out, ",\"by\":\"", store::traffic_key_name(by), "\",\"groups\":[");
+  const char* separator = "";
+  for (const auto& [name, sums] : groups) {
+    append(out, separator, "{\"name\":", json_string(name));
+    append_sums(out, sums, bounds);
+    out += '}';
+    separator = ",";
+  }
+  return out + "]}";
+}
+
 std::string traffic_series_answer(std::span<const store::TrafficBucket> buckets,
-                                  std::int64_t bucket_seconds) {
+                                  const TrafficSeriesCall& call) {
   std::string out;
-  append(out, "{\"object\":\"list\",\"bucket_seconds\":", bucket_seconds, ",\"data\":[");
+  append(out, "{\"object\":\"list\",\"bucket_seconds\":", call.bucket_seconds);
+  append_histogram_bounds(out);
+  out += ",\"data\":[";
   for (std::size_t i = 0; i < buckets.size(); ++i) {
     if (i > 0) out += ',';
     append(out, "{\"start\":", buckets[i].start_s);
-    append_sums(out, buckets[i].sums);
+    append_sums(out, buckets[i].sums, call.bounds);
     out += '}';
   }
   return out + "]}";
@@ -362,7 +455,13 @@ const Shape& traffic_requests_answer_shape() {
 
 const Shape& traffic_summary_answer_shape() {
   static const Shape shape = with(
-      {required("object", name_of({"traffic.summary"}), "The kind of object.")}, sums_fields());
+      joined({required("object", name_of({"traffic.summary"}), "The kind of object."),
+              histogram_bounds_field()},
+             sums_fields()),
+      {field("by", name_of(key_names()), "What groups are told apart by."),
+       field("groups",
+             list(with({required("name", text(), "The value.")}, sums_fields()), 0, kGroupsMax),
+             "Sums of each value that occurs.")});
   return shape;
 }
 
@@ -370,6 +469,7 @@ const Shape& traffic_series_answer_shape() {
   static const Shape shape = object(
       {required("object", name_of({"list"}), "The kind of object."),
        required("bucket_seconds", integer(1, kBucketSecondsMax), "Length of a bucket."),
+       histogram_bounds_field(),
        required("data",
                 list(with({required("start", integer(0, kSecondsMax), "Seconds since 1970.")},
                           sums_fields()),

@@ -3,6 +3,7 @@
 // stateless.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,10 +22,21 @@ struct TrafficListCall {
   std::int64_t limit = 0;
 };
 ApiResult<TrafficListCall> read_traffic_list(const NamedTexts& query, const WireRules& rules);
-ApiResult<store::TrafficFilter> read_traffic_summary(const NamedTexts& query,
-                                                     const WireRules& rules);
+// In seconds: how many values are at most so long is told beside percentiles.
+struct TrafficBounds {
+  std::optional<double> first_token;
+  std::optional<double> total;
+  std::optional<double> gap;
+};
+struct TrafficSummaryCall {
+  store::TrafficFilter filter;
+  TrafficBounds bounds;
+  std::optional<store::TrafficKey> by;
+};
+ApiResult<TrafficSummaryCall> read_traffic_summary(const NamedTexts& query, const WireRules& rules);
 struct TrafficSeriesCall {
   store::TrafficFilter filter;
+  TrafficBounds bounds;
   std::int64_t bucket_seconds = 0;
 };
 ApiResult<TrafficSeriesCall> read_traffic_series(const NamedTexts& query, const WireRules& rules);
@@ -32,9 +44,12 @@ ApiResult<TrafficSeriesCall> read_traffic_series(const NamedTexts& query, const 
 std::string traffic_list_answer(const store::TrafficPage& page);
 // All rows of one id, with the times between their tokens and, where it is kept, what was said.
 std::string traffic_requests_answer(std::span<const store::TrafficRequest> rows);
-std::string traffic_summary_answer(const store::TrafficSums& sums);
+std::string traffic_summary_answer(const store::TrafficSums& sums, const TrafficBounds& bounds);
+// Of all, and apart by `by`.
+std::string traffic_groups_answer(const std::map<std::string, store::TrafficSums>& groups,
+                                  store::TrafficKey by, const TrafficBounds& bounds);
 std::string traffic_series_answer(std::span<const store::TrafficBucket> buckets,
-                                  std::int64_t bucket_seconds);
+                                  const TrafficSeriesCall& call);
 
 const Shape& traffic_list_query();
 const Shape& traffic_summary_query();

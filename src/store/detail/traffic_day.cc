@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <set>
 #include <utility>
 
 #include "store/detail/database_file.h"
@@ -93,22 +92,28 @@ TrafficGroup group_of_row(const Cursor& row) {
           row.text(8),    row.text(9)};
 }
 
-// The groups of which a question is: the totals, or those that match.
-Result<std::vector<TrafficGroup>> groups_of(Connection& connection, const TrafficFilter& filter) {
-  const bool is_total = !is_by_group(filter);
+// The groups that match; with `totals` those that stand for all where all match: they are fewer.
+Result<std::vector<TrafficGroup>> groups_of(Connection& connection, const TrafficFilter& filter,
+                                            bool totals) {
   PARING_TRY(Cursor row,
              connection.query("SELECT id, is_total, tenant, model, variant, key_id, route, "
                               "status_class, cache, currency FROM request_groups"));
-  std::vector<TrafficGroup> groups;
+  std::vector<TrafficGroup> all;
+  std::vector<TrafficGroup> matching;
+  bool is_partial = false;
   PARING_TRY(bool has_row, row.next());
   while (has_row) {
     TrafficGroup group = group_of_row(row);
-    if (group.is_total == is_total && (is_total || matches(filter, group))) {
-      groups.push_back(std::move(group));
+    if (group.is_total) {
+      all.push_back(std::move(group));
+    } else if (matches(filter, group)) {
+      matching.push_back(std::move(group));
+    } else {
+      is_partial = true;
     }
     PARING_TRY(has_row, row.next());
   }
-  return groups;
+  return totals && !is_partial ? all : matching;
 }
 
 std::string name_of(const TrafficGroup& group) {
@@ -148,21 +153,19 @@ std::int64_t minute_of(double seconds) {
 Result<void> sum_rows(Connection& connection, const TrafficFilter& filter, double from_s,
                       double to_s, const TrafficDay::Sink& sink) {
   if (from_s >= to_s) return {};
-  std::set<std::int64_t> wanted;
-  if (is_by_group(filter)) {
-    PARING_TRY(const std::vector<TrafficGroup> groups, groups_of(connection, filter));
-    for (const TrafficGroup& group : groups) wanted.insert(group.id);
-  }
+  PARING_TRY(std::vector<TrafficGroup> groups, groups_of(connection, filter, false));
+  std::map<std::int64_t, TrafficGroup> wanted;
+  for (TrafficGroup& group : groups) wanted.emplace(group.id, std::move(group));
   PARING_TRY(Cursor row, connection.query("SELECT " PARING_REQUEST_COLUMNS PARING_REQUEST_TABLES
                                           "WHERE r.started_s >= ?1 AND r.started_s < ?2 AND "
                                           "(?3 IS NULL OR r.total_s >= ?3) ORDER BY r.started_s",
                                           {from_s, to_s, filter.min_total_seconds}));
   PARING_TRY(bool has_row, row.next());
   while (has_row) {
-    if (!is_by_group(filter) || wanted.contains(row.integer(2))) {
+    if (const auto group = wanted.find(row.integer(2)); group != wanted.end()) {
       TrafficSums sums;
       sums.add(request_of(row));
-      sink(static_cast<std::int64_t>(std::floor(row.real(0))), sums);
+      sink(static_cast<std::int64_t>(std::floor(row.real(0))), group->second, sums);
     }
     PARING_TRY(has_row, row.next());
   }
@@ -197,7 +200,7 @@ Result<std::vector<TrafficPlace>> places_of(Connection& connection, const Traffi
         places));
     return places;
   }
-  PARING_TRY(const std::vector<TrafficGroup> groups, groups_of(connection, filter));
+  PARING_TRY(const std::vector<TrafficGroup> groups, groups_of(connection, filter, false));
   for (const TrafficGroup& group : groups) {
     PARING_TRY_VOID(take_places(
         connection.query("SELECT started_s, seq FROM requests WHERE group_id = ?6 AND "
@@ -406,7 +409,8 @@ Result<void> TrafficDay::sum(const TrafficFilter& filter, Detail detail, const S
       return sum_rows(connection, filter, filter.from_s, to_s, sink);
     }
     PARING_TRY_VOID(sum_rows(connection, filter, filter.from_s, first * 60, sink));
-    PARING_TRY(const std::vector<TrafficGroup> groups, groups_of(connection, filter));
+    PARING_TRY(const std::vector<TrafficGroup> groups,
+               groups_of(connection, filter, detail == Detail::kMinutes));
     // The minutes of a group lie within 2^32.
     for (const TrafficGroup& group : groups) {
       PARING_TRY_VOID(read_minutes(connection, group, static_cast<std::int64_t>(first),

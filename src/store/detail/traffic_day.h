@@ -54,8 +54,13 @@ class TrafficDay {
                                       std::int64_t limit);
   // Calls `sink` with sums of requests that match, and the second in which they began or a minute
   // began in which all of them did.
-  enum class Detail : std::uint8_t { kMinutes, kRows };  // kMinutes: where they answer it
-  using Sink = std::function<void(std::int64_t second, const TrafficSums& sums)>;
+  enum class Detail : std::uint8_t {
+    kMinutes,  // where they answer it; `group` may be one that stands for all
+    kGroups,   // the same, each group apart
+    kRows,
+  };
+  using Sink =
+      std::function<void(std::int64_t second, const TrafficGroup& group, const TrafficSums& sums)>;
   Result<void> sum(const TrafficFilter& filter, Detail detail, const Sink& sink);
   Result<std::int64_t> content_remove_before(double time_s);
 

@@ -70,7 +70,7 @@ Result<void> read_minutes(Connection& connection, const TrafficGroup& group, std
   while (has_row) {
     TrafficSums sums;
     PARING_TRY_VOID(merge_row(row, group.currency, sums));
-    sink((row.integer(0) - group.id * kGroupShift) * 60, sums);
+    sink((row.integer(0) - group.id * kGroupShift) * 60, group, sums);
     PARING_TRY(has_row, row.next());
   }
   return {};
