@@ -152,6 +152,36 @@ def test_tenants_see_their_own(paring, small, tmp_path):
         assert get(server, f"/v1/traffic/requests/{blue}", secrets["boss"])[0] == 200
 
 
+def test_joules_and_money_add_up(paring, root, small, tmp_path):
+    """What requests are told to have taken is what /metrics says that requests took, and is priced as the book says."""
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path,
+                       "--price-book", root / "deploy/prices.json",
+                       "--idle-watts", 500, "--cpu-watts", 4000) as server:
+        for number in range(40):
+            assert post(server, "/v1/chat/completions", {**CHAT, "seed": number, "max_tokens": 100})[0] == 200
+        again = {**CHAT, "temperature": 0}
+        assert post(server, "/v1/chat/completions", again)[0] == post(server, "/v1/chat/completions", again)[0] == 200
+        rows = rows_when(tmp_path, 42)
+        assert all(row["joules"] > 0 for row in rows[:41]) and rows[41]["joules"] == 0
+        kind = "measured" if server.metric("paring:energy_is_measured") else "estimated"
+        assert {row["joules_kind"] for row in rows[:41]} == {kind} and rows[41]["joules_kind"] == "none"
+        for row in rows[:41]:
+            assert row["energy_cost"] == pytest.approx(row["joules"] / 3.6e6 * 0.30)
+            assert row["hardware_cost"] > 0 and row["currency"] == "EUR"
+        taken = sum(row["joules"] for row in rows)
+        account = 'paring:energy_joules_total{account="%s"}'
+        time.sleep(2.5)  # the meter's thread measures once a second
+        assert server.metric(account % "requests") == pytest.approx(taken, abs=1)
+        assert server.metric(account % "idle") >= 900 or kind == "measured"
+        total = get(server, "/v1/traffic/summary")[1]
+        assert total[f"joules_{kind}"] == pytest.approx(taken)
+        assert total["money"][0]["energy"] == pytest.approx(taken / 3.6e6 * 0.30)
+    wrong = tmp_path / "prices.json"
+    wrong.write_text('{"currency": "EUR", "prices": [{"from": "soon"}]}')
+    done = paring("serve", f"small={small}", "--data-dir", tmp_path, "--price-book", wrong)
+    assert done.code != 0 and "prices[0].from" in done.err and str(wrong) in done.err
+
+
 def test_a_client_that_leaves_has_a_row(paring, small, tmp_path):
     with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path) as server:
         # More than the kernel and the server keep for a client that does not read.

@@ -28,6 +28,7 @@ inline constexpr std::string_view kLog = "paring-log";
 inline constexpr std::string_view kMasks = "paring-masks";
 inline constexpr std::string_view kResumer = "paring-resume";
 inline constexpr std::string_view kTraffic = "paring-traffic";   // rows of what was served
+inline constexpr std::string_view kEnergy = "paring-energy";     // joules, each second
 inline constexpr std::string_view kRetention = "paring-retain";  // old ones go
 // Models that come and go, files and batches, the service manager.
 inline constexpr std::string_view kLoader = "paring-loader";

@@ -83,6 +83,16 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
         .mode = *mode,
         .retention = {.days = static_cast<std::int64_t>(settings.serve_traffic_days)}};
   }
+  options.watts = monitor::WattsModel::of_machine(cost::read_machine());
+  if (settings.serve_idle_watts > 0) {
+    options.watts.idle = static_cast<double>(settings.serve_idle_watts);
+  }
+  if (settings.serve_cpu_watts > 0) {
+    options.watts.busy_cpu = static_cast<double>(settings.serve_cpu_watts);
+  }
+  if (is_set(settings.serve_price_book)) {
+    PARING_TRY(options.prices, monitor::PriceBook::load(settings.serve_price_book));
+  }
   options.models = {
       .memory_budget_bytes = settings.serve_memory_budget,
       .loaded_max = settings.serve_models_max,

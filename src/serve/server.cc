@@ -80,6 +80,9 @@ void Ticket::charge(std::int64_t tokens) {
 Server::Server(const ServerOptions& options, std::optional<store::ControlDb> control,
                bool needs_key, Executor& executor)
     : control_(std::move(control)),
+      energy_({.busy_seconds = [] { return metrics().step_seconds.sum(); },
+               .model = options.watts,
+               .root = ""}),
       keys_(control_ ? &*control_ : nullptr, options.keys,
             needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous),
       gate_(control_ ? &*control_ : nullptr),
@@ -101,10 +104,21 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
   options_ = all_options_.back().get();
 }
 
+store::TrafficRequest Server::row_of(const RequestFacts& facts) {
+  store::TrafficRequest row = traffic_row(facts);
+  const double work = work_seconds(facts);
+  if (work > 0) {
+    row.joules = energy_.charge(work);
+    row.joules_kind = energy_.kind();
+    row.money = options().prices.of_work(row.started_s, work, row.joules);
+  }
+  return row;
+}
+
 void Server::keep(std::unique_ptr<monitor::Traffic> traffic) {
   traffic_ = std::move(traffic);
   const auto record = [this](const RequestFacts& facts) {
-    if (has_row(facts)) traffic_->writer().record(traffic_row(facts), nullptr);
+    if (has_row(facts)) traffic_->writer().record(row_of(facts), nullptr);
   };
   records_.log().set_observer(record);
   line_log_.set_observer(record);
@@ -155,6 +169,7 @@ Result<void> Server::apply(const ServerOptions& changed) {
   next->keys = changed.keys;
   next->models = changed.models;
   next->is_strict = changed.is_strict;
+  next->prices = changed.prices;
   if (traffic_ != nullptr && changed.traffic) {
     next->traffic->retention = changed.traffic->retention;
     traffic_->set_retention(changed.traffic->retention);
@@ -287,7 +302,7 @@ void Server::keep_first(RequestRecord& record, int status, std::function<void()>
   RequestFacts facts = record.take_row();
   facts.end = {.status = status, .is_complete = true};
   // Whether or not it is stored: what is lost is counted, and the answer is there.
-  traffic_->writer().record(traffic_row(facts), [this, send = std::move(send)](bool) mutable {
+  traffic_->writer().record(row_of(facts), [this, send = std::move(send)](bool) mutable {
     http_->post(std::move(send));
   });
 }

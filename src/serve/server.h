@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "monitor/energy_meter.h"
+#include "monitor/price_book.h"
 #include "monitor/traffic.h"
 #include "net/http_server.h"
 #include "serve/access/auditor.h"
@@ -63,6 +65,8 @@ struct ServerOptions {
   AccessLog access_log = AccessLog::kAll;
   bool has_page = true;                                      // the chat page at /
   std::optional<TrafficOptions> traffic = TrafficOptions();  // of the database; absent: none
+  monitor::WattsModel watts;  // of a machine that has no counter of energy
+  monitor::PriceBook prices;  // of the machine's time and energy
 };
 
 // The right of a request to be computed: a place among requests_max, and what its key had set aside
@@ -198,6 +202,7 @@ class Server : public net::RequestHandler {
  private:
   Server(const ServerOptions& options, std::optional<store::ControlDb> control, bool needs_key,
          Executor& executor);
+  store::TrafficRequest row_of(const RequestFacts& facts);
   // Before it listens: requests have rows from now on.
   void keep(std::unique_ptr<monitor::Traffic> traffic);
   void abandon_answers();
@@ -230,6 +235,7 @@ class Server : public net::RequestHandler {
   std::atomic<const ServerOptions*> options_;                      // the last of them
   std::optional<store::ControlDb> control_;
   std::optional<store::ServingLock> lock_;
+  monitor::EnergyMeter energy_;
   std::unique_ptr<monitor::Traffic> traffic_;  // null: nothing is kept of requests
   KeyRing keys_;
   Gate gate_;

@@ -26,6 +26,11 @@ store::TrafficTokens tokens_of(const AnswerUsage& usage, bool is_given_again) {
 
 bool has_row(const RequestFacts& facts) { return facts.is_work; }
 
+double work_seconds(const RequestFacts& facts) noexcept {
+  if (!facts.usage || facts.is_given_again) return 0;
+  return facts.usage->prefill_work.seconds + facts.usage->decode_work.seconds;
+}
+
 store::TrafficRequest traffic_row(const RequestFacts& facts) {
   constexpr int kFirstError = 400;
   store::TrafficRequest row;

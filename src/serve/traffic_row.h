@@ -11,8 +11,10 @@ namespace paring::serve {
 // Whether a request has a row: it asked for something that a model computes, whatever became of it.
 bool has_row(const RequestFacts& facts);
 
-// Tokens of an answer that was computed for another are cached ones and took no work. Joules and
-// money are for who knows their price.
+// Tokens of an answer that was computed for another are cached ones and took no work. Without
+// joules and money.
 store::TrafficRequest traffic_row(const RequestFacts& facts);
+// Of steps, its share.
+double work_seconds(const RequestFacts& facts) noexcept;
 
 }  // namespace paring::serve

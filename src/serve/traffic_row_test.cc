@@ -66,6 +66,7 @@ TEST(TrafficRow, HasWhatIsKnownOfAnAnswer) {
   EXPECT_EQ(row.operations, 120);
   EXPECT_EQ(row.bytes_read, 1300);
   EXPECT_EQ(row.preemptions, 1);
+  EXPECT_EQ(work_seconds(answered()), 0.5);
   EXPECT_EQ(store::decode_gaps(row.gaps).value(), (std::vector<std::int64_t>{250, 240}));
 }
 
@@ -80,6 +81,7 @@ TEST(TrafficRow, AnAnswerThatIsGivenAgainTookNoWork) {
   EXPECT_EQ(row.tokens.answer_visible, 5);
   EXPECT_EQ(row.tokens.drafted, 0);
   EXPECT_EQ(row.operations, 0);
+  EXPECT_EQ(work_seconds(facts), 0);
   EXPECT_EQ(row.bytes_read, 0);
   EXPECT_FALSE(row.seconds.decode);
   EXPECT_TRUE(row.gaps.empty());
