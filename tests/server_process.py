@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts `paring serve` as a user would, waits until it answers, and ends it."""
+"""Starts `paring serve`, or another command that serves, as a user would, waits until it answers, and ends it."""
 import contextlib
 import os
 import pathlib
@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 class ServerProcess:
     """A server on a free port of the loopback address. Use as a context manager."""
 
-    def __init__(self, program, *words, env=None, port=0):
+    def __init__(self, program, *words, env=None, port=0, command="serve"):
         settings = {k: v for k, v in os.environ.items() if not k.startswith("PARING_")}
         settings.update(env or {})
         self.key = (settings.get("PARING_API_KEY") or " ").split(" ")[0]
@@ -25,7 +25,7 @@ class ServerProcess:
         if "--data-dir" not in words:  # one server owns a folder
             self.folder = tempfile.mkdtemp(prefix="paring-serve-")
             words = [*words, "--data-dir", self.folder]
-        self.process = subprocess.Popen([program, "serve", *map(str, words), "--port", str(port)], cwd=ROOT,
+        self.process = subprocess.Popen([program, command, *map(str, words), "--port", str(port)], cwd=ROOT,
                                         env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
         self.log = []

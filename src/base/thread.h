@@ -27,9 +27,10 @@ inline constexpr std::string_view kFinisher = "paring-finish";
 inline constexpr std::string_view kLog = "paring-log";
 inline constexpr std::string_view kMasks = "paring-masks";
 inline constexpr std::string_view kResumer = "paring-resume";
-inline constexpr std::string_view kTraffic = "paring-traffic";   // rows of what was served
-inline constexpr std::string_view kEnergy = "paring-energy";     // joules, each second
-inline constexpr std::string_view kRetention = "paring-retain";  // old ones go
+inline constexpr std::string_view kTraffic = "paring-traffic";    // rows of what was served
+inline constexpr std::string_view kEnergy = "paring-energy";      // joules, each second
+inline constexpr std::string_view kRetention = "paring-retain";   // old ones go
+inline constexpr std::string_view kUpstream = "paring-upstream";  // requests to other servers
 // Models that come and go, files and batches, the service manager.
 inline constexpr std::string_view kLoader = "paring-loader";
 inline constexpr std::string_view kKeeper = "paring-keeper";

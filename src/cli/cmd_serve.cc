@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // paring serve: models behind HTTP, until a signal ends it.
 #include <fmt/format.h>
-#include <pthread.h>
-
-#include <csignal>
 
 #include "base/log.h"
 #include "base/service_manager.h"
@@ -12,49 +9,12 @@
 #include "cli/serve_reload.h"
 #include "cli/serve_settings.h"
 #include "cli/served_models.h"
+#include "cli/signals.h"
 #include "serve/server.h"
 
 namespace paring::cli {
 
 namespace {
-
-// SIGINT, SIGTERM and SIGHUP, taken by the thread that waits for them and by no other.
-class Signals {
- public:
-  Signals() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGINT);
-    sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set_, &before_);
-  }
-  ~Signals() {
-    // One that came late is dropped: the process is about to end anyway.
-    std::signal(SIGINT, SIG_IGN);
-    std::signal(SIGTERM, SIG_IGN);
-    std::signal(SIGHUP, SIG_IGN);
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  Signals(const Signals&) = delete;
-  Signals& operator=(const Signals&) = delete;
-  int wait() const {
-    int signal = 0;
-    sigwait(&set_, &signal);
-    return signal;
-  }
-  // Whether one to end has come meanwhile.
-  bool has_another() const {
-    const timespec no_time = {};
-    int signal = 0;
-    do signal = sigtimedwait(&set_, nullptr, &no_time);
-    while (signal == SIGHUP);
-    return signal > 0;
-  }
-
- private:
-  sigset_t set_;
-  sigset_t before_;
-};
 
 // Makes all models known, so that their names mean something from the first request on, then loads
 // those that are to be there from the start.

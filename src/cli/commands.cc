@@ -16,6 +16,7 @@ extern const Command kInfo;
 extern const Command kPull;
 extern const Command kRun;
 extern const Command kServe;
+extern const Command kMonitor;
 extern const Command kBench;
 extern const Command kEval;
 extern const Command kClassify;
@@ -31,9 +32,9 @@ extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull,     &kInspect, &kInfo,   &kRun,        &kServe,    &kBench,
-    &kEval,     &kEmbed,   &kRerank, &kClassify,   &kQuantize, &kImatrix,
-    &kOptimize, &kExport,  &kKeys,   &kCompletion, &kDocs,
+    &kPull,    &kInspect,  &kInfo,   &kRun,    &kServe,      &kMonitor,
+    &kBench,   &kEval,     &kEmbed,  &kRerank, &kClassify,   &kQuantize,
+    &kImatrix, &kOptimize, &kExport, &kKeys,   &kCompletion, &kDocs,
 };
 }  // namespace
 

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace paring::cli {
 
 namespace {
@@ -10,10 +13,24 @@ namespace {
 constexpr const char* kSettingsGroup =
     "Settings (flag, else PARING_* variable, else --config file)";
 
+// Settings of `paring serve` that every server of ours has.
+bool is_of_monitor(std::string_view key) {
+  constexpr std::string_view kKeys[] = {"serve_host",           "serve_port",
+                                        "serve_requests_max",   "serve_connections_max",
+                                        "serve_header_seconds", "serve_connections_per_address_max",
+                                        "serve_body_seconds",   "serve_idle_seconds",
+                                        "serve_write_seconds",  "serve_trusted_proxies",
+                                        "serve_tls_key",        "serve_tls_certificate",
+                                        "serve_access_log",     "serve_drain_seconds",
+                                        "serve_traffic",        "serve_traffic_days"};
+  return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
+}
+
 void define_settings_of(std::string_view command, const char* group, CLI::App& app,
                         GlobalFlags& flags) {
   for (const config::SettingRow& row : config::setting_rows()) {
-    if (row.command() != command) continue;
+    const bool is_shared = command == "monitor" && is_of_monitor(row.key);
+    if (row.command() != command && !is_shared) continue;
     const std::string key = row.key;
     // --context is what people type for the longest name of the list.
     const std::string names = row.flag() + (key == "context_tokens" ? ",--context" : "");

@@ -28,6 +28,8 @@ std::vector<std::string> split_list(const std::string& text) {
   return items;
 }
 
+}  // namespace
+
 Result<net::HttpServerOptions> http_options(const config::SettingValues& settings) {
   net::HttpServerOptions http;
   http.address = settings.serve_host;
@@ -55,8 +57,6 @@ serve::AccessLog access_log(const std::string& name) {
   if (name == "all") return serve::AccessLog::kAll;
   return name == "failed" ? serve::AccessLog::kFailed : serve::AccessLog::kOff;
 }
-
-}  // namespace
 
 Result<serve::ServerOptions> server_options(const config::SettingValues& settings) {
   serve::ServerOptions options;

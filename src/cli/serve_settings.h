@@ -12,6 +12,10 @@ namespace paring::cli {
 // other; errors of serve::operator_keys() and AddressList::parse().
 Result<serve::ServerOptions> server_options(const config::SettingValues& settings);
 
+// Of any server of ours: where it listens, and what it takes from whom.
+Result<net::HttpServerOptions> http_options(const config::SettingValues& settings);
+serve::AccessLog access_log(const std::string& name);
+
 // Of models for which nothing else is said.
 serve::ServedModelOptions model_options(const config::SettingValues& settings);
 

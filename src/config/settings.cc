@@ -22,7 +22,8 @@ constexpr std::string_view kPrefix = "PARING_";
 // Names the configuration file itself, so it is no setting.
 // Variables of ours that are no settings: the file with settings, and a secret, which no listing of
 // settings may show (serve/access/key_file.h).
-constexpr std::array<std::string_view, 2> kOtherVariables = {"PARING_CONFIG", "PARING_API_KEY"};
+constexpr std::array<std::string_view, 3> kOtherVariables = {"PARING_CONFIG", "PARING_API_KEY",
+                                                             "PARING_UPSTREAM_KEY"};
 
 // Of keys that belong to `paring serve`.
 constexpr std::string_view kServePrefix = "serve_";

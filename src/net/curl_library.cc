@@ -13,7 +13,7 @@ namespace {
 // The ABI that the header at hand describes; unchanged since curl 7.16 (2006).
 constexpr const char* kName = "libcurl.so.4";
 constexpr const char* kHint =
-    "downloads need it: install libcurl (Debian: apt-get install libcurl4); "
+    "downloads and 'paring monitor' need it: install libcurl (Debian: apt-get install libcurl4); "
     "everything else works without";
 
 Error missing() {
@@ -42,7 +42,17 @@ Result<const CurlLibrary*> load() {
                         find(library, "curl_easy_perform", curl.easy_perform) &&
                         find(library, "curl_easy_strerror", curl.easy_strerror) &&
                         find(library, "curl_easy_setopt", curl.easy_setopt_any) &&
-                        find(library, "curl_easy_getinfo", curl.easy_getinfo_any);
+                        find(library, "curl_easy_getinfo", curl.easy_getinfo_any) &&
+                        find(library, "curl_easy_pause", curl.easy_pause) &&
+                        find(library, "curl_slist_append", curl.slist_append) &&
+                        find(library, "curl_slist_free_all", curl.slist_free_all) &&
+                        find(library, "curl_multi_init", curl.multi_init) &&
+                        find(library, "curl_multi_cleanup", curl.multi_cleanup) &&
+                        find(library, "curl_multi_add_handle", curl.multi_add_handle) &&
+                        find(library, "curl_multi_remove_handle", curl.multi_remove_handle) &&
+                        find(library, "curl_multi_info_read", curl.multi_info_read) &&
+                        find(library, "curl_multi_socket_action", curl.multi_socket_action) &&
+                        find(library, "curl_multi_setopt", curl.multi_setopt_any);
   if (!is_whole) return missing();
   if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
     return Error{ErrorCode::kInternal, fmt::format("the HTTP library {} does not start", kName)};

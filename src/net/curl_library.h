@@ -19,8 +19,18 @@ struct CurlLibrary {
   decltype(&::curl_easy_strerror) easy_strerror = nullptr;
   decltype(&::curl_easy_setopt) easy_setopt_any = nullptr;
   decltype(&::curl_easy_getinfo) easy_getinfo_any = nullptr;
+  decltype(&::curl_easy_pause) easy_pause = nullptr;
+  decltype(&::curl_slist_append) slist_append = nullptr;
+  decltype(&::curl_slist_free_all) slist_free_all = nullptr;
+  decltype(&::curl_multi_init) multi_init = nullptr;
+  decltype(&::curl_multi_cleanup) multi_cleanup = nullptr;
+  decltype(&::curl_multi_add_handle) multi_add_handle = nullptr;
+  decltype(&::curl_multi_remove_handle) multi_remove_handle = nullptr;
+  decltype(&::curl_multi_info_read) multi_info_read = nullptr;
+  decltype(&::curl_multi_socket_action) multi_socket_action = nullptr;
+  decltype(&::curl_multi_setopt) multi_setopt_any = nullptr;
 
-  // The variadic two, with the one value that they take.
+  // The variadic ones, with the one value that they take.
   template <typename Value>
   void easy_setopt(CURL* handle, CURLoption option, Value value) const {
     easy_setopt_any(handle, option, value);
@@ -28,6 +38,10 @@ struct CurlLibrary {
   template <typename Value>
   void easy_getinfo(CURL* handle, CURLINFO info, Value* value) const {
     easy_getinfo_any(handle, info, value);
+  }
+  template <typename Value>
+  void multi_setopt(CURLM* multi, CURLMoption option, Value value) const {
+    multi_setopt_any(multi, option, value);
   }
 };
 

@@ -21,20 +21,6 @@ constexpr std::size_t kMethodLettersMax = 16;
 constexpr std::size_t kPathBytesMax = 100;
 constexpr double kMillisecondsPerSecond = 1000;
 
-// The client's own id where it is harmless, else one of ours.
-std::string request_id(const net::HttpHead& head) {
-  const std::string* given = head.find("x-request-id");
-  const auto is_plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.' || c == ':';
-  };
-  if (given != nullptr && !given->empty() && given->size() <= kRequestIdLettersMax &&
-      std::all_of(given->begin(), given->end(), is_plain)) {
-    return *given;
-  }
-  return random_hex(kIdDigits);
-}
-
 const char* ending_name(AnswerEnd end) {
   switch (end) {
     case AnswerEnd::kStop:
@@ -93,6 +79,19 @@ class Line {
 
 }  // namespace
 
+std::string request_id_of(const net::HttpHead& head) {
+  const std::string* given = head.find("x-request-id");
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.' || c == ':';
+  };
+  if (given != nullptr && !given->empty() && given->size() <= kRequestIdLettersMax &&
+      std::all_of(given->begin(), given->end(), is_plain)) {
+    return *given;
+  }
+  return random_hex(kIdDigits);
+}
+
 std::string access_line(const RequestFacts& facts) {
   Line line;
   line.add("id", facts.id);
@@ -144,7 +143,7 @@ void RequestLog::write(RequestFacts facts) {
 RequestRecord::RequestRecord(const net::HttpHead& head, const char* route, RequestLog& log,
                              const Clock& clock)
     : log_(log), clock_(clock), begin_(clock.monotonic_seconds()) {
-  facts_.id = request_id(head);
+  facts_.id = request_id_of(head);
   facts_.trace = trace_of(head);
   facts_.method = head.method.substr(0, kMethodLettersMax);
   facts_.route = route;

@@ -53,6 +53,9 @@ struct RequestFacts {
   net::RequestEnd end;
 };
 
+// The id of a request: the client's own (x-request-id) where it is harmless, else one of ours.
+std::string request_id_of(const net::HttpHead& head);
+
 // "request id=... trace=... status=200 ...": name=value, a value in quotes where it has blanks.
 std::string access_line(const RequestFacts& facts);
 

@@ -14,6 +14,7 @@
 #include "base/redact.h"
 #include "base/text.h"
 #include "serve/access/browser_guard.h"
+#include "serve/access/loopback.h"
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
 #include "serve/traffic_row.h"
@@ -26,13 +27,6 @@ namespace {
 
 // A step may take this long; then answers have ended.
 constexpr double kAbandonSeconds = 10;
-
-bool is_loopback(const std::string& address) {
-  // A name such as 127.example.org may stand for any address.
-  const bool is_number = address.find_first_not_of("0123456789.") == std::string::npos;
-  return address == "localhost" || (address.starts_with("127.") && is_number) || address == "::1" ||
-         address.starts_with("unix:");
-}
 
 // Whether requests need a key, since there are some. InvalidArgument where there must be.
 Result<bool> requires_key(const std::vector<FileKey>& keys, const store::ControlDb* control,
