@@ -115,8 +115,8 @@ def measure(flags, name, parts, pause, clients_count):
         rows = rows_in(folder)
     times = after - before
     each = times.total() / 1e3 / answers
-    print(f"{name}, {clients_count} at a time: {each:.1f} us of CPU a request ({answers} requests in {flags.seconds} s; "
-          f"{rows} rows for {in_all} answers, {dropped:.0f} dropped)")
+    print(f"{name}, {clients_count} at a time: {each:.1f} us of CPU a request ({answers} requests in "
+          f"{flags.seconds} s; {rows} rows for {in_all} answers, {dropped:.0f} dropped)")
     table(times, "request", answers)
     return each, rows + dropped == in_all
 

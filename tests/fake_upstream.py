@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for another engine behind `paring monitor`: answers by the model that a request names, and keeps what it was
-sent. Models: "whole", "stream", "uncounted" (a stream that says no tokens), "error", "hang", "cut", "cut-stream",
+"""Stands in for another engine behind `paring monitor`: answers by the model that a request names, and keeps what it
+was sent. Models: "whole", "stream", "uncounted" (a stream that says no tokens), "error", "hang", "cut", "cut-stream",
 "huge", "slow" (a stream that goes on until it is let go)."""
 import http.server
 import json

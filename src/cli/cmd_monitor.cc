@@ -125,7 +125,7 @@ const Command kMonitor = {
     .summary = "Forward requests to another engine or provider, and record them",
     .examples =
         "  paring monitor --upstream http://127.0.0.1:8001\n"
-        "  paring monitor --upstream https://api.openai.com/v1 --port 8080\n"
+        "  paring monitor --upstream https://api.example.com/v1 --port 8080\n"
         "  PARING_API_KEY=... paring monitor --upstream http://vllm:8000 --host 0.0.0.0 \\\n"
         "      --upstream-key-file vllm.key\n",
     .is_hidden = false,

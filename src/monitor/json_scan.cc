@@ -61,23 +61,9 @@ bool JsonScan::take(char c) {
         state_ = State::kEscape;
       }
       return true;
-    case State::kEscape: {
-      constexpr std::string_view kLetters = "\"\\/bfnrt";
-      constexpr std::string_view kMeant = "\"\\/\b\f\n\r\t";
-      const std::size_t place = kLetters.find(c);
-      state_ = State::kString;
-      if (place != std::string_view::npos) {
-        high_code_ = 0;
-        add(kMeant[place]);
-      } else if (c == 'u') {
-        code_ = 0;
-        code_digits_ = 0;
-        state_ = State::kUnicode;
-      } else {
-        state_ = State::kFailed;
-      }
+    case State::kEscape:
+      take_escape(c);
       return true;
-    }
     case State::kUnicode:
       take_hex(c);
       return true;
@@ -90,9 +76,29 @@ bool JsonScan::take(char c) {
       end_value();
       return false;
     default:
-      break;
+      if (!is_blank(c)) take_between(c);
+      return true;
   }
-  if (is_blank(c)) return true;
+}
+
+void JsonScan::take_escape(char c) {
+  constexpr std::string_view kLetters = "\"\\/bfnrt";
+  constexpr std::string_view kMeant = "\"\\/\b\f\n\r\t";
+  const std::size_t place = kLetters.find(c);
+  state_ = State::kString;
+  if (place != std::string_view::npos) {
+    high_code_ = 0;
+    add(kMeant[place]);
+  } else if (c == 'u') {
+    code_ = 0;
+    code_digits_ = 0;
+    state_ = State::kUnicode;
+  } else {
+    state_ = State::kFailed;
+  }
+}
+
+void JsonScan::take_between(char c) {
   switch (state_) {
     case State::kValueOrEnd:
       if (c == ']') {
@@ -100,10 +106,10 @@ bool JsonScan::take(char c) {
       } else {
         begin_value(c);
       }
-      return true;
+      return;
     case State::kValue:
       begin_value(c);
-      return true;
+      return;
     case State::kNameOrEnd:
     case State::kName:
       if (c == '"') {
@@ -116,10 +122,10 @@ bool JsonScan::take(char c) {
       } else {
         state_ = State::kFailed;
       }
-      return true;
+      return;
     case State::kColon:
       state_ = c == ':' ? State::kValue : State::kFailed;
-      return true;
+      return;
     case State::kComma:
       if (c == ',') {
         state_ = levels_.back().is_object ? State::kName : State::kValue;
@@ -128,10 +134,9 @@ bool JsonScan::take(char c) {
       } else {
         state_ = State::kFailed;
       }
-      return true;
+      return;
     default:  // more behind the end
       state_ = State::kFailed;
-      return true;
   }
 }
 

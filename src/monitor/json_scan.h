@@ -60,6 +60,8 @@ class JsonScan {
 
   // Whether the byte is done with; else it is looked at again in the new state.
   bool take(char c);
+  void take_between(char c);  // texts and words
+  void take_escape(char c);
   void begin_value(char c);
   void open(bool is_object);
   void close(bool is_object);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <mutex>
@@ -85,7 +86,9 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     transfer.headers.clear();
     transfer.status = 0;
     const std::size_t blank = line.find(' ');
-    if (blank != std::string_view::npos) transfer.status = std::atoi(line.data() + blank + 1);
+    if (blank != std::string_view::npos) {
+      std::from_chars(line.data() + blank + 1, line.data() + line.size(), transfer.status);
+    }
     return bytes;
   }
   const std::string_view text = trimmed(line);
