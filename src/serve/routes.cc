@@ -81,6 +81,14 @@ const std::vector<Route>& routes() {
       {"POST", "/v1/feedback", {Scope::kInference, kTextBody}, serve_feedback_create},
       {"GET", "/v1/feedback", {Scope::kInference, kNoBody}, serve_feedback_list},
       {"DELETE", "/v1/feedback/{feedback_id}", {Scope::kInference, kNoBody}, serve_feedback_delete},
+      {"POST", "/v2/feedback", {Scope::kInference, kTextBody}, serve_orq_feedback},
+      {"POST", "/v2/feedback/remove", {Scope::kInference, kTextBody}, serve_orq_remove},
+      {"POST", "/api/public/scores", {Scope::kInference, kTextBody}, serve_langfuse_scores},
+      {"POST", "/api/public/ingestion", {Scope::kInference, kTextBody}, serve_langfuse_ingestion},
+      {"DELETE",
+       "/api/public/scores/{score_id}",
+       {Scope::kInference, kNoBody},
+       serve_langfuse_delete},
       {"GET", "/v1/traffic", {Scope::kMetrics, kNoBody}, serve_traffic_list},
       {"GET", "/v1/traffic/summary", {Scope::kMetrics, kNoBody}, serve_traffic_summary},
       {"GET", "/v1/traffic/series", {Scope::kMetrics, kNoBody}, serve_traffic_series},
@@ -104,7 +112,8 @@ const std::vector<Route>& routes() {
 
 wire::Protocol protocol_of(std::string_view path) noexcept {
   if (path.starts_with("/v1/messages")) return wire::Protocol::kAnthropic;
-  if (path.starts_with("/api/")) return wire::Protocol::kOllama;
+  if (path.starts_with("/api/") && !path.starts_with("/api/public/"))
+    return wire::Protocol::kOllama;
   return wire::Protocol::kOpenAi;
 }
 

@@ -8,6 +8,7 @@
 #include "serve/access/api_key.h"
 #include "serve/access/refusal.h"
 #include "store/keys.h"
+#include "text/base64.h"
 
 namespace paring::serve {
 
@@ -39,12 +40,23 @@ ApiResult<std::string> presented_key(std::optional<std::string_view> authorizati
                                      std::optional<std::string_view> api_key) {
   std::string bearer;
   if (authorization) {
-    constexpr std::string_view kScheme = "bearer ";
+    constexpr std::string_view kBearer = "bearer ";
+    constexpr std::string_view kBasic = "basic ";
     const std::string_view value = trimmed(*authorization);
-    if (ascii_lower(value.substr(0, kScheme.size())) != kScheme) {
+    if (ascii_lower(value.substr(0, kBearer.size())) == kBearer) {
+      bearer = trimmed(value.substr(kBearer.size()));
+    } else if (ascii_lower(value.substr(0, kBasic.size())) == kBasic) {
+      // The password is the key (RFC 7617): so Langfuse's SDKs send their secret key.
+      const auto both = text::base64_decoded(trimmed(value.substr(kBasic.size())));
+      const std::size_t colon = both ? both->find(':') : std::string::npos;
+      if (colon == std::string::npos) {
+        return refuse(Refusal::kInvalidKey,
+                      "The Authorization header must be 'Basic' with NAME:KEY in base64.");
+      }
+      bearer = both->substr(colon + 1);
+    } else {
       return refuse(Refusal::kInvalidKey, "The Authorization header must be 'Bearer KEY'.");
     }
-    bearer = trimmed(value.substr(kScheme.size()));
   }
   if (!api_key) return bearer;
   std::string plain(trimmed(*api_key));

@@ -21,8 +21,9 @@
 
 namespace paring::serve {
 
-// The key of a request's headers: "Authorization: Bearer KEY" or "x-api-key: KEY"; "" when there is
-// none. Another scheme, or two keys that differ, is refused: who is meant must be beyond doubt.
+// The key of a request's headers: "Authorization: Bearer KEY", "x-api-key: KEY", or the password of
+// "Authorization: Basic"; "" when there is none. Another scheme, or two keys that differ, is
+// refused: who is meant must be beyond doubt.
 ApiResult<std::string> presented_key(std::optional<std::string_view> authorization,
                                      std::optional<std::string_view> api_key);
 

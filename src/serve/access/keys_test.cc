@@ -75,6 +75,8 @@ TEST(PresentedKey, BothHeadersAreReadAndDoubtIsRefused) {
   EXPECT_EQ(*presented_key(std::nullopt, std::nullopt), "");
   EXPECT_EQ(presented_key("Bearer abc", "abd").error().status, 401);
   EXPECT_EQ(presented_key("Basic abc", std::nullopt).error().status, 401);
+  EXPECT_EQ(presented_key("Basic YWJj", std::nullopt).error().status, 401);  // no colon
+  EXPECT_EQ(*presented_key("Basic bmFtZTphYmM6ZA==", std::nullopt), "abc:d");
   EXPECT_EQ(presented_key("abc", std::nullopt).error().status, 401);
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // /v1/feedback: scores of answers, kept in the database of the server, each tenant's apart.
-#include "serve/wire/feedback.h"
+#include "serve/routes/feedback.h"
+
 #include "base/clock.h"
 #include "serve/batch/storage_failure.h"
 #include "serve/routes/handlers.h"
 #include "serve/routes/json_answer.h"
 #include "serve/server.h"
+#include "serve/wire/feedback.h"
 
 namespace paring::serve {
 
@@ -26,17 +28,31 @@ ApiError feedback_error(const Error& error, const char* param) {
 
 }  // namespace
 
+ApiResult<store::ScoreRow> keep_score(const store::ControlDb& control, const Call& call,
+                                      store::ScoreRow score) {
+  score.tenant = call.principal.tenant;
+  score.key_id = call.principal.key_id;
+  score.created_s = static_cast<std::int64_t>(system_clock().wall_seconds());
+  score.updated_s = score.created_s;
+  Result<store::ScoreRow> kept = store::Scores(control).put(score, kScoresMax);
+  if (!kept) return feedback_error(kept.error(), "id");
+  return *std::move(kept);
+}
+
+std::optional<ApiError> remove_score(const store::ControlDb& control, const Call& call,
+                                     const std::string& id, const char* param) {
+  const Result<void> done = store::Scores(control).remove(call.principal.tenant, id);
+  if (!done) return feedback_error(done.error(), param);
+  return std::nullopt;
+}
+
 void serve_feedback_create(Server& server, const Call& call) {
   const store::ControlDb* const control = server.control(call);
   if (control == nullptr) return;
   ApiResult<store::ScoreRow> score = wire::read_feedback(call.exchange->body(), server.rules());
   if (!score) return server.refuse(call, score.error());
-  score->tenant = call.principal.tenant;
-  score->key_id = call.principal.key_id;
-  score->created_s = static_cast<std::int64_t>(system_clock().wall_seconds());
-  score->updated_s = score->created_s;
-  const Result<store::ScoreRow> kept = store::Scores(*control).put(*score, kScoresMax);
-  if (!kept) return server.refuse(call, feedback_error(kept.error(), "id"));
+  const ApiResult<store::ScoreRow> kept = keep_score(*control, call, *std::move(score));
+  if (!kept) return server.refuse(call, kept.error());
   server.respond(call, 200, "application/json", wire::feedback_answer(*kept));
 }
 
@@ -54,8 +70,9 @@ void serve_feedback_delete(Server& server, const Call& call) {
   const store::ControlDb* const control = server.control(call);
   if (control == nullptr) return;
   const std::string& id = call.path_values[0];
-  const Result<void> done = store::Scores(*control).remove(call.principal.tenant, id);
-  if (!done) return server.refuse(call, feedback_error(done.error(), "feedback_id"));
+  if (const auto error = remove_score(*control, call, id, "feedback_id")) {
+    return server.refuse(call, *error);
+  }
   server.respond(call, 200, "application/json", wire::feedback_deleted_answer(id));
 }
 

@@ -42,6 +42,11 @@ void serve_score(Server& server, const Call& call);
 void serve_classify(Server& server, const Call& call);
 // files.cc
 void serve_file_create(Server& server, const Call& call);
+void serve_orq_feedback(Server& server, const Call& call);
+void serve_orq_remove(Server& server, const Call& call);
+void serve_langfuse_scores(Server& server, const Call& call);
+void serve_langfuse_ingestion(Server& server, const Call& call);
+void serve_langfuse_delete(Server& server, const Call& call);
 void serve_traffic_list(Server& server, const Call& call);
 void serve_traffic_summary(Server& server, const Call& call);
 void serve_traffic_series(Server& server, const Call& call);

@@ -4,6 +4,7 @@
 #include "serve/wire/anthropic_messages.h"
 #include "serve/wire/detail/openai_answer.h"
 #include "serve/wire/feedback.h"
+#include "serve/wire/langfuse_scores.h"
 #include "serve/wire/model_admin.h"
 #include "serve/wire/model_card.h"
 #include "serve/wire/ollama.h"
@@ -12,6 +13,7 @@
 #include "serve/wire/openai_completions.h"
 #include "serve/wire/openai_files.h"
 #include "serve/wire/openai_responses.h"
+#include "serve/wire/orq_feedback.h"
 #include "serve/wire/pooling.h"
 #include "serve/wire/traffic.h"
 
@@ -136,6 +138,19 @@ constexpr Endpoint kEndpoints[] = {
      .query = feedback_list_query},
     {"DELETE", "/v1/feedback/{feedback_id}", "delete_feedback", "Take it back", kOpenAi, nullptr,
      feedback_deleted_answer_shape, nullptr, nullptr},
+    {"POST", "/v2/feedback", "orq_feedback", "The same, as Orq", kOpenAi, orq_feedback_request,
+     orq_feedback_answer_shape, nullptr, error_of<read_orq_feedback>},
+    {"POST", "/v2/feedback/remove", "orq_remove_feedback", "Take it back, as Orq", kOpenAi,
+     orq_remove_request, orq_remove_answer_shape, nullptr, error_of<read_orq_remove>},
+    {"POST", "/api/public/scores", "langfuse_create_score",
+     "The same, as Langfuse; or a list of scores", kOpenAi, langfuse_score_request,
+     langfuse_scores_answer_shape, nullptr, error_of<read_langfuse_scores>},
+    {"POST", "/api/public/ingestion", "langfuse_ingest", "The same, as Langfuse's older SDKs",
+     kOpenAi, langfuse_ingestion_request, langfuse_ingestion_answer_shape, nullptr,
+     error_of<read_langfuse_ingestion>},
+    {"DELETE", "/api/public/scores/{score_id}", "langfuse_delete_score",
+     "Take it back, as Langfuse", kOpenAi, nullptr, langfuse_deleted_answer_shape, nullptr,
+     nullptr},
     query_of("/v1/traffic", "list_traffic", "Requests that were served, newest first",
              traffic_list_query, traffic_list_answer_shape),
     query_of("/v1/traffic/summary", "summarize_traffic", "Sums and percentiles of requests",

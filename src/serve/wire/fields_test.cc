@@ -67,6 +67,7 @@ Json least_body(const Endpoint& endpoint) {
   // What these need is one of two fields.
   if (std::string_view(endpoint.path) == "/tokenize") body["prompt"] = "a";
   if (std::string_view(endpoint.path) == "/v1/feedback") body["response_id"] = "a";
+  if (std::string_view(endpoint.path) == "/api/public/scores") body["traceId"] = "a";
   if (std::string_view(endpoint.path) == "/api/show") body["model"] = "a";
   // And this is a text with a unit.
   if (std::string_view(endpoint.path) == "/v1/batches") body["completion_window"] = "24h";
@@ -268,7 +269,9 @@ TEST_P(Fields, EveryFieldIsTaken) {
   const std::set<std::string> elsewhere = {"/tokenize messages",             // or a prompt
                                            "/v1/batches completion_window",  // a text with a unit
                                            "/v1/feedback span_id",           // or a response
-                                           "/v1/feedback trace_id", "/v1/feedback session_id"};
+                                           "/v1/feedback trace_id",
+                                           "/v1/feedback session_id",
+                                           "/api/public/scores sessionId"};
   for (const Field& field : GetParam().request().fields) {
     if (elsewhere.contains(std::string(GetParam().path) + ' ' + field.name)) continue;
     Json body = least_body(GetParam());
@@ -282,6 +285,8 @@ TEST_P(Fields, EveryFieldIsTaken) {
     if (std::string_view(GetParam().path) == "/tokenize" && field.name == "prompt") continue;
     if (std::string_view(GetParam().path) == "/api/show" && field.name == "model") continue;
     if (std::string_view(GetParam().path) == "/v1/feedback" && field.name == "response_id")
+      continue;
+    if (std::string_view(GetParam().path) == "/api/public/scores" && field.name == "traceId")
       continue;
     const auto error = GetParam().check(body.dump(), {.is_strict = true});
     EXPECT_FALSE(error) << body.dump() << ": " << error->message;
