@@ -44,6 +44,7 @@ const std::vector<std::vector<std::string_view>>& patterns() {
 const std::vector<Route>& routes() {
   static const std::vector<Route> list = {
       {"GET", "/", {kAnybody, kNoBody}, serve_page},
+      {"GET", "/monitor", {kAnybody, kNoBody}, serve_monitor},
       {"GET", "/page/{file}", {kAnybody, kNoBody}, serve_page_file},
       {"GET", "/health", kProbe, serve_health},
       {"GET", "/livez", kProbe, serve_livez},

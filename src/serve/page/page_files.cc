@@ -10,6 +10,15 @@
 #include "embed_page_html.h"
 #include "embed_page_icon.h"
 #include "embed_page_markdown_js.h"
+#include "embed_page_monitor_api_js.h"
+#include "embed_page_monitor_charts_js.h"
+#include "embed_page_monitor_css.h"
+#include "embed_page_monitor_html.h"
+#include "embed_page_monitor_js.h"
+#include "embed_page_monitor_overview_js.h"
+#include "embed_page_monitor_quality_js.h"
+#include "embed_page_monitor_requests_js.h"
+#include "embed_page_monitor_words_js.h"
 
 namespace paring::serve {
 
@@ -30,6 +39,15 @@ const PageFile kFiles[] = {
     PARING_PAGE_FILE("chat.js", kScript, page_chat_js),
     PARING_PAGE_FILE("figures.js", kScript, page_figures_js),
     PARING_PAGE_FILE("markdown.js", kScript, page_markdown_js),
+    PARING_PAGE_FILE("monitor.html", "text/html; charset=utf-8", page_monitor_html),
+    PARING_PAGE_FILE("monitor.css", "text/css; charset=utf-8", page_monitor_css),
+    PARING_PAGE_FILE("monitor.js", kScript, page_monitor_js),
+    PARING_PAGE_FILE("monitor_api.js", kScript, page_monitor_api_js),
+    PARING_PAGE_FILE("monitor_charts.js", kScript, page_monitor_charts_js),
+    PARING_PAGE_FILE("monitor_overview.js", kScript, page_monitor_overview_js),
+    PARING_PAGE_FILE("monitor_quality.js", kScript, page_monitor_quality_js),
+    PARING_PAGE_FILE("monitor_requests.js", kScript, page_monitor_requests_js),
+    PARING_PAGE_FILE("monitor_words.js", kScript, page_monitor_words_js),
 };
 #undef PARING_PAGE_FILE
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of the chat page, which are part of the program. Stateless.
+// The files of the chat page and the monitor, which are part of the program. Stateless.
 #pragma once
 
 #include <span>
@@ -14,7 +14,7 @@ struct PageFile {
   std::string_view sha256;  // of the bytes, in hexadecimal
 };
 
-// The page itself is the first.
+// The chat page itself is the first, the monitor "monitor.html".
 std::span<const PageFile> page_files() noexcept;
 // Null: there is none of that name.
 const PageFile* find_page_file(std::string_view name) noexcept;

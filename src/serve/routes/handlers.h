@@ -8,6 +8,7 @@ namespace paring::serve {
 
 // page.cc
 void serve_page(Server& server, const Call& call);
+void serve_monitor(Server& server, const Call& call);
 void serve_page_file(Server& server, const Call& call);
 // health.cc
 void serve_health(Server& server, const Call& call);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chat page and its files. Anybody may read them: they hold nothing, and what they ask of the
-// server takes a key like any other request.
+// The chat page, the monitor and their files. Anybody may read them: they hold nothing, and what
+// they ask of the server takes a key like any other request.
 #include <string>
 
 #include "serve/page/page_files.h"
@@ -16,7 +16,8 @@ void refuse(Server& server, const Call& call, const char* why) {
 }
 
 void send_file(Server& server, const Call& call, const PageFile& file) {
-  if (!server.options().has_page) return refuse(server, call, "the chat page is switched off");
+  if (!server.options().has_page)
+    return refuse(server, call, "the pages of this server are switched off");
   // Asked for each time, and sent when it is another: a new program has its own files at once.
   const std::string tag = '"' + std::string(file.sha256.substr(0, 32)) + '"';
   net::HttpResponse response{.content_type = file.content_type};
@@ -40,6 +41,10 @@ void send_file(Server& server, const Call& call, const PageFile& file) {
 }  // namespace
 
 void serve_page(Server& server, const Call& call) { send_file(server, call, page_files().front()); }
+
+void serve_monitor(Server& server, const Call& call) {
+  send_file(server, call, *find_page_file("monitor.html"));
+}
 
 void serve_page_file(Server& server, const Call& call) {
   const PageFile* file = find_page_file(call.path_values[0]);
