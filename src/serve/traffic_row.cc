@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/redact.h"
 #include "store/token_gaps.h"
 
 namespace paring::serve {
@@ -34,7 +35,8 @@ double work_seconds(const RequestFacts& facts) noexcept {
 store::TrafficRequest traffic_row(const RequestFacts& facts) {
   constexpr int kFirstError = 400;
   store::TrafficRequest row;
-  row.id = facts.id;
+  // What a client chose may be a key in the wrong place.
+  row.id = redact(facts.id);
   row.trace_id = facts.trace.trace_id;
   row.span_id = facts.trace.span_id;
   row.parent_id = facts.trace.parent_id;
@@ -47,7 +49,7 @@ store::TrafficRequest traffic_row(const RequestFacts& facts) {
   row.end = has_failed ? "error" : facts.ending;
   row.key_id = facts.key_id;
   row.tenant = facts.tenant;
-  row.user = facts.user;
+  row.user = redact(facts.user);
   row.model = facts.model;
   row.variant = facts.variant;
   row.cache = facts.cache;

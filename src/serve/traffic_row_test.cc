@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <vector>
 
 #include "store/token_gaps.h"
@@ -105,6 +106,17 @@ TEST(TrafficRow, AnErrorEndsWithItsCode) {
   EXPECT_EQ(row.end, "error");
   EXPECT_EQ(row.status, 200);
   EXPECT_EQ(row.tokens.answer_visible, 5);
+}
+
+TEST(TrafficRow, AKeyInTheWrongPlaceIsNotKept) {
+  const std::string key = "sk-" + std::string(40, 'k');
+  RequestFacts facts = answered();
+  facts.id = key;
+  facts.user = "me with " + key;
+  const store::TrafficRequest row = traffic_row(facts);
+  EXPECT_EQ(row.id.find(key), std::string::npos);
+  EXPECT_EQ(row.user.find(key), std::string::npos);
+  EXPECT_TRUE(row.user.starts_with("me with ")) << row.user;
 }
 
 TEST(TrafficRow, OnlyWorkHasOne) {
