@@ -61,16 +61,19 @@ function sloForm(context) {
     context.set(Object.fromEntries(inputs.map(([name, , input]) => [name, input.value])));
   } }, inputs.map(([, label, input]) => field(label, input, { class: "slo" })), el("button", {}, "Set the SLO"));
 }
-// The least of the shares says how good it can be at best; that each holds tells how good it is at least.
+// The least share says how good it can be at best, and what the shares leave together how good it is at least. Gaps are
+// of tokens, not of requests: they stand apart.
 function goodput(sums, span) {
-  const parts = kSlo.map(([, name, , label]) => [label, sums[name]])
-    .filter(([, figures]) => figures.within !== undefined && figures.count);
+  const parts = kSlo.map(([, name, , label]) => [name, label.split(",")[0], sums[name]])
+    .filter(([, , figures]) => figures.within !== undefined && figures.count);
   if (!parts.length) return tile("Goodput", "\u2013", "set an SLO below");
-  const shares = parts.map(([, figures]) => figures.within / figures.count);
+  const note = parts.map(([name, label, figures]) =>
+    `${label}: ${share(figures.within, figures.count)}${name === "gap" ? " of tokens" : ""}`).join("; ");
+  const shares = parts.filter(([name]) => name !== "gap").map(([, , figures]) => figures.within / figures.count);
+  if (!shares.length) return tile("Goodput", "\u2013", note);
   const least = Math.max(0, 1 - shares.reduce((sum, each) => sum + 1 - each, 0));
   const most = Math.min(...shares);
   const percent = (value) => (100 * value).toPrecision(3);
-  const note = parts.map(([label, figures]) => `${label.split(",")[0]}: ${share(figures.within, figures.count)}`).join("; ");
   const rate = sums.requests * least / (span.to - span.from);
   return tile("Goodput", percent(least) === percent(most) ? `${percent(most)} %` : `${percent(least)} to ${percent(most)} %`,
     `${note}; at least ${count(rate)} requests/s`);
