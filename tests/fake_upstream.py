@@ -20,6 +20,22 @@ def chunk(text=None, end=None, usage=None):
 USAGE = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16,
          "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}}
 
+# As vLLM has them: one family of our own names, one histogram, and one that we have with another type.
+METRICS = """# HELP vllm:generation_tokens_total Tokens.
+# TYPE vllm:generation_tokens_total counter
+vllm:generation_tokens_total{engine="0",model_name="theirs"} TOKENS
+# TYPE vllm:request_prompt_tokens histogram
+vllm:request_prompt_tokens_bucket{le="10.0"} 1
+vllm:request_prompt_tokens_bucket{le="+Inf"} 2
+vllm:request_prompt_tokens_sum 30
+vllm:request_prompt_tokens_count 2
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 3
+# TYPE vllm:num_requests_running counter
+vllm:num_requests_running 9
+what is this
+"""
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -29,9 +45,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.note(b"")
+        if self.path == "/metrics":
+            return self.metrics()
         self.answer(200, {"object": "list", "data": [{"id": "whole", "object": "model"}]})
 
+        return None
+
     do_HEAD = do_GET
+
+    def metrics(self):
+        self.server.scrapes += 1
+        data = METRICS.replace("TOKENS", str(100 * self.server.scrapes)).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def note(self, body):
         with self.server.lock:
@@ -124,6 +153,7 @@ class FakeUpstream(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         self.lock, self.requests = threading.Lock(), []
+        self.scrapes = 0
         self.released, self.left = threading.Event(), threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"

@@ -15,6 +15,7 @@ import urllib.request
 
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import tiny_model
 from fake_upstream import CHUNKS, HUGE, FakeUpstream
@@ -278,6 +279,40 @@ def test_bounds(paring, upstream, tmp_path):
         assert post(proxy, "/v1/chat/completions", {"model": "whole"})[0] == 200
         rows = rows_when(tmp_path, 4)
         assert sorted(row["status"] for row in rows) == [200, 413, 502, 503]
+
+
+def test_metrics_of_other_servers_are_shown(paring, upstream, tmp_path):
+    instance = upstream.url.removeprefix("http://")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and not listened to
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        with monitor(paring, upstream.url, tmp_path, "--scrape", upstream.url, "--scrape", f"http://{nobody}/metrics",
+                     "--scrape-seconds", 1) as proxy:
+            assert post(proxy, "/v1/chat/completions", {"model": "whole"})[0] == 200
+            rows_when(tmp_path, 1)
+            end = time.monotonic() + 20
+            while "paring:scraped_per_second" not in (text := proxy.get("/metrics")) and time.monotonic() < end:
+                time.sleep(0.05)
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+
+    def value(family, name, **labels):
+        return [sample.value for sample in families[family].samples if sample.name == name and
+                labels.items() <= sample.labels.items()]
+
+    assert len(families) == text.count("# TYPE ")
+    tokens = families["vllm:generation_tokens"].samples
+    assert [sample.value for sample in tokens if "instance" not in sample.labels] == [5]
+    theirs, = [sample for sample in tokens if "instance" in sample.labels]
+    assert theirs.labels == {"instance": instance, "engine": "0", "model_name": "theirs"} and theirs.value >= 200
+    assert value("vllm:request_prompt_tokens", "vllm:request_prompt_tokens_bucket", instance=instance, le="+Inf") == [2]
+    assert value("llamacpp:requests_processing", "llamacpp:requests_processing", instance=instance) == [3]
+    rate, = value("paring:scraped_per_second", "paring:scraped_per_second", instance=instance,
+                  metric="vllm:generation_tokens_total")
+    assert 10 < rate < 101
+    assert value("paring:scrape_up", "paring:scrape_up", instance=instance) == [1]
+    assert value("paring:scrape_up", "paring:scrape_up", instance=nobody) == [0]
+    assert value("paring:scrape_bad_lines", "paring:scrape_bad_lines", instance=instance) == [1]
+    assert value("vllm:num_requests_running", "vllm:num_requests_running") == [0]  # theirs is no gauge
 
 
 def test_what_is_refused_at_the_start(paring, tmp_path):

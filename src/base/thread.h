@@ -31,6 +31,7 @@ inline constexpr std::string_view kTraffic = "paring-traffic";    // rows of wha
 inline constexpr std::string_view kEnergy = "paring-energy";      // joules, each second
 inline constexpr std::string_view kRetention = "paring-retain";   // old ones go
 inline constexpr std::string_view kUpstream = "paring-upstream";  // requests to other servers
+inline constexpr std::string_view kScrape = "paring-scrape";      // metrics of other servers
 // Models that come and go, files and batches, the service manager.
 inline constexpr std::string_view kLoader = "paring-loader";
 inline constexpr std::string_view kKeeper = "paring-keeper";

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -29,6 +31,8 @@ struct MonitorFlags {
   std::string upstream_key_file;
   std::uint64_t connect_seconds = 10;
   std::uint64_t stall_seconds = 300;
+  std::vector<std::string> scrape;
+  std::uint64_t scrape_seconds = 10;
   std::uint64_t body_bytes = std::uint64_t{64} << 20;
 };
 
@@ -62,6 +66,13 @@ Result<serve::ProxyOptions> proxy_options(const config::SettingValues& settings,
   options.drain_seconds = static_cast<double>(settings.serve_drain_seconds);
   options.access_log = access_log(settings.serve_access_log);
   PARING_TRY(options.traffic.data, store::data_folder(settings.data_dir, environ));
+  options.scrape.seconds = static_cast<double>(flags.scrape_seconds);
+  for (const std::string& url : flags.scrape) {
+    PARING_TRY(const std::string page, monitor::parse_scrape_url(url));
+    // The upstream's key is for the upstream alone.
+    const bool is_upstream = monitor::is_same_server(page, flags.upstream);
+    options.scrape.targets.push_back({page, is_upstream ? options.upstream_key : ""});
+  }
   const auto mode = monitor::traffic_mode_of(settings.serve_traffic);
   if (!mode) {
     return invalid_argument("a monitor that keeps nothing of what it sees (--traffic off)",
@@ -111,6 +122,14 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("--upstream-stall-seconds", flags->stall_seconds,
                  "Time in which the upstream may send nothing (504 beyond)")
       ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  app.add_option("--scrape", flags->scrape,
+                 "Server whose /metrics are fetched and shown in those of the monitor, with the "
+                 "label instance; may be given several times")
+      ->type_name("URL")
+      ->allow_extra_args(false);
+  app.add_option("--scrape-seconds", flags->scrape_seconds, "Time between two fetches")
+      ->check(CLI::Range(1, 3600))
       ->capture_default_str();
   add_bytes_option(app, "--body-bytes", flags->body_bytes, "Largest body of a request (413 beyond)")
       ->default_str("64MiB");

@@ -72,6 +72,9 @@ Result<std::unique_ptr<Proxy>> Proxy::start(const ProxyOptions& options) {
   std::unique_ptr<Proxy> proxy(new Proxy(checked));
   PARING_TRY(proxy->traffic_, monitor::Traffic::open(options.traffic));
   PARING_TRY(proxy->client_, net::UpstreamClient::start(options.client));
+  if (!options.scrape.targets.empty()) {
+    PARING_TRY(proxy->scraper_, monitor::Scraper::start(options.scrape));
+  }
   net::HttpServerOptions http = options.http;
   http.body_bytes_max = options.body_bytes_max;
   http.body_memory_max = std::max(http.body_memory_max, 2 * options.body_bytes_max);
@@ -195,6 +198,18 @@ void Proxy::on_request(std::shared_ptr<net::Exchange> exchange) {
   exchange->on_gone([this, id] { client_->cancel(id); });
 }
 
+std::string Proxy::metrics_page() const {
+  const std::size_t open = open_;
+  const MetricSample running[] = {
+      {kRunningGauge.name, "Requests that are forwarded", {}, static_cast<double>(open)}};
+  std::string text = metrics_text(metric_rows(metrics()), running);
+  if (scraper_ == nullptr) return text;
+  // A family stands in one place, whoever has samples of it.
+  monitor::MetricsPage page = monitor::MetricsPage::parse(text);
+  page.add(scraper_->page());
+  return page.text();
+}
+
 void Proxy::answer_locally(net::Exchange& exchange, const Passage& passage) const {
   const net::HttpHead& head = exchange.head();
   net::HttpResponse response{.status = 200, .headers = own_headers(passage.facts)};
@@ -208,11 +223,8 @@ void Proxy::answer_locally(net::Exchange& exchange, const Passage& passage) cons
     response.content_type = "application/json";
     response.body = R"({"status":"ok"})";
   } else {
-    const std::size_t open = open_;
-    const MetricSample running[] = {
-        {kRunningGauge.name, "Requests that are forwarded", {}, static_cast<double>(open)}};
     response.content_type = kMetricsContentType;
-    response.body = metrics_text(metric_rows(metrics()), running);
+    response.body = metrics_page();
   }
   exchange.respond(std::move(response));
 }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "monitor/scraper.h"
 #include "monitor/traffic.h"
 #include "net/http_server.h"
 #include "net/upstream_client.h"
@@ -41,6 +42,7 @@ struct ProxyOptions {
   double drain_seconds = 30;
   AccessLog access_log = AccessLog::kAll;
   monitor::Traffic::Options traffic{};
+  monitor::Scraper::Options scrape{.targets = {}};  // whose metrics /metrics has as well
 };
 
 class Proxy final : public net::RequestHandler {
@@ -70,6 +72,7 @@ class Proxy final : public net::RequestHandler {
   std::variant<net::BodyLimit, net::HttpResponse> judge(const net::HttpHead& head,
                                                         Passage& passage);
   net::HttpResponse refused(const net::HttpHead& head, Passage& passage, const ApiError& error);
+  std::string metrics_page() const;
   void answer_locally(net::Exchange& exchange, const Passage& passage) const;
   std::string known_model(std::string model);
   void finish(Passage& passage);
@@ -83,6 +86,7 @@ class Proxy final : public net::RequestHandler {
   std::unordered_map<std::uint64_t, std::shared_ptr<Passage>> passages_;  // by serial
   std::mutex models_mutex_;
   std::unordered_set<std::string> models_;
+  std::unique_ptr<monitor::Scraper> scraper_;  // null: nothing is scraped
   std::unique_ptr<net::UpstreamClient> client_;
   std::unique_ptr<net::HttpServer> http_;
 };
