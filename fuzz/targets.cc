@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "config/yaml.h"
 #include "constraint_target.h"
+#include "monitor_targets.h"
 #include "engine/loaded_model.h"
 #include "io/gguf.h"
 #include "io/gguf_writer.h"
@@ -339,6 +340,8 @@ constexpr Target kTargets[] = {
     {"batch_jsonl", run_batch_jsonl, 60},
     {"http", run_http, 100},
     {"multipart", run_multipart, 100},
+    {"usage", run_usage, 100},
+    {"metrics_page", run_metrics_page, 60},
     {"wire_openai_chat", run_wire_openai_chat, 40},
     {"wire_openai_completions", run_wire_openai_completions, 40},
     {"wire_openai_responses", run_wire_openai_responses, 40},

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor_targets.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "base/check.h"
+#include "monitor/metrics_page.h"
+#include "monitor/usage_reader.h"
+
+namespace paring::fuzz {
+
+namespace {
+
+using monitor::UsageReader;
+
+std::string_view text_of(std::span<const std::byte> input) {
+  return {reinterpret_cast<const char*>(input.data()), input.size()};
+}
+
+// All that is read, with the answer cut into pieces of that size.
+std::string facts_of(UsageReader::Form form, std::string_view answer, std::size_t piece) {
+  UsageReader reader(form);
+  std::size_t chunks = 0;
+  for (std::size_t at = 0; at < answer.size(); at += piece) {
+    chunks += reader.read(answer.substr(at, piece));
+  }
+  reader.finish();
+  const store::TrafficTokens tokens = reader.tokens();
+  PARING_CHECK(tokens.prompt_fresh >= 0 && tokens.prompt_cached >= 0 &&
+                   tokens.answer_visible >= 0 && tokens.answer_reasoning >= 0,
+               "tokens are less than none");
+  std::string facts = reader.model() + '\n' + reader.end() + '\n' + reader.error_code();
+  for (const std::int64_t count :
+       {tokens.prompt_fresh, tokens.prompt_cached, tokens.answer_visible, tokens.answer_reasoning,
+        tokens.drafted, static_cast<std::int64_t>(chunks)}) {
+    facts += '\n' + std::to_string(count);
+  }
+  return facts + (reader.has_ended() ? " ended" : "") + (reader.is_counted() ? " counted" : "");
+}
+
+}  // namespace
+
+void run_usage(std::span<const std::byte> input) {
+  const std::string_view text = text_of(input);
+  for (const auto form :
+       {UsageReader::Form::kJson, UsageReader::Form::kEvents, UsageReader::Form::kLines}) {
+    const std::string whole = facts_of(form, text, std::max<std::size_t>(text.size(), 1));
+    PARING_CHECK(facts_of(form, text, 1 + text.size() / 3) == whole, "three pieces differ");
+    if (text.size() < 2000) PARING_CHECK(facts_of(form, text, 1) == whole, "bytes differ");
+  }
+  (void)monitor::read_asked_for(text);
+}
+
+void run_metrics_page(std::span<const std::byte> input) {
+  using monitor::MetricsPage;
+  MetricsPage page = MetricsPage::parse(text_of(input));
+  page.set_label("instance", "a\"b\\c\n");
+  page.add(MetricsPage(page));
+  const MetricsPage again = MetricsPage::parse(page.text());
+  PARING_CHECK(again.bad() == 0 || page.samples() > MetricsPage::kSamplesMax,
+               "what was written is not read");
+}
+
+}  // namespace paring::fuzz

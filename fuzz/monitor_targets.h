@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// What other engines send: answers as they pass, pages of metrics.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace paring::fuzz {
+
+void run_usage(std::span<const std::byte> input);
+void run_metrics_page(std::span<const std::byte> input);
+
+}  // namespace paring::fuzz
