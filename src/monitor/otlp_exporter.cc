@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/otlp_exporter.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/upstream_client.h"
+
+namespace paring::monitor {
+
+namespace {
+
+constexpr const char* kDropNames[] = {
+#define PARING_X(name, text) #text,
+    PARING_OTLP_DROPS(PARING_X)
+#undef PARING_X
+};
+constexpr std::string_view kThreadName = "paring-otlp";
+constexpr double kRetryAfterMax = 300;  // a collector does not silence us for longer
+constexpr std::size_t kAnswerBytesMax = std::size_t{1} << 20;
+
+double now_seconds() { return system_clock().monotonic_seconds(); }
+
+using Steady = std::chrono::steady_clock;
+Steady::duration steady_seconds(double seconds) {
+  return std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(seconds));
+}
+
+// Posts one after the other over a client of its own.
+class Poster {
+ public:
+  Poster(std::unique_ptr<net::UpstreamClient> client, std::vector<net::HttpHeader> headers,
+         double answer_seconds)
+      : headers_(std::move(headers)),
+        answer_seconds_(answer_seconds),
+        shared_(std::make_shared<Shared>()),
+        client_(std::move(client)) {
+    headers_.push_back({"Content-Type", "application/x-protobuf"});
+  }
+
+  OtlpReply post(const std::string& url, std::string body) {
+    const auto sink = std::make_shared<Sink>(shared_);
+    const std::uint64_t id = client_->new_id();
+    client_->send(id, {"POST", url, headers_, std::move(body)}, sink);
+    const Steady::time_point answered_by = Steady::now() + steady_seconds(answer_seconds_);
+    std::unique_lock lock(shared_->mutex);
+    while (!sink->has_ended) {
+      const Steady::time_point until = std::min(answered_by, shared_->ends_by);
+      if (Steady::now() >= until) {
+        lock.unlock();
+        client_->cancel(id);
+        return {};
+      }
+      shared_->changed.wait_until(lock, until);
+    }
+    return sink->reply;
+  }
+
+  // All that is posted from now on is over within `seconds`.
+  void hurry(double seconds) {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->ends_by = Steady::now() + steady_seconds(seconds);
+    shared_->changed.notify_all();
+  }
+
+ private:
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable changed;
+    Steady::time_point ends_by = Steady::time_point::max();
+  };
+  struct Sink final : net::UpstreamSink {
+    explicit Sink(std::shared_ptr<Shared> of) : shared(std::move(of)) {}
+    Wish on_head(int status, std::vector<net::HttpHeader> headers) override {
+      const std::lock_guard lock(shared->mutex);
+      reply.status = status;
+      for (const net::HttpHeader& header : headers) {
+        if (header.name == "retry-after") reply.retry_after_s = retry_after_of(header.value);
+      }
+      return Wish::kMore;
+    }
+    Wish on_bytes(std::string_view bytes) override {
+      answer_bytes += bytes.size();
+      return answer_bytes > kAnswerBytesMax ? Wish::kStop : Wish::kMore;
+    }
+    void on_end(const net::UpstreamEnd& end) override {
+      const std::lock_guard lock(shared->mutex);
+      if (end.failure) reply = {};
+      has_ended = true;
+      shared->changed.notify_all();
+    }
+    const std::shared_ptr<Shared> shared;
+    OtlpReply reply;  // under the mutex, as is has_ended
+    bool has_ended = false;
+    std::size_t answer_bytes = 0;  // of the client's thread
+  };
+
+  std::vector<net::HttpHeader> headers_;
+  const double answer_seconds_;
+  const std::shared_ptr<Shared> shared_;
+  const std::unique_ptr<net::UpstreamClient> client_;
+};
+
+}  // namespace
+
+const char* otlp_drop_name(OtlpDrop reason) noexcept {
+  return kDropNames[static_cast<std::size_t>(reason)];
+}
+
+bool may_retry(const OtlpReply& reply) noexcept {
+  constexpr int kStatuses[] = {0, 429, 502, 503, 504};
+  return std::ranges::find(kStatuses, reply.status) != std::end(kStatuses);
+}
+
+std::optional<double> retry_after_of(std::string_view header) noexcept {
+  std::uint32_t seconds = 0;
+  const auto [end, error] = std::from_chars(header.data(), header.data() + header.size(), seconds);
+  if (error != std::errc() || end != header.data() + header.size()) return std::nullopt;
+  return seconds;
+}
+
+Result<std::unique_ptr<OtlpExporter>> OtlpExporter::start(const Options& options) {
+  PARING_TRY(auto client, net::UpstreamClient::start({.connect_seconds = options.answer_seconds,
+                                                      .stall_seconds = options.answer_seconds,
+                                                      .connections_kept = 2}));
+  const auto poster =
+      std::make_shared<Poster>(std::move(client), options.target.headers, options.answer_seconds);
+  return std::make_unique<OtlpExporter>(
+      options,
+      [poster](const std::string& url, std::string body) {
+        return poster->post(url, std::move(body));
+      },
+      [poster, seconds = options.stop_seconds] { poster->hurry(seconds); });
+}
+
+OtlpExporter::OtlpExporter(const Options& options, Post post, std::function<void()> hurry)
+    : options_(options),
+      post_(std::move(post)),
+      hurry_(std::move(hurry)),
+      ring_(options.queue_slots),
+      metrics_(options.resource, system_clock().wall_seconds()) {
+  PARING_CHECK(options.batch_rows > 0 && options.tries_max > 0, "a batch has rows and a try");
+  rows_.reserve(options_.batch_rows);
+  next_tick_ = now_seconds() + options_.interval_seconds;
+  thread_ = Thread(kThreadName, [this] { run(); });
+}
+
+OtlpExporter::~OtlpExporter() {
+  is_stopping_ = true;
+  if (hurry_) hurry_();
+  wake_.release();
+  thread_.join();
+}
+
+bool OtlpExporter::record(store::TrafficRequest row) {
+  offered_ += 1;
+  row.content.reset();
+  if (!ring_.push(row)) {
+    dropped_[static_cast<std::size_t>(OtlpDrop::kQueueFull)] += 1;
+    return false;
+  }
+  // Otherwise the next tick finds it.
+  if (++pushed_ % static_cast<std::int64_t>(options_.batch_rows) == 0) wake_.release();
+  return true;
+}
+
+bool OtlpExporter::flush(double seconds) {
+  const std::int64_t to = pushed_;
+  std::int64_t before = flush_to_;
+  while (before < to && !flush_to_.compare_exchange_weak(before, to)) {
+  }
+  wake_.release();
+  std::unique_lock lock(settled_mutex_);
+  return settled_changed_.wait_for(lock, std::chrono::duration<double>(seconds),
+                                   [&] { return settled_ >= to; });
+}
+
+OtlpExporter::Stats OtlpExporter::stats() const {
+  Stats stats;
+  stats.sent = sent_;
+  stats.posts_failed = posts_failed_;
+  for (std::size_t i = 0; i < kOtlpDrops; ++i) stats.dropped[i] = dropped_[i];
+  stats.offered = offered_;
+  return stats;
+}
+
+double OtlpExporter::retry_delay(const Options& options, const OtlpReply& reply,
+                                 int tries) noexcept {
+  if (reply.retry_after_s) return std::clamp(*reply.retry_after_s, 0.0, kRetryAfterMax);
+  return std::min(std::ldexp(options.retry_seconds, std::min(tries, 30) - 1),
+                  options.retry_seconds_max);
+}
+
+void OtlpExporter::run() {
+  for (;;) {
+    const bool is_last = is_stopping_;
+    const bool has_taken = take();
+    const double now = now_seconds();
+    if (!rows_.empty() && (is_last || is_due(now))) send();
+    if (is_last) {
+      // What was not taken now has had its last try, and what is behind it has none.
+      if (!rows_.empty()) {
+        do {
+          settle(OtlpDrop::kStopped);
+        } while (take());
+      }
+      if (has_taken) continue;
+      send_metrics();
+      return;
+    }
+    if (now >= next_tick_) {
+      send_metrics();
+      next_tick_ = now_seconds() + options_.interval_seconds;
+    }
+    // After a whole batch there may be more.
+    if (has_taken && rows_.empty()) continue;
+    wait();
+  }
+}
+
+bool OtlpExporter::take() {
+  bool has_taken = false;
+  while (rows_.size() < options_.batch_rows) {
+    std::optional<store::TrafficRequest> row = ring_.pop();
+    if (!row) break;
+    metrics_.add(*row);
+    has_news_ = has_taken = true;
+    rows_.push_back(std::move(*row));
+  }
+  return has_taken;
+}
+
+bool OtlpExporter::is_due(double now) const {
+  if (try_again_at_) return now >= *try_again_at_;
+  return rows_.size() >= options_.batch_rows || now >= next_tick_ || settled_ < flush_to_;
+}
+
+void OtlpExporter::send() {
+  const OtlpReply reply = post_(options_.target.traces_url, otlp_traces(rows_, options_.resource));
+  const bool is_taken = reply.status >= 200 && reply.status < 300;
+  if (!is_taken) posts_failed_ += 1;
+  const bool was_well = std::exchange(is_well_, is_taken);
+  if (was_well && !is_well_) {
+    log_warning(
+        "the collector of OpenTelemetry takes no spans: " +
+        (reply.status == 0 ? std::string("no answer") : "status " + std::to_string(reply.status)));
+  }
+  if (!was_well && is_well_) log_info("the collector of OpenTelemetry takes spans again");
+  if (is_taken) return settle(std::nullopt);
+  if (!may_retry(reply)) return settle(OtlpDrop::kRefused);
+  if (++tries_ >= options_.tries_max) return settle(OtlpDrop::kUnreachable);
+  try_again_at_ = now_seconds() + retry_delay(options_, reply, tries_);
+}
+
+void OtlpExporter::send_metrics() {
+  if (!has_news_) return;
+  const OtlpReply reply =
+      post_(options_.target.metrics_url, metrics_.request(system_clock().wall_seconds()));
+  // They are sums since the start: what did not arrive is in the next ones.
+  has_news_ = reply.status < 200 || reply.status >= 300;
+  if (has_news_) posts_failed_ += 1;
+}
+
+void OtlpExporter::settle(std::optional<OtlpDrop> dropped) {
+  const auto rows = static_cast<std::int64_t>(rows_.size());
+  (dropped ? dropped_[static_cast<std::size_t>(*dropped)] : sent_) += rows;
+  rows_.clear();
+  tries_ = 0;
+  try_again_at_.reset();
+  const std::lock_guard lock(settled_mutex_);
+  settled_ += rows;
+  settled_changed_.notify_all();
+}
+
+void OtlpExporter::wait() {
+  const double until = try_again_at_ ? std::min(*try_again_at_, next_tick_) : next_tick_;
+  const double seconds = std::max(until - now_seconds(), 0.0);
+  (void)wake_.try_acquire_for(std::chrono::duration<double>(seconds));
+  while (wake_.try_acquire()) {
+  }
+}
+
+}  // namespace paring::monitor
