@@ -318,7 +318,8 @@ def test_metrics_of_other_servers_are_shown(paring, upstream, tmp_path):
 def test_what_is_refused_at_the_start(paring, tmp_path):
     for words, hint in ((("--upstream", "ftp://a"), "http://"), (("--upstream", "http://u:p@a"), "user name"),
                         (("--upstream", "http://a", "--host", "0.0.0.0"), "no key"), ((), "--upstream"),
-                        (("--upstream", "http://a", "--traffic", "off"), "--traffic"),
+                        (("--upstream", "http://a", "--traffic", "off"), "--traffic off"),
+                        (("--upstream", "http://a", "--traffic", "sync"), "give async or batch"),
                         (("--upstream", "http://a", "--upstream-key-file", "/nowhere"), "/nowhere")):
         done = paring("monitor", "--data-dir", tmp_path, "--port", 0, *words, timeout=20)
         assert done.code != 0 and hint in done.err, (words, done.err)

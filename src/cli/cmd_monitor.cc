@@ -74,9 +74,11 @@ Result<serve::ProxyOptions> proxy_options(const config::SettingValues& settings,
     options.scrape.targets.push_back({page, is_upstream ? options.upstream_key : ""});
   }
   const auto mode = monitor::traffic_mode_of(settings.serve_traffic);
-  if (!mode) {
-    return invalid_argument("a monitor that keeps nothing of what it sees (--traffic off)",
-                            "give async, batch or sync");
+  // Answers pass as they come: none is held back until its row is on the disk.
+  if (!mode || *mode == monitor::TrafficMode::kSync) {
+    return invalid_argument(
+        fmt::format("a monitor cannot run with --traffic {}", settings.serve_traffic),
+        "give async or batch");
   }
   options.traffic.writer.mode = *mode;
   options.traffic.retention.days = static_cast<std::int64_t>(settings.serve_traffic_days);
