@@ -87,7 +87,10 @@ std::optional<double> cpuinfo_hz(std::string_view text) {
 }  // namespace
 
 HostSampler::HostSampler(Options options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), cpu_stats_(cpu_stat_files(options_.root)) {
+    : options_(std::move(options)),
+      clock_(clock),
+      cpu_stats_(cpu_stat_files(options_.root)),
+      memory_counters_(MemoryCounters::create(options_.root, options_.open_counter)) {
   PARING_CHECK(options_.samples > 0, "a sampler keeps samples");
   samples_.reserve(options_.samples);
 }
@@ -179,12 +182,14 @@ HostSample HostSampler::sample() {
   now.host_seconds = machine_busy_seconds(options_.root);
   read_process(now, sample);
   now.throttled_seconds = read_throttled();
+  if (memory_counters_) now.memory_bytes = memory_counters_->bytes();
   if (before_) {
     sample.seconds = monotonic - sampled_at_;
     sample.host_cpus = rate(before_->host_seconds, now.host_seconds, sample.seconds);
     sample.process_cpus = rate(before_->process_seconds, now.process_seconds, sample.seconds);
     sample.minor_faults = grown(before_->minor_faults, now.minor_faults);
     sample.major_faults = grown(before_->major_faults, now.major_faults);
+    sample.memory_bytes_per_second = rate(before_->memory_bytes, now.memory_bytes, sample.seconds);
     sample.throttled_seconds = grown(before_->throttled_seconds, now.throttled_seconds);
   }
   if (taken_ % kFrequencyEvery == 0) frequency_hz_ = read_frequency();

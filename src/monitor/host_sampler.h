@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/result.h"
+#include "monitor/memory_counters.h"
 
 namespace paring::monitor {
 
@@ -31,6 +33,8 @@ struct HostSample {
   std::optional<std::uint64_t> major_faults;  // had to read from disk
   // Of CPU time that a quota took, of this process's control group and those above it together.
   std::optional<double> throttled_seconds;
+  // Moved by the memory controllers a second, for all processes; absent where we may not look.
+  std::optional<double> memory_bytes_per_second;
 
   std::optional<double> frequency_hz;  // mean of the CPUs, looked at every kFrequencyEvery samples
   std::optional<std::uint64_t> resident_bytes;
@@ -47,8 +51,9 @@ class HostSampler {
   static constexpr int kFrequencyCpusMax = 16;
 
   struct Options {
-    std::string root{};          // in front of /proc and /sys; "": this machine's
-    std::size_t samples = 3600;  // kept: an hour of seconds
+    std::string root{};                   // in front of /proc and /sys; "": this machine's
+    std::size_t samples = 3600;           // kept: an hour of seconds
+    MemoryCounters::Open open_counter{};  // empty: the kernel's
   };
   explicit HostSampler(Options options, const Clock& clock = system_clock());
 
@@ -65,6 +70,7 @@ class HostSampler {
     std::optional<std::uint64_t> minor_faults;
     std::optional<std::uint64_t> major_faults;
     std::optional<double> throttled_seconds;
+    std::optional<double> memory_bytes;
   };
   void read_process(Counts& counts, HostSample& sample) const;
   void read_memory(HostSample& sample) const;
@@ -74,7 +80,8 @@ class HostSampler {
   const Options options_;
   const Clock& clock_;
   const std::vector<std::string> cpu_stats_;  // files of control groups
-  mutable std::mutex mutex_;                  // guards the following
+  const Result<MemoryCounters> memory_counters_;
+  mutable std::mutex mutex_;  // guards the following
   std::optional<Counts> before_;
   double sampled_at_ = 0;
   std::optional<double> frequency_hz_;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -98,7 +99,8 @@ TEST(HostSampler, AbsentFilesAreAbsentFigures) {
   EXPECT_FALSE(sample.host_cpus || sample.process_cpus || sample.minor_faults ||
                sample.major_faults || sample.throttled_seconds || sample.frequency_hz ||
                sample.resident_bytes || sample.available_bytes || sample.cpu_quota ||
-               sample.memory_limit_bytes || sample.memory_used_bytes);
+               sample.memory_limit_bytes || sample.memory_used_bytes ||
+               sample.memory_bytes_per_second);
 }
 
 TEST(HostSampler, BrokenFilesAreAbsentFigures) {
@@ -160,6 +162,37 @@ TEST(HostSampler, ThrottledTimeOfVersionOneIsInNanoseconds) {
   sampler.sample();
   host.write("/sys/fs/cgroup/cpu/cpu.stat", "nr_throttled 1\nthrottled_time 1750000000\n");
   EXPECT_NEAR(sampler.sample().throttled_seconds.value(), 0.75, 1e-9);
+}
+
+TEST(HostSampler, MemoryTrafficWhereTheMachineCountsIt) {
+  const Host host;
+  const std::string unit = "/sys/bus/event_source/devices/uncore_imc/";
+  host.write(unit + "type", "7\n");
+  host.write(unit + "cpumask", "0\n");
+  host.write(unit + "format/event", "config:0-7\n");
+  host.write(unit + "events/data_reads", "event=0x01\n");
+  host.write(unit + "events/data_reads.scale", "1\n");
+  host.write(unit + "events/data_reads.unit", "MiB\n");
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const auto count = [&](std::uint64_t value) {
+    const std::array<std::uint64_t, 3> record{value, 1, 1};
+    ASSERT_EQ(::write(ends[1], record.data(), sizeof(record)),
+              static_cast<ssize_t>(sizeof(record)));
+  };
+  FakeClock clock(kNow);
+  {
+    HostSampler sampler(
+        {.root = host.root,
+         .open_counter = [&](std::uint32_t, std::uint64_t, int) { return ends[0]; }},
+        clock);
+    count(100);
+    EXPECT_FALSE(sampler.sample().memory_bytes_per_second);
+    clock.advance(2);
+    count(130);
+    EXPECT_DOUBLE_EQ(sampler.sample().memory_bytes_per_second.value(), 15 * 1024.0 * 1024.0);
+  }
+  ::close(ends[1]);
 }
 
 TEST(HostSampler, FrequencyOfCpufreqBeforeThatOfCpuinfo) {
