@@ -5,7 +5,8 @@ import pytest
 from conftest import ROOT
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 SECOND = 10**9
 STARTED = 1795392000 * SECOND + SECOND // 4
@@ -121,3 +122,28 @@ def test_histograms():
     assert list(duration.explicit_bounds) == [0.01 * 2**i for i in range(14)]
     # A value at a bound is of the bucket that ends there.
     assert {i: count for i, count in enumerate(duration.bucket_counts) if count} == {0: 1, 8: 1}
+
+
+def attribute(name, value):
+    if isinstance(value, list):
+        return KeyValue(key=name, value=AnyValue(array_value=ArrayValue(values=[AnyValue(string_value=value[0])])))
+    kind = {str: "string_value", int: "int_value", float: "double_value"}[type(value)]
+    return KeyValue(key=name, value=AnyValue(**{kind: value}))
+
+
+def test_the_spans_of_others_that_the_reader_reads_are_such():
+    """src/monitor/otlp_reader_test.cc reads this file."""
+    call = Span(trace_id=bytes(range(16)), span_id=bytes(range(1, 9)), parent_span_id=bytes(range(2, 10)),
+                trace_state="a=b", name="chat gpt", kind=Span.SPAN_KIND_CLIENT, flags=1,
+                start_time_unix_nano=STARTED, end_time_unix_nano=STARTED + 3 * SECOND // 2,
+                status=Status(code=Status.STATUS_CODE_OK), events=[Span.Event(name="seen", time_unix_nano=STARTED)])
+    call.attributes.extend(attribute(*each) for each in {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt",
+        "gen_ai.response.id": "resp_9", "gen_ai.usage.input_tokens": 300, "gen_ai.usage.output_tokens": 70,
+        "gen_ai.usage.cache_read.input_tokens": 256, "gen_ai.usage.reasoning.output_tokens": 20,
+        "gen_ai.response.finish_reasons": ["length"], "gen_ai.request.temperature": 0.5,
+        "gen_ai.response.time_to_first_chunk": 0.25, "paring.tenant": "somebody else"}.items())
+    other = Span(trace_id=bytes(range(16)), span_id=bytes(range(3, 11)), name="GET /", start_time_unix_nano=STARTED)
+    message = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=[call, other])])])
+    there = bytes.fromhex((ROOT / "tests/data/otlp/foreign.hex").read_text())
+    assert message.SerializeToString(deterministic=True) == there
