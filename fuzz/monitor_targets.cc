@@ -7,6 +7,8 @@
 
 #include "base/check.h"
 #include "monitor/metrics_page.h"
+#include "monitor/otlp_reader.h"
+#include "monitor/otlp_writer.h"
 #include "monitor/usage_reader.h"
 
 namespace paring::fuzz {
@@ -61,6 +63,23 @@ void run_metrics_page(std::span<const std::byte> input) {
   const MetricsPage again = MetricsPage::parse(page.text());
   PARING_CHECK(again.bad() == 0 || page.samples() > MetricsPage::kSamplesMax,
                "what was written is not read");
+}
+
+void run_otlp_traces(std::span<const std::byte> input) {
+  const auto bytes_of = [](auto text) {
+    return std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+  };
+  const auto read = monitor::read_otlp_traces(bytes_of(input));
+  if (!read) return;
+  for (const store::TrafficRequest& row : read->rows) {
+    PARING_CHECK(row.tenant.empty() && row.key_id.empty(), "a sender says whose a row is");
+    PARING_CHECK(row.tokens.prompt_fresh >= 0 && row.tokens.answer_visible >= 0 &&
+                     row.seconds.total.value_or(0) >= 0,
+                 "less than none");
+  }
+  const std::string written = monitor::otlp_traces(read->rows, {});
+  const auto again = monitor::read_otlp_traces(bytes_of(std::string_view(written)));
+  PARING_CHECK(again && again->rows.size() == read->rows.size(), "what was written is not read");
 }
 
 }  // namespace paring::fuzz

@@ -8,6 +8,7 @@
 namespace paring::fuzz {
 
 void run_usage(std::span<const std::byte> input);
+void run_otlp_traces(std::span<const std::byte> input);
 void run_metrics_page(std::span<const std::byte> input);
 
 }  // namespace paring::fuzz

@@ -341,6 +341,7 @@ constexpr Target kTargets[] = {
     {"http", run_http, 100},
     {"multipart", run_multipart, 100},
     {"usage", run_usage, 100},
+    {"otlp_traces", run_otlp_traces, 60},
     {"metrics_page", run_metrics_page, 60},
     {"wire_openai_chat", run_wire_openai_chat, 40},
     {"wire_openai_completions", run_wire_openai_completions, 40},
