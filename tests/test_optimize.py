@@ -263,7 +263,6 @@ def test_a_journal_is_taken_up(paring, tiny, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_a_speed_budget_is_kept(paring, reference, tmp_path):
     """Real model: speeds of a tiny one say nothing."""
     out = tmp_path / "out.gguf"

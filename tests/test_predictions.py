@@ -62,7 +62,6 @@ def test_memory_is_as_predicted(paring, model, kv):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_the_limits_are_those_of_bench(paring, model):
     """Same formula, same bytes; the probes of the machine are measured twice."""
     bench = paring("bench", model, "--prefill", "512", "--decode", "8", "--depth", "1020", "--repetitions", "1",

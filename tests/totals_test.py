@@ -52,11 +52,6 @@ def test_a_failed_system_test_counts(results):
     assert run(results)[:2] == (1, "3 passed, 1 failed")
 
 
-def test_system_tests_that_ran_alone_count(results):
-    (results / "pytest-alone.xml").write_text(suite(PASSES, FAILS))
-    assert run(results)[:2] == (1, "5 passed, 1 failed")
-
-
 def test_a_program_that_crashed_without_a_report_counts(results):
     (results / "ci/io_test.xml").unlink()
     (results / "ci-ctest.xml").write_text(suite('<testcase name="io_test"><failure message="SEGFAULT"/></testcase>'))
