@@ -11,6 +11,7 @@
 #include "engine/open_model.h"
 #include "engine/variant_of.h"
 #include "measure/builtin_text.h"
+#include "measure/rescoring.h"
 #include "measure/text_eval.h"
 #include "model/architecture.h"
 
@@ -54,31 +55,10 @@ Result<engine::LoadedModel> load_for_eval(Context& context, const std::string& n
   return context.load(name, extra_bytes(spec, flags, executor->threads()));
 }
 
-// A divergence compares probabilities token by token: both models must mean the same by each.
-Result<void> check_same_vocabulary(const engine::LoadedModel& model,
-                                   const engine::LoadedModel& base) {
-  const char* hint = "a divergence needs two models with one vocabulary; leave out --against";
-  const std::size_t model_size = model.model->spec().vocabulary;
-  const std::size_t base_size = base.model->spec().vocabulary;
-  if (model_size != base_size) {
-    return invalid_argument(fmt::format("{} has a vocabulary of {} tokens, {} one of {}",
-                                        model.path, model_size, base.path, base_size),
-                            hint);
-  }
-  PARING_TRY(const auto tokens, model.file.metadata().strings("tokenizer.ggml.tokens"));
-  PARING_TRY(const auto base_tokens, base.file.metadata().strings("tokenizer.ggml.tokens"));
-  const auto [token, other] =
-      std::mismatch(tokens.begin(), tokens.end(), base_tokens.begin(), base_tokens.end());
-  if (token == tokens.end() && other == base_tokens.end()) return {};
-  return invalid_argument(fmt::format("the vocabularies of {} and {} differ from token {} on",
-                                      model.path, base.path, token - tokens.begin()),
-                          hint);
-}
-
 // Both models must read the same tokens.
 Result<void> check_same_tokens(const engine::LoadedModel& model, const engine::LoadedModel& base,
                                const measure::Windows& windows, const EvalFlags& flags) {
-  PARING_TRY_VOID(check_same_vocabulary(model, base));
+  PARING_TRY_VOID(measure::check_same_vocabulary(model, base));
   PARING_TRY(const measure::Windows base_windows, cut_text(base, flags));
   if (base_windows.windows == windows.windows) return {};
   return invalid_argument(
