@@ -10,6 +10,7 @@
 #include "cli/serve_settings.h"
 #include "cli/served_models.h"
 #include "cli/signals.h"
+#include "hub/model_source.h"
 #include "serve/server.h"
 
 namespace paring::cli {
@@ -56,6 +57,26 @@ Result<void> set_up_semantic_cache(Context& context, serve::Server& server) {
   return server.use_semantic_cache(loaded->model, options);
 }
 
+// The model that scores answers again: [NAME=]MODEL. It is none of those that are served.
+Result<void> set_up_quality(Context& context, const std::string& first, serve::Server& server) {
+  const config::SettingValues& settings = context.settings();
+  if (settings.serve_original == "none") return {};
+  const NamedSource named = named_source(settings.serve_original);
+  PARING_TRY(const std::string path, hub::resolve_model(named.source, context.progress()));
+  // Of this thread alone: the engine's executor may be at work already.
+  PARING_TRY(const std::unique_ptr<Executor> loader,
+             Executor::create({.threads = 1, .pin = false}));
+  PARING_TRY(engine::LoadedModel loaded, engine::LoadedModel::load(path, *loader, {}));
+  serve::QualityOptions options;
+  options.share = static_cast<double>(settings.serve_original_share) / 100;
+  options.drift_factor = static_cast<double>(settings.serve_original_drift) / 100;
+  Result<void> watched =
+      server.watch_quality(named.name.empty() ? first : named.name,
+                           std::make_shared<const engine::LoadedModel>(std::move(loaded)), options);
+  if (!watched) return Error(watched.error()).with_context("--original");
+  return {};
+}
+
 // Takes over a changed configuration as often as it is asked to (SIGHUP). The signal to end.
 int wait_for_end(const Signals& signals, ServeReload& reload) {
   for (;;) {
@@ -78,6 +99,7 @@ Result<void> serve_models(Context& context, const ServedWords& words) {
              serve::Server::start(settings, *executor));
   PARING_TRY_VOID(load_models(context, models, *server));
   PARING_TRY_VOID(set_up_semantic_cache(context, *server));
+  PARING_TRY_VOID(set_up_quality(context, models.front().name, *server));
   server->set_ready();
   manager.tell_ready(
       fmt::format("serves {} at {}", counted(models.size(), "model"), server->url()));

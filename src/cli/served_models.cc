@@ -15,19 +15,8 @@ namespace {
 
 using config::ModelEntry;
 
-struct Named {
-  std::string name;  // empty where there is none
-  std::string source;
-};
-
-Named split(const std::string& text) {
-  const std::size_t equals = text.find('=');
-  if (equals == std::string::npos || text.find('/') < equals) return {"", text};
-  return {text.substr(0, equals), text.substr(equals + 1)};
-}
-
 ModelEntry read_model(const std::string& text) {
-  Named named = split(text);
+  NamedSource named = named_source(text);
   if (named.name.empty()) {
     std::filesystem::path path(text);
     if (!path.has_filename()) path = path.parent_path();
@@ -67,6 +56,12 @@ Result<void> check_names(const std::vector<ModelEntry>& models) {
 
 }  // namespace
 
+NamedSource named_source(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || text.find('/') < equals) return {"", text};
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
 Result<std::vector<ModelEntry>> served_models(const ServedWords& words,
                                               const std::vector<ModelEntry>& entries) {
   std::vector<ModelEntry> all;
@@ -77,7 +72,7 @@ Result<std::vector<ModelEntry>> served_models(const ServedWords& words,
                             "name one: paring serve MODEL, or 'models:' in the --config file");
   }
   for (const std::string& text : words.adapters) {
-    Named adapter = split(text);
+    NamedSource adapter = named_source(text);
     if (adapter.name.empty() || adapter.source.empty()) {
       return invalid_argument(fmt::format("--lora '{}' is not NAME=ADAPTER", escape_control(text)),
                               "requests ask for the adapter by NAME; ADAPTER is a file, a folder "

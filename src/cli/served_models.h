@@ -18,6 +18,13 @@ struct ServedWords {
   std::vector<std::string> adapters;  // NAME=ADAPTER for the first, MODEL:NAME=ADAPTER for another
 };
 
+// NAME=SOURCE, or a source alone, whose own name is empty then.
+struct NamedSource {
+  std::string name;
+  std::string source;
+};
+NamedSource named_source(const std::string& text);
+
 // Those of the command line, which are loaded at the start, and then those of the file.
 // InvalidArgument for other words, for names that are given twice, and when there is no model.
 Result<std::vector<config::ModelEntry>> served_models(

@@ -52,9 +52,10 @@ struct Answering::Choice {
   std::vector<TokenDetail> tokens;  // not told yet: their text is held back
   std::optional<TokenDetail> next;  // of the token that comes
   std::size_t generated = 0;
-  std::size_t reasoning = 0;  // of those, in reasoning sections, their tags included
-  std::size_t untold = 0;     // of those, since its last event
-  double last_token_s = 0;    // monotonic; 0: none yet
+  std::size_t reasoning = 0;      // of those, in reasoning sections, their tags included
+  std::size_t untold = 0;         // of those, since its last event
+  double last_token_s = 0;        // monotonic; 0: none yet
+  std::vector<std::int32_t> ids;  // where somebody wants them
   std::vector<std::int64_t> gap_microseconds;
 };
 
@@ -182,6 +183,7 @@ bool Answering::on_token(std::size_t index, std::int32_t token) {
   ++choice.generated;
   ++choice.untold;
   note_gap(choice);
+  if (index == 0 && plan_.on_answer) choice.ids.push_back(token);
   if (!plan_.ignores_end && model_->tokenizer().is_end(token)) return false;
   if (choice.next) choice.tokens.push_back(*std::exchange(choice.next, std::nullopt));
   const std::string text = choice.filter.push(choice.decoder.push(token));
@@ -257,6 +259,10 @@ void Answering::on_end(std::size_t index, const engine::SequenceResult& result) 
   const auto gaps = std::span(choice.gap_microseconds);
   const auto kept = gaps.first(std::min(room, gaps.size()));
   usage_.gap_microseconds.insert(usage_.gap_microseconds.end(), kept.begin(), kept.end());
+  const bool is_whole = !ending.error && ending.end != AnswerEnd::kCancelled;
+  if (index == 0 && plan_.on_answer && is_whole) {
+    plan_.on_answer(request.prompt, std::move(choice.ids));
+  }
   emit(index, std::move(delta), std::move(ending));
 }
 

@@ -43,6 +43,11 @@ struct AnswerPlan {
   // Whether equal requests give equal answers: greedy, or with a seed of the client's.
   bool is_reproducible = false;
   std::optional<bool> uses_cache;  // of whole answers; absent: when it is reproducible
+  // Told the tokens of the first choice when it has ended well, on the engine's thread; empty:
+  // nobody.
+  using OnAnswer =
+      std::function<void(std::vector<std::int32_t> prompt, std::vector<std::int32_t> answer)>;
+  OnAnswer on_answer;
   // Absent: answers to other questions are none to this one.
   std::optional<PlanQuestion> question;
   std::size_t choices() const noexcept {

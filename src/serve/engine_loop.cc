@@ -43,6 +43,10 @@ void EngineLoop::add(std::shared_ptr<Steppable> model) {
   post([this, model = std::move(model)]() mutable { models_.push_back(std::move(model)); });
 }
 
+void EngineLoop::add_idle(std::shared_ptr<Steppable> work) {
+  post([this, work = std::move(work)]() mutable { idle_.push_back(std::move(work)); });
+}
+
 void EngineLoop::remove(const std::shared_ptr<Steppable>& model) {
   call([&] { std::erase(models_, model); });
 }
@@ -59,7 +63,12 @@ bool EngineLoop::step_all() {
     has_worked = models_[i]->step() || has_worked;
     delivery_.flush();
   }
-  return has_worked;
+  if (has_worked) return true;
+  for (const auto& work : idle_) {
+    beat_.store(system_clock().monotonic_seconds(), std::memory_order_relaxed);
+    if (work->step()) return true;  // models are asked again before the next
+  }
+  return false;
 }
 
 void EngineLoop::run() {

@@ -43,6 +43,8 @@ class EngineLoop {
 
   // Who takes turns from now on.
   void add(std::shared_ptr<Steppable> model);
+  // Who is stepped while no model has work. Until this ends.
+  void add_idle(std::shared_ptr<Steppable> work);
   // It takes no more turns, and the loop holds it no more, when this returns. Not from the loop's
   // thread. REQUIRES: nothing of it is being computed.
   void remove(const std::shared_ptr<Steppable>& model);
@@ -59,6 +61,7 @@ class EngineLoop {
 
   Delivery delivery_;
   std::vector<std::shared_ptr<Steppable>> models_;  // the loop's
+  std::vector<std::shared_ptr<Steppable>> idle_;    // the loop's
   std::mutex mutex_;
   std::condition_variable wakes_;
   std::deque<Task> tasks_;  // guarded by mutex_; bounded by those who admit requests

@@ -48,9 +48,25 @@ inline constexpr ModelGauge kSemanticServingGauge{
 inline constexpr ModelGauge kSemanticBoundGauge{
     "paring:semantic_cache_false_hit_rate_upper",
     "Upper bound (95 %) of the part of such answers that are wrong, 0 to 1"};
+inline constexpr ModelGauge kLiveKlGauge{
+    "paring:quality_live_kl",
+    "KL divergence of live answers from the original, nats a token; of the last 1,000 scored"};
+inline constexpr ModelGauge kLiveKlLowGauge{"paring:quality_live_kl_lower",
+                                            "Lower end of its interval (95 %)"};
+inline constexpr ModelGauge kLiveKlHighGauge{"paring:quality_live_kl_upper",
+                                             "Upper end of its interval (95 %)"};
+inline constexpr ModelGauge kLiveTopGauge{
+    "paring:quality_live_top1",
+    "Part of the tokens of live answers where the original holds the same token for the likeliest"};
+inline constexpr ModelGauge kLiveDriftGauge{"paring:quality_live_drifted",
+                                            "1: live answers are farther from the original than "
+                                            "the certificate allows; 0: they are not, or "
+                                            "too few are known"};
 inline constexpr ModelGauge kModelGauges[] = {
-    kRunningGauge, kWaitingGauge,         kCacheUsageGauge,   kMemoryGauge,
-    kWishesGauge,  kSemanticServingGauge, kSemanticBoundGauge};
+    kLiveKlGauge,          kLiveKlLowGauge,    kLiveKlHighGauge, kLiveTopGauge, kLiveDriftGauge,
+
+    kRunningGauge,         kWaitingGauge,      kCacheUsageGauge, kMemoryGauge,  kWishesGauge,
+    kSemanticServingGauge, kSemanticBoundGauge};
 
 // The table of all metrics for the documentation, in Markdown.
 std::string metrics_reference();

@@ -90,6 +90,7 @@ const std::vector<Route>& routes() {
        "/api/public/scores/{score_id}",
        {Scope::kInference, kNoBody},
        serve_langfuse_delete},
+      {"GET", "/v1/quality", {Scope::kMetrics, kNoBody}, serve_quality},
       {"GET", "/v1/traffic", {Scope::kMetrics, kNoBody}, serve_traffic_list},
       {"GET", "/v1/traffic/summary", {Scope::kMetrics, kNoBody}, serve_traffic_summary},
       {"GET", "/v1/traffic/series", {Scope::kMetrics, kNoBody}, serve_traffic_series},

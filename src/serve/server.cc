@@ -74,9 +74,11 @@ void Ticket::charge(std::int64_t tokens) {
 Server::Server(const ServerOptions& options, std::optional<store::ControlDb> control,
                bool needs_key, Executor& executor)
     : control_(std::move(control)),
-      energy_({.busy_seconds = [] { return metrics().step_seconds.sum(); },
-               .model = options.watts,
-               .root = ""}),
+      energy_(
+          {.busy_seconds =
+               [] { return metrics().step_seconds.sum() + metrics().quality_step_seconds.sum(); },
+           .model = options.watts,
+           .root = ""}),
       keys_(control_ ? &*control_ : nullptr, options.keys,
             needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous),
       gate_(control_ ? &*control_ : nullptr),
@@ -92,7 +94,8 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
                 .background_place = [this] { return background_place(); }}),
       loop_(std::make_unique<EngineLoop>(
           [this](std::function<void()> task) { http_->post(std::move(task)); })),
-      registry_(std::make_unique<ModelRegistry>(*loop_, executor, options.models)) {
+      registry_(std::make_unique<ModelRegistry>(*loop_, executor, options.models)),
+      executor_(executor) {
   if (control_) auditor_.emplace(*control_);
   all_options_.push_back(std::make_unique<const ServerOptions>(options));
   options_ = all_options_.back().get();
@@ -402,6 +405,11 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
         keep_first(*record, 200, std::move(send));
       });
   call.exchange->release_body();
+  for (const auto& watch : quality_watches_) {
+    if (plan.on_answer) break;
+    plan.on_answer =
+        watch->sample(model, plan, call.id, call.principal.tenant, call.principal.key_id);
+  }
   const CacheRule rule = sharing_.rule(call.exchange->head(), plan);
   if (rule.is_used()) {
     return sharing_.answer(call, model, std::move(plan), receiver, rule);

@@ -33,6 +33,7 @@
 #include "serve/model_registry.h"
 #include "serve/model_use.h"
 #include "serve/prepare.h"
+#include "serve/quality_watch.h"
 #include "serve/request_record.h"
 #include "serve/route.h"
 #include "serve/task_thread.h"
@@ -151,6 +152,15 @@ class Server : public net::RequestHandler {
   // SemanticCache::create().
   Result<void> use_semantic_cache(std::shared_ptr<ServedModel> encoder,
                                   const SemanticCacheOptions& options);
+  // Before set_ready(): answers of `model`, one of models(), are scored again by `original` while
+  // there is nothing else to do, and each gets a score "live_kl". Errors of
+  // QualityWatch::create().
+  Result<void> watch_quality(const std::string& model,
+                             std::shared_ptr<const engine::LoadedModel> original,
+                             const QualityOptions& options);
+  const std::vector<std::shared_ptr<QualityWatch>>& quality_watches() const noexcept {
+    return quality_watches_;
+  }
   // Null: there is none.
   const SemanticCache* semantic_cache() const noexcept { return sharing_.semantic().get(); }
 
@@ -214,6 +224,7 @@ class Server : public net::RequestHandler {
   std::shared_ptr<Answering> compute(std::shared_ptr<ServedModel> model, AnswerPlan plan,
                                      std::shared_ptr<AnswerReceiver> receiver);
   std::shared_ptr<void> background_place();
+  void keep_quality(const WatchedAnswer& answer, const std::string& original);
   std::optional<ApiError> overload(const ServedModel& model, std::size_t prompt_tokens) const;
   ApiResult<Principal> authenticate(const net::HttpHead& head);
   ApiResult<Principal> permit(const net::HttpHead& head, const Route& route, RequestRecord& record);
@@ -248,7 +259,9 @@ class Server : public net::RequestHandler {
   std::unique_ptr<net::HttpServer> http_;
   std::unique_ptr<EngineLoop> loop_;
   std::unique_ptr<ModelRegistry> registry_;
-  std::unique_ptr<BatchService> batches_;  // null without a data folder
+  Executor& executor_;
+  std::vector<std::shared_ptr<QualityWatch>> quality_watches_;  // complete before set_ready()
+  std::unique_ptr<BatchService> batches_;                       // null without a data folder
   std::atomic<std::size_t> open_answers_{0};
   std::mutex answers_mutex_;
   std::set<Answering*> answers_;  // open ones, guarded by answers_mutex_

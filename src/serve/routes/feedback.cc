@@ -13,8 +13,6 @@ namespace paring::serve {
 
 namespace {
 
-constexpr std::int64_t kScoresMax = 1'000'000;  // of a tenant
-
 // What the client's own mistake is stays so; the rest is the server's.
 ApiError feedback_error(const Error& error, const char* param) {
   if (error.code == ErrorCode::kNotFound) {

@@ -2,6 +2,7 @@
 // What all routes of feedback do with the database. Stateless.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -11,6 +12,8 @@
 #include "store/scores.h"
 
 namespace paring::serve {
+
+inline constexpr std::int64_t kScoresMax = 1'000'000;  // of a tenant
 
 // Keeps a score under the caller's tenant and key, as of now. 413: the tenant has as many as it
 // may.

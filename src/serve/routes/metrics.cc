@@ -27,6 +27,21 @@ void add_semantic_cache(const Server& server, std::vector<MetricSample>& gauges)
   gauges.insert(gauges.end(), bounds.begin(), bounds.end());
 }
 
+void add_live_quality(const Server& server, std::vector<MetricSample>& gauges) {
+  for (const auto& watch : server.quality_watches()) {
+    const monitor::LiveStanding now = watch->standing();
+    const Labels labels = {{"model_name", watch->model_name()}};
+    if (now.window_answers > 0) {
+      gauges.push_back(sample(kLiveKlGauge, labels, now.kl.mean));
+      if (now.kl.low) gauges.push_back(sample(kLiveKlLowGauge, labels, *now.kl.low));
+      if (now.kl.high) gauges.push_back(sample(kLiveKlHighGauge, labels, *now.kl.high));
+      gauges.push_back(sample(kLiveTopGauge, labels, now.same_top.mean));
+    }
+    gauges.push_back(
+        sample(kLiveDriftGauge, labels, now.drift == monitor::Drift::kDrifted ? 1.0 : 0.0));
+  }
+}
+
 }  // namespace
 
 void serve_metrics(Server& server, const Call& call) {
@@ -50,6 +65,7 @@ void serve_metrics(Server& server, const Call& call) {
     gauges.insert(gauges.end(), more->begin(), more->end());
   }
   add_semantic_cache(server, gauges);
+  add_live_quality(server, gauges);
   server.respond(call, 200, kMetricsContentType, metrics_text(metric_rows(metrics()), gauges));
 }
 

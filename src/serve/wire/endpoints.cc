@@ -15,6 +15,7 @@
 #include "serve/wire/openai_responses.h"
 #include "serve/wire/orq_feedback.h"
 #include "serve/wire/pooling.h"
+#include "serve/wire/quality.h"
 #include "serve/wire/traffic.h"
 
 namespace paring::serve::wire {
@@ -151,6 +152,9 @@ constexpr Endpoint kEndpoints[] = {
     {"DELETE", "/api/public/scores/{score_id}", "langfuse_delete_score",
      "Take it back, as Langfuse", kOpenAi, nullptr, langfuse_deleted_answer_shape, nullptr,
      nullptr},
+    query_of("/v1/quality", "list_quality",
+             "How far live answers are from those of the original model", nullptr,
+             quality_answer_shape),
     query_of("/v1/traffic", "list_traffic", "Requests that were served, newest first",
              traffic_list_query, traffic_list_answer_shape),
     query_of("/v1/traffic/summary", "summarize_traffic", "Sums and percentiles of requests",
