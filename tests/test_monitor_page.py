@@ -46,7 +46,8 @@ def server(paring, small, tmp_path_factory):
     fill(paring, folder, ROWS, time.time() - 20 * 3600, 20 * 3600 - 120)
     with ServerProcess(paring.path, f"small={small}", "--data-dir", folder, "--traffic", "sync") as running:
         for number in range(8):
-            status, _, headers = post(running, "/v1/chat/completions", {**CHAT, "seed": number})
+            status, _, headers = post(running, "/v1/chat/completions",
+                                      {**CHAT, "seed": number, "user": f"user-{number % 2}"})
             assert status == 200
             for body in ({"name": "rating", "value": number % 3 != 0}, {"name": "stars", "value": number % 5},
                          {"name": "kind", "value": "good" if number % 2 else "off topic"}):
@@ -260,6 +261,51 @@ def test_cost_apart_and_two_compared(server, visit):
     expect(at.tab).to_have_url(re.compile("[?&]b="))
     at.ready()
     assert table.inner_text() != before and at.complaints == []
+
+
+def test_cost_by_user(server, visit):
+    at = visit(server, "#/cost?range=86400")
+    at.tab.get_by_label("Apart by").select_option("user")
+    table = at.tab.get_by_role("region", name="Cost by User")
+    expect(table).to_be_visible()
+    told = {user["user"]: user for user in asked(server, "/v1/traffic/users")["data"]}
+    for row in table.locator("tbody tr").all():
+        cells = row.locator("td").all_inner_texts()
+        assert int(cells[2]) == told[cells[0]]["requests"]
+    assert {name: told[name]["requests"] for name in ("user-0", "user-1")} == {"user-0": 4, "user-1": 4}
+    assert at.complaints == []
+
+
+def test_a_model_shows_its_bits_by_layer(server, visit, small):
+    tensors = asked(server, "/v1/models/small/weights")["tensors"]
+    with open(small, "rb") as file:
+        from gguf import GGUFReader
+        own = {tensor.name: (tensor.tensor_type.name, int(tensor.n_elements), int(tensor.n_bytes))
+               for tensor in GGUFReader(file.name).tensors}
+    assert {tensor["name"]: (tensor["type"], tensor["values"], tensor["bytes"]) for tensor in tensors} == own
+    at = visit(server, "#/model", viewport={"width": 360, "height": 700})
+    layers = {name for name in own if re.match(r"blk\.\d+\.(?!.*norm).*weight$", name)}
+    cells = at.tab.locator("figure.bitmap rect.bits title")
+    assert {text.split(":")[0] for text in cells.all_text_contents()} == layers
+    assert all("16.00 bits" in text for text in cells.all_text_contents())
+    at.tab.locator("figure.bitmap summary").click()
+    assert "F16 (16.00) in 0" in at.tab.get_by_role("region", name="Weights of small").inner_text()
+    assert at.is_as_wide_as_the_window() and at.complaints == []
+
+
+def test_live_quality_is_on_the_page(paring, small, visit):
+    with ServerProcess(paring.path, f"small={small}", "--original", small, "--original-share", 100) as server:
+        status, _, headers = post(server, "/v1/chat/completions", CHAT)
+        assert status == 200
+        end = time.monotonic() + 30
+        while not asked(server, "/v1/feedback?name=live_kl")["data"] and time.monotonic() < end:
+            time.sleep(0.05)
+        at = visit(server, "#/quality")
+        row = at.tab.get_by_role("region", name="Live answers against the original").locator("tbody tr")
+        cells = row.locator("td").all_inner_texts()
+        assert cells[:2] == ["small", small.name] and "no certificate" in cells[2] and cells[8] == "1"
+        assert "live_kl" in at.tab.get_by_role("region", name="Newest feedback").inner_text()
+        assert at.complaints == []
 
 
 def test_empty_states_say_what_to_do(fresh, visit):

@@ -212,6 +212,33 @@ def test_in_sync_the_row_is_there_when_the_answer_is(paring, small, tmp_path):
     assert len(rows_of(tmp_path)) >= len(answered) == 33
 
 
+def test_what_encoders_and_judges_compute_is_metered(paring, root, small, tmp_path):
+    encoder = root / "tests/data/encoders/bert-mean"
+    with ServerProcess(paring.path, f"small={small}", f"encoder={encoder}", "--data-dir", tmp_path,
+                       "--idle-watts", 500, "--cpu-watts", 4000) as server:
+        long = "a cat sat on the mat " * 2
+        texts = [["a"], [long], [long] * 10]
+        for text in texts:
+            status, answer, _ = post(server, "/v1/embeddings", {"model": "encoder", "input": text})
+            assert status == 200 and answer["usage"]["prompt_tokens"] > 0
+        status, _, _ = post(server, "/v1/rerank", {"model": "small", "query": "cats", "documents": ["a cat", "a dog"]})
+        assert status == 200
+        assert post(server, "/v1/chat/completions", CHAT)[0] == 200
+        short, one, ten, judged, chat = rows_when(tmp_path, 5)
+        assert 0 < short["operations"] < one["operations"] < ten["operations"]
+        assert ten["operations"] == pytest.approx(10 * one["operations"], rel=1e-6)
+        assert 0 < one["bytes_read"] <= ten["bytes_read"]
+        for row in (short, one, ten, judged, chat):
+            assert row["prefill_s"] > 0 and row["operations"] > 0, row
+            assert row["queue_s"] + row["prefill_s"] <= row["total_s"]
+        # The system counts its CPU time in hundredths of a second: shorter work may look like none.
+        assert sum(row["joules"] for row in (short, one, ten, judged, chat)) > 0
+        assert short["peak_pages"] == 0 and judged["peak_pages"] >= 2 and chat["peak_pages"] >= 1
+        # What steps computed is what requests took.
+        computed = server.metric("vllm:estimated_flops_per_gpu_total")
+        assert sum(row["operations"] for row in (short, one, ten, judged, chat)) == pytest.approx(computed, rel=1e-4)
+
+
 def test_off_keeps_nothing(paring, small, tmp_path):
     with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path, "--traffic", "off") as server:
         assert post(server, "/v1/chat/completions", CHAT)[0] == 200

@@ -83,8 +83,9 @@ struct Usage {
   std::size_t generated_tokens = 0;
   double prefill_seconds = 0;
   double decode_seconds = 0;
-  Work prefill_work;  // of the steps up to its first token
-  Work decode_work;   // of those behind it
+  Work prefill_work;           // of the steps up to its first token
+  Work decode_work;            // of those behind it
+  std::size_t peak_pages = 0;  // of the cache that it held at a time, shared ones included
   Speculation speculation;
 };
 

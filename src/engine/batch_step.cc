@@ -214,6 +214,7 @@ void BatchEngine::meter(const std::vector<Live*>& parts) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     api::Usage& usage = parts[i]->result.usage;
     (parts[i]->first_token == 0 ? usage.prefill_work : usage.decode_work) += works[i];
+    usage.peak_pages = std::max(usage.peak_pages, parts[i]->sequence.pages());
   }
   last_step_.bytes = meter_.total().bytes;
   last_step_.operations = meter_.total().operations;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/token_work.h"
 
 namespace paring::engine {
 
@@ -36,6 +37,14 @@ std::size_t special_tokens(const std::vector<text::TemplatePiece>& pieces) {
   return count;
 }
 
+double weight_bytes_of(const LoadedModel& loaded) {
+  double bytes = 0;
+  for (const MatrixLoad& load : matrix_loads(model::ModelView(*loaded.model))) {
+    if (!load.is_gathered) bytes += load.bytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 TextEncoder::TextEncoder(const LoadedModel& loaded, const TextEncoderOptions& options)
@@ -44,6 +53,7 @@ TextEncoder::TextEncoder(const LoadedModel& loaded, const TextEncoderOptions& op
       pooling_(options.pooling.value_or(loaded.model->spec().encoder->pooling)),
       is_normalized_(options.is_normalized.value_or(loaded.model->spec().encoder->is_normalized)),
       tokens_max_(options.tokens_max != 0 ? options.tokens_max : loaded.model->spec().context_max),
+      weight_bytes_(weight_bytes_of(loaded)),
       truncates_(options.truncates) {}
 
 std::size_t TextEncoder::bytes_for(const model::BlockSpec& spec, std::size_t tokens_max,
@@ -170,6 +180,26 @@ std::vector<float> TextEncoder::embed(const model::ModelView& view,
   };
   run(view, texts, take, nullptr);
   return vectors;
+}
+
+std::vector<api::Work> TextEncoder::work_of(std::span<const EncodedText> texts) const {
+  const model::BlockSpec& spec = loaded_.model->spec();
+  std::vector<api::Work> works;
+  double tokens = 0;
+  double operations = 0;
+  for (const EncodedText& text : texts) {
+    const auto length = static_cast<double>(text.tokens.size());
+    const TokenOperations each = token_operations(spec, {1, length});
+    works.push_back({.operations = length * (each.matrices + each.attention)});
+    tokens += length;
+    operations += works.back().operations;
+  }
+  const double steps =
+      std::max(1.0, std::ceil(tokens / static_cast<double>(encoder_->tokens_max())));
+  for (api::Work& work : works) {
+    if (operations > 0) work.bytes = steps * weight_bytes_ * work.operations / operations;
+  }
+  return works;
 }
 
 std::vector<float> TextEncoder::classify(std::span<const EncodedText> texts) {

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/request.h"
 #include "base/executor.h"
 #include "base/result.h"
 #include "engine/loaded_model.h"
@@ -70,6 +71,10 @@ class TextEncoder {
   // Outputs of the classification head [texts, labels]. REQUIRES: the model has one.
   std::vector<float> classify(std::span<const EncodedText> texts);
 
+  // What each text takes of one call for all of them, without seconds: operations by its length,
+  // bytes of the weights (read once a step) by its part of the operations.
+  std::vector<api::Work> work_of(std::span<const EncodedText> texts) const;
+
   model::Pooling pooling() const noexcept { return pooling_; }
   bool is_normalized() const noexcept { return is_normalized_; }
   std::size_t tokens_max() const noexcept { return tokens_max_; }
@@ -94,6 +99,7 @@ class TextEncoder {
   model::Pooling pooling_;
   bool is_normalized_;
   std::size_t tokens_max_;
+  double weight_bytes_;  // that a step reads
   bool truncates_;
   text::TextTemplates templates_;
   std::unique_ptr<model::Encoder> encoder_;

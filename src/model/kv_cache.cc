@@ -220,6 +220,12 @@ std::size_t KvSequence::page_id(std::size_t kv_class, std::size_t index) const n
   return index >= list.first && index < list.end() ? list.pages[index - list.first] : kNoPage;
 }
 
+std::size_t KvSequence::pages() const noexcept {
+  std::size_t held = 0;
+  for (const PageList& list : lists_) held += list.pages.size();
+  return held;
+}
+
 bool KvSequence::can_truncate(std::size_t tokens) const noexcept {
   if (tokens > length_) return false;
   if (tokens == 0) return true;

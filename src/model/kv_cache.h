@@ -124,6 +124,8 @@ class KvSequence {
   // Reserves pages for `tokens` more positions, after giving back those that no later position
   // will see, and copies the last page when it is shared and not full. Exhausted: unchanged.
   Result<void> grow(std::size_t tokens);
+  // That it holds, of all classes; those that it shares count.
+  std::size_t pages() const noexcept;
   // False when windows have already let go of what the position after `tokens` would see.
   bool can_truncate(std::size_t tokens) const noexcept;
   // Keeps the first `tokens` positions. REQUIRES: can_truncate(tokens).

@@ -70,7 +70,8 @@ struct AnswerUsage {
   double prefill_seconds = 0;
   double decode_seconds = 0;
   std::size_t preemptions = 0;
-  api::Work prefill_work = {};  // of the steps up to the first token; absent for encoders
+  std::size_t peak_pages = 0;   // of the cache, all samples together
+  api::Work prefill_work = {};  // of the steps up to the first token; all of an encoder
   api::Work decode_work = {};
   // Between the tokens of each choice, choices after each other as they end; the first kGapsMax.
   std::vector<std::int64_t> gap_microseconds = {};

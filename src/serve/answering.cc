@@ -253,6 +253,7 @@ void Answering::on_end(std::size_t index, const engine::SequenceResult& result) 
   usage_.drafted_tokens += result.usage.speculation.drafted_tokens;
   usage_.accepted_tokens += result.usage.speculation.accepted_tokens;
   usage_.preemptions += result.preemptions;
+  usage_.peak_pages += result.usage.peak_pages;
   usage_.prefill_work += result.usage.prefill_work;
   usage_.decode_work += result.usage.decode_work;
   const std::size_t room = AnswerUsage::kGapsMax - usage_.gap_microseconds.size();

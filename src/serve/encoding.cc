@@ -16,7 +16,9 @@ struct Gathered {
   std::optional<Error> error;
   std::function<void(Result<EncodedRows>)> done;
 
-  void take(std::size_t first, std::size_t texts, Result<std::vector<float>> values) {
+  void take(std::size_t first, std::size_t texts, Result<std::vector<float>> values,
+            const api::Work& work) {
+    result.work += work;
     if (values) {
       const std::size_t width = values->size() / texts;
       for (std::size_t i = 0; i < texts; ++i) {
@@ -58,11 +60,12 @@ void encode(EngineLoop& loop, const std::shared_ptr<ServedModel>& model, EncodeR
       job.texts.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
       job.cancelled = request.cancelled;
       // The model lives until its last piece is done.
-      job.done = [model, gathered, first, count](Result<std::vector<float>> values) {
-        gathered->take(first, count, std::move(values));
+      job.done = [model, gathered, first, count](Result<std::vector<float>> values,
+                                                 const api::Work& work) {
+        gathered->take(first, count, std::move(values), work);
       };
       if (auto submitted = model->submit(std::move(job)); !submitted) {
-        gathered->take(first, count, std::move(submitted.error()));
+        gathered->take(first, count, std::move(submitted.error()), {});
       }
     }
   });

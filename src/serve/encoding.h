@@ -20,6 +20,7 @@ struct EncodedRows {
   std::vector<std::vector<float>> rows;  // one a text
   std::size_t tokens = 0;
   std::size_t cut_texts = 0;
+  api::Work work;
 };
 
 struct EncodeRequest {

@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "serve/server.h"
 #include "text/chat_request.h"
 
@@ -36,6 +39,8 @@ class Judging : public std::enable_shared_from_this<Judging> {
   void cancel() { cancelled_->store(true); }
 
   void start() {
+    started_s_ = system_clock().monotonic_seconds();
+    usage_.queue_seconds = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < requests_.size(); ++i) {
       requests_[i].cancelled = cancelled_;
       usage_.prompt_tokens += requests_[i].prompt.size();
@@ -63,7 +68,14 @@ class Judging : public std::enable_shared_from_this<Judging> {
       all_->scores_[index_] = 1 / (1 + std::exp(difference));
     }
     void on_end(std::size_t, const engine::SequenceResult& result) override {
-      all_->usage_.cached_tokens += result.usage.cached_tokens;
+      AnswerUsage& usage = all_->usage_;
+      usage.cached_tokens += result.usage.cached_tokens;
+      // Until the first document's turn; from then on some of them are computed.
+      usage.queue_seconds = std::min(usage.queue_seconds, result.queue_seconds);
+      usage.preemptions += result.preemptions;
+      usage.peak_pages += result.usage.peak_pages;
+      usage.prefill_work += result.usage.prefill_work;
+      usage.decode_work += result.usage.decode_work;
       if (result.end == engine::SequenceEnd::kFailed && !all_->error_) all_->error_ = result.error;
       const std::shared_ptr<Judging> all = std::move(all_);  // which may be the last to go
       all->end();
@@ -76,6 +88,9 @@ class Judging : public std::enable_shared_from_this<Judging> {
 
   void end() {
     if (--open_ > 0) return;
+    const double seconds = system_clock().monotonic_seconds() - started_s_;
+    usage_.queue_seconds = std::min(usage_.queue_seconds, seconds);
+    usage_.prefill_seconds = seconds - usage_.queue_seconds;
     server_.finisher().post([self = shared_from_this()] { self->finish(); });
   }
 
@@ -95,6 +110,7 @@ class Judging : public std::enable_shared_from_this<Judging> {
   std::vector<std::unique_ptr<Judge>> judges_;
   std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   std::size_t open_ = 0;
+  double started_s_ = 0;  // monotonic
   std::optional<Error> error_;
   AnswerUsage usage_;
 };

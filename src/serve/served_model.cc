@@ -10,6 +10,7 @@
 
 #include "api/certificate.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "engine/identity.h"
 #include "engine/ngram_drafter.h"
 #include "engine/open_model.h"
@@ -241,6 +242,19 @@ bool ServedModel::step() {
   return has_worked;
 }
 
+// A step's time is its texts', by their operations; what it was goes to the metrics of all steps.
+void ServedModel::meter(std::vector<api::Work>& works, double seconds, std::size_t tokens) {
+  api::Work total;
+  for (const api::Work& work : works) total += work;
+  for (api::Work& work : works) {
+    work.seconds = total.operations > 0 ? seconds * work.operations / total.operations : 0;
+  }
+  metrics().step_seconds.observe(seconds);
+  metrics().prompt_tokens.add(tokens);
+  metrics().operations.add(static_cast<std::uint64_t>(total.operations));
+  metrics().read_bytes.add(static_cast<std::uint64_t>(total.bytes));
+}
+
 // As many jobs of one kind as fit a step, so that small requests share it.
 bool ServedModel::step_encoder() {
   if (jobs_.empty()) return false;
@@ -252,7 +266,7 @@ bool ServedModel::step_encoder() {
     EncodeJob job = std::move(jobs_.front());
     jobs_.pop_front();
     if (job.cancelled != nullptr && job.cancelled->load()) {
-      job.done(Error{ErrorCode::kCancelled, "the request was cancelled", ""});
+      job.done(Error{ErrorCode::kCancelled, "the request was cancelled", ""}, {});
       continue;
     }
     for (const engine::EncodedText& text : job.texts) {
@@ -262,22 +276,31 @@ bool ServedModel::step_encoder() {
     batch.push_back(std::move(job));
   }
   if (batch.empty()) return true;
+  const double start = system_clock().monotonic_seconds();
   const std::vector<float> values = batch.front().kind == EncodeJob::Kind::kEmbed
                                         ? encoder_->embed(texts)
                                         : encoder_->classify(texts);
+  const double seconds = system_clock().monotonic_seconds() - start;
+  std::vector<api::Work> works = encoder_->work_of(texts);
+  meter(works, seconds, tokens);
   const std::size_t width = texts.empty() ? 0 : values.size() / texts.size();
-  std::size_t begin = 0;
+  std::size_t text = 0;
   for (const EncodeJob& job : batch) {
-    const auto first = values.begin() + static_cast<std::ptrdiff_t>(begin);
-    begin += job.texts.size() * width;
-    std::vector<float> mine(first, values.begin() + static_cast<std::ptrdiff_t>(begin));
+    const auto at = [&](std::size_t index) {
+      return values.begin() + static_cast<std::ptrdiff_t>(index * width);
+    };
+    api::Work work;
+    for (std::size_t i = 0; i < job.texts.size(); ++i) work += works[text + i];
+    std::vector<float> mine(at(text), at(text + job.texts.size()));
+    text += job.texts.size();
     const bool is_finite =
         std::all_of(mine.begin(), mine.end(), [](float v) { return std::isfinite(v); });
     if (is_finite) {
-      job.done(std::move(mine));
+      job.done(std::move(mine), work);
     } else {
       job.done(corrupt("the model's output holds values that are not finite numbers",
-                       "its weights are damaged or out of range; get the file again"));
+                       "its weights are damaged or out of range; get the file again"),
+               work);
     }
   }
   return true;

@@ -77,14 +77,15 @@ struct ModelPlan {
   std::uint64_t total_bytes() const noexcept { return weight_bytes + extra_bytes; }
 };
 
-// Texts for an encoder. `done` is called on the engine's thread with one row of values a text.
+// Texts for an encoder. `done` is called on the engine's thread with one row of values a text, and
+// with what they took.
 struct EncodeJob {
   enum class Kind : std::uint8_t { kEmbed, kClassify };
   Kind kind = Kind::kEmbed;
   int priority = 0;  // higher goes first, then who came first
   std::vector<engine::EncodedText> texts;
   std::shared_ptr<const std::atomic<bool>> cancelled;
-  std::function<void(Result<std::vector<float>>)> done;
+  std::function<void(Result<std::vector<float>>, const api::Work&)> done;
 };
 
 struct EngineLoad {
@@ -149,6 +150,7 @@ class ServedModel : public Steppable {
       : name_(std::move(name)), options_(std::move(options)) {}
   Result<void> load_adapters(const std::vector<model::AdapterFile>& files, api::Variant variant);
   bool step_encoder();
+  static void meter(std::vector<api::Work>& works, double seconds, std::size_t tokens);
   void publish();
 
   std::string name_;

@@ -65,6 +65,7 @@ store::TrafficRequest traffic_row(const RequestFacts& facts) {
   row.operations = usage.prefill_work.operations + usage.decode_work.operations;
   row.bytes_read = usage.prefill_work.bytes + usage.decode_work.bytes;
   row.preemptions = whole(usage.preemptions);
+  row.peak_pages = whole(usage.peak_pages);
   row.gaps = store::encode_gaps(usage.gap_microseconds);
   return row;
 }

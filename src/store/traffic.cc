@@ -262,6 +262,40 @@ Result<std::map<std::string, TrafficSums>> TrafficDb::summary_by(const TrafficFi
   return sums;
 }
 
+Result<TrafficUsers> TrafficDb::users(const TrafficFilter& filter, std::int64_t limit) const {
+  constexpr double kHourSeconds = 3600;
+  if (limit < 1 || limit > kPageMax) {
+    return invalid_argument(
+        fmt::format("a list of {} users cannot be read, 1 to {} can", limit, kPageMax));
+  }
+  if (filter.min_total_seconds) {
+    return invalid_argument("sums by user do not know how long requests took",
+                            "leave that bound out");
+  }
+  const double last_s = static_cast<double>(detail::kTrafficDayMax + 1) * kDaySeconds;
+  const std::int64_t first = detail::hour_of(std::clamp(filter.from_s, 0.0, last_s));
+  const std::int64_t last =
+      detail::hour_of(std::clamp(filter.to_s, 0.0, last_s) + kHourSeconds - 1e-6);
+  TrafficUsers found;
+  found.from_s = static_cast<double>(first) * kHourSeconds;
+  found.to_s = static_cast<double>(last) * kHourSeconds;
+  TrafficFilter hours = filter;
+  hours.from_s = found.from_s;
+  hours.to_s = found.to_s;
+  TrafficDay::Users all;
+  PARING_TRY_VOID(for_days(
+      *days_, hours, [&](TrafficDay& file) { return file.add_users(hours, first, last, all); }));
+  for (auto& [name, user] : all) found.users.push_back(std::move(user));
+  std::ranges::stable_sort(found.users, [](const TrafficUser& a, const TrafficUser& b) {
+    return a.prompt_fresh + a.prompt_cached + a.answer >
+           b.prompt_fresh + b.prompt_cached + b.answer;
+  });
+  const auto count = static_cast<std::int64_t>(found.users.size());
+  found.left_out = std::max<std::int64_t>(count - limit, 0);
+  found.users.resize(static_cast<std::size_t>(std::min(count, limit)));
+  return found;
+}
+
 Result<std::vector<TrafficBucket>> TrafficDb::series(const TrafficFilter& filter,
                                                      std::int64_t bucket_s) const {
   if (bucket_s <= 0) {

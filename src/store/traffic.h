@@ -85,6 +85,9 @@ class TrafficDb {
   // The same apart for each value of `key` that occurs.
   Result<std::map<std::string, TrafficSums>> summary_by(const TrafficFilter& filter,
                                                         TrafficKey key) const;
+  // Requests that named a user, by user, at most `limit` of them. InvalidArgument: a limit that is
+  // not 1 to 1000, or a filter by min_total_seconds, which these sums do not know.
+  Result<TrafficUsers> users(const TrafficFilter& filter, std::int64_t limit) const;
   // Buckets that hold a request, ascending. Fast when `bucket_s` is a multiple of 60: then rows are
   // read only for min_total_seconds and for parts of a minute at the ends. InvalidArgument: not
   // positive. Exhausted: more than 10,000 buckets.

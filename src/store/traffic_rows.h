@@ -184,6 +184,28 @@ struct TrafficSums {
   void merge(const TrafficSums& other);
 };
 
+// What an end user (the field "user" of requests) asked for, of one tenant.
+struct TrafficUser {
+  std::string tenant;
+  std::string user;  // "(other)": those of days that had too many users to be told apart
+  std::int64_t requests = 0;
+  std::int64_t errors = 0;
+  std::int64_t prompt_fresh = 0;
+  std::int64_t prompt_cached = 0;
+  std::int64_t answer = 0;  // visible and reasoning
+  double joules_measured = 0;
+  double joules_estimated = 0;
+  std::vector<TrafficMoney> money;  // one for each currency that occurs, in their order
+};
+
+struct TrafficUsers {
+  // Whole hours: the asked time, made longer at its ends.
+  double from_s = 0;
+  double to_s = 0;
+  std::vector<TrafficUser> users;  // those with most tokens first
+  std::int64_t left_out = 0;       // users beyond the limit
+};
+
 struct TrafficBucket {
   std::int64_t start_s = 0;  // a multiple of the bucket's seconds since 1970
   TrafficSums sums;

@@ -595,6 +595,7 @@ TEST_F(TrafficTest, QuestionsAboutADayAreAnsweredFast) {
   for (std::uint64_t i = 0; i < count; ++i) {
     const double share = static_cast<double>(i) / static_cast<double>(count);
     rows.push_back(request_for_test(i, kDay + kDaySeconds * share));
+    rows.back().user = "user " + std::to_string(i % 2000);
     if (rows.size() < 5000 && i + 1 < count) continue;
     append_all(traffic, rows);
     rows.clear();
@@ -627,6 +628,7 @@ TEST_F(TrafficTest, QuestionsAboutADayAreAnsweredFast) {
   timed("summary of the only tenant",
         [&] { return traffic.summary(everything)->requests == static_cast<std::int64_t>(count); });
   timed("summary by key", [&] { return traffic.summary_by({}, TrafficKey::kKey)->size() == 4; });
+  timed("users", [&] { return traffic.users({}, 100)->left_out == 1900; });
   timed("series by minute", [&] { return traffic.series({}, 60)->size() == 1440; });
   timed("series by hour with filters",
         [&] { return traffic.series(filtered, 3600)->size() == 24; });

@@ -3,7 +3,8 @@
 // so that an address shows the same to others. A key lives in sessionStorage, nothing anywhere else.
 import { keepKey, Problem, storedKey } from "./monitor_api.js";
 import { el, empty } from "./monitor_words.js";
-import { costPage, modelPage, overviewPage } from "./monitor_overview.js";
+import { modelPage } from "./monitor_model.js";
+import { costPage, overviewPage } from "./monitor_overview.js";
 import { requestPage, requestsPage } from "./monitor_requests.js";
 import { comparePage, qualityPage } from "./monitor_quality.js";
 

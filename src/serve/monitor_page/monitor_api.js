@@ -56,6 +56,9 @@ export const series = (filter, signal) => json("v1/traffic/series", filter, sign
 export const requests = (filter, signal) => json("v1/traffic", filter, signal);
 export const request = async (id, signal) =>
   (await json(`v1/traffic/requests/${encodeURIComponent(id)}`, {}, signal)).data;
+export const users = (filter, signal) => json("v1/traffic/users", filter, signal);
+export const liveQuality = async (signal) => (await json("v1/quality", {}, signal)).data;
+export const weights = (model, signal) => json(`v1/models/${encodeURIComponent(model)}/weights`, {}, signal);
 export const models = async (signal) => (await json("v1/models", {}, signal)).data;
 
 // The newest scores, `most` of them at most; {scores, hasMore}.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pages Overview, Cost and Model.
-import { gauges, models, series, summary } from "./monitor_api.js";
+// The pages Overview and Cost.
+import { gauges, series, summary, users } from "./monitor_api.js";
 import { heat, lines, stacked } from "./monitor_charts.js";
-import { answerTokens, bytes, count, el, empty, energy, field, joules, money, moneySum, promptTokens, seconds, share, table,
-         tile, tiles } from "./monitor_words.js";
+import { answerTokens, count, el, empty, energy, field, joules, money, moneySum, promptTokens, seconds, share, table,
+         tile, tiles, when } from "./monitor_words.js";
 
 const kBuckets = [60, 300, 900, 1800, 3600, 7200, 21600, 43200];
 const kBucketsShown = 96;
@@ -159,15 +159,34 @@ export async function overviewPage(context) {
 // --- Cost ---
 
 const kBy = [["key_id", "Key"], ["model", "Model"], ["tenant", "Tenant"], ["variant", "Variant"], ["route", "Route"],
-             ["cache", "Cache"]];
+             ["cache", "Cache"], ["user", "User"]];
+
+// Sums by user have fewer figures, of whole hours.
+async function userCosts(context, span, form) {
+  const found = await users({ from: span.from, to: span.to, limit: 200 }, context.signal);
+  if (!found.data.length) {
+    return [el("h2", {}, "Cost"), form, empty("No request in this time named its user. Clients do so by the field ",
+      el("code", {}, "user"), " of a request.")];
+  }
+  const rows = found.data.map((user) => [user.user, user.tenant, count(user.requests), count(user.errors),
+    count(promptTokens(user)), count(user.prompt_cached), count(user.answer), money(user.money),
+    user.joules_measured ? joules(user.joules_measured) : "\u2013",
+    user.joules_estimated ? joules(user.joules_estimated) : "\u2013"]);
+  return [el("h2", {}, "Cost"), form, table([["User"], ["Tenant"], ["Requests", true], ["Errors", true],
+    ["Prompt tokens", true], ["of them cached", true], ["Answer tokens", true], ["Money", true], ["Energy, measured", true],
+    ["Energy, estimated", true]], rows, "Cost by User"),
+  el("p", {}, `Requests that named a user, in whole hours from ${when(found.from)} to ${when(found.to)}.` +
+    (found.left_out ? ` ${found.left_out} more users had fewer tokens.` : ""))];
+}
 
 export async function costPage(context) {
   const span = spanOf(context.range());
   const by = kBy.some(([name]) => name === context.value("by")) ? context.value("by") : "key_id";
-  const sums = await summary({ from: span.from, to: span.to, by }, context.signal);
   const choose = el("select", { id: "by", onchange: () => context.set({ by: choose.value }) },
     kBy.map(([name, title]) => el("option", { value: name, selected: name === by }, title)));
   const form = el("div", { class: "fields" }, field("Apart by", choose));
+  if (by === "user") return userCosts(context, span, form);
+  const sums = await summary({ from: span.from, to: span.to, by }, context.signal);
   if (!sums.requests) return [el("h2", {}, "Cost"), form, noTraffic()];
   const weight = (group) => group.money.reduce((sum, each) => sum + moneySum(each), 0) ||
     group.joules_measured + group.joules_estimated || promptTokens(group) + answerTokens(group);
@@ -193,35 +212,4 @@ export async function costPage(context) {
   return [el("h2", {}, "Cost"), form, table([[title], ["Requests", true], ["Prompt tokens", true], ["of them cached", true],
     ["Answer tokens", true], ["Money", true], ["Energy, measured", true], ["Energy, estimated", true], ["Operations", true],
     ["Bytes read", true], ["Share"]], rows, `Cost by ${title}`), notes.map((note) => el("p", {}, note))];
-}
-
-// --- Model ---
-
-// A certificate's figures as rows: "divergence kl_mean", value.
-function figuresIn(value, name = "") {
-  if (Array.isArray(value)) return [[name, `${value.length} entries`]];
-  if (value === null || typeof value !== "object") {
-    return [[name, typeof value === "number" ? String(Number(value.toPrecision(5))) : String(value ?? "\u2013")]];
-  }
-  return Object.entries(value).flatMap(([key, each]) => figuresIn(each, name ? `${name} ${key}` : key));
-}
-
-export async function modelPage(context) {
-  const all = await models(context.signal);
-  if (!all.length) {
-    return [el("h2", {}, "Models"), empty("This server has no model. Start it with one: ",
-      el("code", {}, "paring serve NAME=FILE.gguf"), ".")];
-  }
-  return [el("h2", {}, "Models"), all.map((model) => el("section", {}, el("h2", {}, model.id),
-    el("dl", { class: "facts" }, [
-      ["State", model.state], ["Memory", bytes(model.memory_bytes)],
-      ["Context", model.max_model_len ? `${model.max_model_len} tokens` : "not known before it is loaded"],
-      ["Can", model.capabilities.join(", ") || "not known before it is loaded"], ["Variant", model.variant || "\u2013"],
-      ["Base", model.parent || "\u2013"],
-    ].map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
-    el("p", {}, el("a", { href: context.link("requests", { model: model.id }) }, "Its requests")),
-    model.certificate ? [el("h2", {}, "Certificate: what it lost against its original"),
-      table([["Figure"], ["Value", true]], figuresIn(model.certificate), `Certificate of ${model.id}`)]
-      : empty("No certificate: nobody measured what this file lost against its original. ",
-        el("code", {}, "paring optimize ORIGINAL OUTPUT"), " writes one.")))];
 }

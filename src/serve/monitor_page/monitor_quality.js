@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages Compare and Quality.
-import { scores, series, summary } from "./monitor_api.js";
+import { liveQuality, scores, series, summary } from "./monitor_api.js";
 import { lines, stacked } from "./monitor_charts.js";
 import { noTraffic, spanOf, valuesOf } from "./monitor_overview.js";
 import { answerTokens, count, el, empty, field, joules, money, promptTokens, seconds, share, table, when } from
@@ -102,11 +102,29 @@ function wordsOf(context, span, name, all) {
     all: most.map((word) => ({ name: short(word), values: values(word) })) });
 }
 
+const kDrift = { uncertified: "its file has no certificate to hold it to", learning: "too few answers yet",
+  kept: "as near as the certificate promises", drifted: "DRIFTED from what the certificate promises" };
+
+// What the original model says of live answers; "" where there is none.
+function liveSection(watched) {
+  if (!watched.length) return "";
+  const figure = (value) => (value === undefined ? "\u2013" : value.toPrecision(3));
+  const between = (mean) => (mean.lower === undefined ? "\u2013" : `${figure(mean.lower)} to ${figure(mean.upper)}`);
+  return [el("h2", {}, "Live answers against the original"),
+    table([["Model"], ["Original"], ["State"], ["KL, nats a token", true], ["95 % interval", true], ["Certificate", true],
+      ["Same top token", true], ["Changed answers", true], ["Scored", true], ["Waiting", true]],
+    watched.map((each) => [each.model, each.original, each.drift === "drifted"
+      ? el("strong", { class: "mark bad" }, kDrift.drifted) : kDrift[each.drift],
+    each.window_answers ? figure(each.kl.mean) : "\u2013", between(each.kl), figure(each.certified_kl),
+    each.window_answers ? share(each.top1.mean, 1) : "\u2013", share(each.changed_answers, each.window_answers),
+    count(each.answers), count(each.waiting)]), "Live answers against the original")];
+}
+
 export async function qualityPage(context) {
   const span = spanOf(context.range());
-  const read = await scores({}, kScoresMost, context.signal);
+  const [read, watched] = await Promise.all([scores({}, kScoresMost, context.signal), liveQuality(context.signal)]);
   const all = read.scores.filter((score) => score.updated_at >= span.from);
-  const head = el("h2", {}, "Quality: what answers were worth");
+  const head = [liveSection(watched), el("h2", {}, "Quality: what answers were worth")];
   if (!all.length) {
     return [head, empty(el("p", {}, "No feedback in this time. Choose a longer time above, press a thumb on the chat page, or send some:"),
       el("p", {}, el("code", {}, `curl ${location.origin}/v1/feedback -H 'content-type: application/json' ` +

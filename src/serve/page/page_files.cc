@@ -15,6 +15,7 @@
 #include "embed_page_monitor_css.h"
 #include "embed_page_monitor_html.h"
 #include "embed_page_monitor_js.h"
+#include "embed_page_monitor_model_js.h"
 #include "embed_page_monitor_overview_js.h"
 #include "embed_page_monitor_quality_js.h"
 #include "embed_page_monitor_requests_js.h"
@@ -45,6 +46,7 @@ const PageFile kFiles[] = {
     PARING_PAGE_FILE("monitor_api.js", kScript, page_monitor_api_js),
     PARING_PAGE_FILE("monitor_charts.js", kScript, page_monitor_charts_js),
     PARING_PAGE_FILE("monitor_overview.js", kScript, page_monitor_overview_js),
+    PARING_PAGE_FILE("monitor_model.js", kScript, page_monitor_model_js),
     PARING_PAGE_FILE("monitor_quality.js", kScript, page_monitor_quality_js),
     PARING_PAGE_FILE("monitor_requests.js", kScript, page_monitor_requests_js),
     PARING_PAGE_FILE("monitor_words.js", kScript, page_monitor_words_js),

@@ -58,7 +58,10 @@ void run(Server& server, const Call& call, const std::shared_ptr<ServedModel>& m
              if (!rows) return server.refuse(call, api_error(rows.error()));
              AnswerUsage usage;
              usage.prompt_tokens = rows->tokens;
-             usage.prefill_seconds = system_clock().monotonic_seconds() - start;
+             const double seconds = system_clock().monotonic_seconds() - start;
+             usage.prefill_seconds = std::min(seconds, rows->work.seconds);
+             usage.queue_seconds = seconds - usage.prefill_seconds;
+             usage.prefill_work = rows->work;
              ticket->settle(usage);
              done(*rows, usage);
            });

@@ -52,6 +52,8 @@ void serve_quality(Server& server, const Call& call);
 void serve_traffic_list(Server& server, const Call& call);
 void serve_traffic_summary(Server& server, const Call& call);
 void serve_traffic_series(Server& server, const Call& call);
+void serve_traffic_users(Server& server, const Call& call);
+void serve_model_weights(Server& server, const Call& call);
 void serve_traffic_request(Server& server, const Call& call);
 void serve_feedback_create(Server& server, const Call& call);
 void serve_feedback_list(Server& server, const Call& call);

@@ -14,6 +14,7 @@
 #include "serve/routes/model_cards.h"
 #include "serve/server.h"
 #include "serve/wire/model_card.h"
+#include "serve/wire/model_weights.h"
 #include "serve/wire/openapi.h"
 
 namespace paring::serve {
@@ -144,6 +145,23 @@ void serve_models(Server& server, const Call& call) {
 
 void serve_model(Server& server, const Call& call) {
   answer_json(server, call, find_card(server, call.path_values[0]), wire::openai_model_answer);
+}
+
+void serve_model_weights(Server& server, const Call& call) {
+  const std::string name = server.models().known_name(call.path_values[0]);
+  const auto status = server.models().status(name);
+  if (!status) return server.refuse(call, status.error());
+  const auto answer = [&](const io::ModelFile& file) {
+    std::vector<wire::WeightTensor> tensors;
+    for (const io::TensorInfo& tensor : file.tensors()) {
+      tensors.push_back({tensor.name, dtype_name(tensor.type), tensor.values(), tensor.bytes});
+    }
+    server.respond(call, 200, "application/json", wire::model_weights_answer(name, tensors));
+  };
+  if (status->model != nullptr) return answer(status->model->loaded().file);
+  const auto file = engine::open_model(status->source.path);
+  if (!file) return server.refuse(call, api_error(file.error(), "model"));
+  answer(*file);
 }
 
 void serve_ollama_ps(Server& server, const Call& call) {

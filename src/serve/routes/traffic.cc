@@ -5,6 +5,7 @@
 #include "serve/batch/storage_failure.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
+#include "serve/wire/traffic_users.h"
 
 namespace paring::serve {
 
@@ -78,6 +79,16 @@ void serve_traffic_series(Server& server, const Call& call) {
   const auto buckets = traffic->series(allowed(call, read->filter), read->bucket_seconds);
   if (!buckets) return server.refuse(call, traffic_error(buckets.error(), "bucket_seconds"));
   respond(server, call, wire::traffic_series_answer(*buckets, *read));
+}
+
+void serve_traffic_users(Server& server, const Call& call) {
+  const store::TrafficDb* const traffic = traffic_of(server, call);
+  if (traffic == nullptr) return;
+  const auto read = wire::read_traffic_users(call.exchange->head().query, server.rules());
+  if (!read) return server.refuse(call, read.error());
+  const auto users = traffic->users(allowed(call, read->filter), read->limit);
+  if (!users) return server.refuse(call, traffic_error(users.error(), "min_milliseconds"));
+  respond(server, call, wire::traffic_users_answer(*users));
 }
 
 void serve_traffic_request(Server& server, const Call& call) {

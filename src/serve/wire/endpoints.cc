@@ -7,6 +7,7 @@
 #include "serve/wire/langfuse_scores.h"
 #include "serve/wire/model_admin.h"
 #include "serve/wire/model_card.h"
+#include "serve/wire/model_weights.h"
 #include "serve/wire/ollama.h"
 #include "serve/wire/openai_batches.h"
 #include "serve/wire/openai_chat.h"
@@ -17,6 +18,7 @@
 #include "serve/wire/pooling.h"
 #include "serve/wire/quality.h"
 #include "serve/wire/traffic.h"
+#include "serve/wire/traffic_users.h"
 
 namespace paring::serve::wire {
 namespace {
@@ -161,6 +163,10 @@ constexpr Endpoint kEndpoints[] = {
              traffic_summary_query, traffic_summary_answer_shape),
     query_of("/v1/traffic/series", "series_of_traffic", "The same over time", traffic_series_query,
              traffic_series_answer_shape),
+    query_of("/v1/traffic/users", "users_of_traffic", "What each end user asked for",
+             traffic_users_query, traffic_users_answer_shape),
+    query_of("/v1/models/{model}/weights", "get_model_weights",
+             "Type and size of every tensor of a model", nullptr, model_weights_answer_shape),
     query_of("/v1/traffic/requests/{request_id}", "get_traffic", "A request that was served",
              nullptr, traffic_requests_answer_shape),
     {"POST", "/tokenize", "tokenize", "Token ids of a text or conversation", kOpenAi,

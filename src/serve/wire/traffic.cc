@@ -9,6 +9,7 @@
 #include "serve/wire/detail/flat_fields.h"
 #include "serve/wire/detail/json_text.h"
 #include "serve/wire/detail/openai_common.h"
+#include "serve/wire/detail/traffic_fields.h"
 #include "store/token_gaps.h"
 
 namespace paring::serve::wire {
@@ -19,8 +20,6 @@ constexpr std::int64_t kListed = 100;
 constexpr std::int64_t kBucketSeconds = 60;
 constexpr std::int64_t kBucketSecondsMax = 86400;
 constexpr std::int64_t kBucketsMax = 10'000;
-constexpr std::int64_t kMillisecondsMax = 86'400'000;
-constexpr std::int64_t kSecondsMax = 253'402'300'799;  // the end of the year 9999
 constexpr std::size_t kCursorCharactersMax = 256;
 constexpr std::size_t kRowsOfId = 100;
 constexpr std::size_t kGroupsMax = std::size_t{1} << 20;
@@ -29,7 +28,7 @@ constexpr std::int64_t kCountMax = std::numeric_limits<std::int64_t>::max();
 constexpr double kAmountMax = std::numeric_limits<double>::max();
 constexpr double kMillisecondsPerSecond = 1000;
 constexpr double kMicrosecondsPerSecond = 1e6;
-constexpr std::int64_t kMicrosecondsMax = kMillisecondsMax * 1000;
+constexpr std::int64_t kMicrosecondsMax = kTrafficMillisecondsMax * 1000;
 
 // Upper bounds of the classes of histograms: from a millisecond on, each twice the one before.
 constexpr int kHistogramBounds = 18;
@@ -41,36 +40,12 @@ double histogram_bound(int index) { return std::ldexp(0.001, index); }
   X(total, "total_within", "Counts requests that took")                             \
   X(gap, "gap_within", "Counts tokens that followed the one before in")
 
-std::vector<std::string> cache_names() {
-  std::vector<std::string> names;
-#define PARING_X(name, text) names.emplace_back(text);
-  PARING_TRAFFIC_CACHES(PARING_X)
-#undef PARING_X
-  return names;
-}
-
 std::vector<std::string> joules_names() {
   std::vector<std::string> names;
 #define PARING_X(name, text) names.emplace_back(text);
   PARING_JOULES_KINDS(PARING_X)
 #undef PARING_X
   return names;
-}
-
-std::vector<Field> filter_fields() {
-  const Shape name = text(0, store::kTrafficTextBytesMax);
-  return {
-      field("from", integer(0, kSecondsMax), "Requests that began then or later; since 1970."),
-      field("to", integer(0, kSecondsMax), "And before then."),
-      field("tenant", name, "Only of this tenant; keys without the scope admin see their own."),
-      field("model", name, "Only to this model."),
-      field("variant", name, "Only computed by this variant."),
-      field("key_id", name, "Only by this key."),
-      field("route", name, "Only of this route, such as /v1/chat/completions."),
-      field("status_class", integer(0, 9), "Only with a status of so many hundreds."),
-      field("cache", name_of(cache_names()), "Only answered by this cache, or none."),
-      field("min_milliseconds", integer(0, kMillisecondsMax), "Only those that took so long."),
-  };
 }
 
 // Of sums.
@@ -103,43 +78,9 @@ std::vector<std::string> key_names() {
   return names;
 }
 
-Shape filtered(std::vector<Field> more) {
-  std::vector<Field> fields = filter_fields();
-  for (Field& one : more) fields.push_back(std::move(one));
-  return object(std::move(fields));
-}
-
-store::TrafficFilter filter_of(const Json& read) {
-  store::TrafficFilter filter;
-  const auto given = [&](const char* name) -> std::optional<std::string> {
-    if (field_of(read, name) == nullptr) return std::nullopt;
-    return text_of(read, name);
-  };
-  filter.from_s = static_cast<double>(integer_of(read, "from").value_or(0));
-  if (const auto to = integer_of(read, "to")) filter.to_s = static_cast<double>(*to);
-  filter.tenant = given("tenant");
-  filter.model = given("model");
-  filter.variant = given("variant");
-  filter.key_id = given("key_id");
-  filter.route = given("route");
-  if (const auto status = integer_of(read, "status_class")) {
-    filter.status_class = static_cast<int>(*status);
-  }
-  if (const auto cache = given("cache")) filter.cache = store::traffic_cache_of(*cache);
-  if (const auto least = integer_of(read, "min_milliseconds")) {
-    filter.min_total_seconds = static_cast<double>(*least) / kMillisecondsPerSecond;
-  }
-  return filter;
-}
-
 void append_seconds(std::string& out, const char* name, const std::optional<double>& seconds) {
   append(out, ",\"", name, "\":");
   seconds ? append(out, *seconds) : append(out, "null");
-}
-
-void append_money(std::string& out, const store::TrafficMoney& money) {
-  append(out, "{\"currency\":", json_string(money.currency), ",\"hardware\":", money.hardware,
-         ",\"energy\":", money.energy, ",\"tokens\":", money.tokens, '}');
 }
 
 // Everything but the end of the object.
@@ -222,13 +163,6 @@ void append_sums(std::string& out, const store::TrafficSums& sums, const Traffic
 
 Shape count() { return integer(0, kCountMax); }
 Shape amount() { return number(0, kAmountMax); }
-
-Shape money_shape() {
-  return object({required("currency", text(), "As the price book has it; empty: no prices."),
-                 required("hardware", amount(), "The machine's time."),
-                 required("energy", amount(), "Electricity."),
-                 required("tokens", amount(), "What a price list asks.")});
-}
 
 std::vector<Field> row_fields() {
   const Shape seconds = number(0, kAmountMax);
@@ -470,11 +404,12 @@ const Shape& traffic_series_answer_shape() {
       {required("object", name_of({"list"}), "The kind of object."),
        required("bucket_seconds", integer(1, kBucketSecondsMax), "Length of a bucket."),
        histogram_bounds_field(),
-       required("data",
-                list(with({required("start", integer(0, kSecondsMax), "Seconds since 1970.")},
-                          sums_fields()),
-                     0, kBucketsMax),
-                "Buckets that hold a request, oldest first.")});
+       required(
+           "data",
+           list(with({required("start", integer(0, kTrafficSecondsMax), "Seconds since 1970.")},
+                     sums_fields()),
+                0, kBucketsMax),
+           "Buckets that hold a request, oldest first.")});
   return shape;
 }
 

@@ -289,6 +289,45 @@ CREATE TABLE minutes(
 
 PRAGMA user_version = 1;
 )sql"},
+    {2, R"sql(
+-- End users (the field "user" of requests), so that sums by user need not read rows.
+CREATE TABLE users(
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- Sums of the requests of a group that a user began in an hour.
+CREATE TABLE user_hours(
+  hour INTEGER NOT NULL,                 -- since 1970
+  group_id INTEGER NOT NULL REFERENCES request_groups(id),
+  user_id INTEGER NOT NULL REFERENCES users(id),
+  requests INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  prompt_fresh INTEGER NOT NULL,
+  prompt_cached INTEGER NOT NULL,
+  answer INTEGER NOT NULL,
+  joules_measured REAL NOT NULL,
+  joules_estimated REAL NOT NULL,
+  hardware_cost REAL NOT NULL,
+  energy_cost REAL NOT NULL,
+  token_cost REAL NOT NULL,
+  PRIMARY KEY(hour, group_id, user_id)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO users(name) SELECT DISTINCT user FROM requests WHERE user <> '' LIMIT 50000;
+INSERT INTO users(name) VALUES('(other)') ON CONFLICT DO NOTHING;
+INSERT INTO user_hours
+  SELECT CAST(started_s / 3600 AS INTEGER) AS hour_of, group_id,
+    ifnull((SELECT id FROM users WHERE name = user),
+           (SELECT id FROM users WHERE name = '(other)')) AS id_of,
+    count(*), sum(status >= 400 OR ending = 'error'), sum(prompt_fresh), sum(prompt_cached),
+    sum(answer_visible + answer_reasoning), sum(iif(joules_kind = 'measured', joules, 0)),
+    sum(iif(joules_kind = 'estimated', joules, 0)), sum(hardware_cost), sum(energy_cost),
+    sum(token_cost)
+  FROM requests WHERE user <> '' GROUP BY hour_of, group_id, id_of;
+
+PRAGMA user_version = 2;
+)sql"},
 };
 
 constexpr Schema kControl{0x50726e67, kControlVersions};  // "Prng"

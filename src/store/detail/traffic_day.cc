@@ -92,7 +92,8 @@ TrafficGroup group_of_row(const Cursor& row) {
           row.text(8),    row.text(9)};
 }
 
-// The groups that match; with `totals` those that stand for all where all match: they are fewer.
+}  // namespace
+
 Result<std::vector<TrafficGroup>> groups_of(Connection& connection, const TrafficFilter& filter,
                                             bool totals) {
   PARING_TRY(Cursor row,
@@ -115,6 +116,8 @@ Result<std::vector<TrafficGroup>> groups_of(Connection& connection, const Traffi
   }
   return totals && !is_partial ? all : matching;
 }
+
+namespace {
 
 std::string name_of(const TrafficGroup& group) {
   std::string name = group.is_total ? "1" : "0";
@@ -325,6 +328,7 @@ Result<std::int64_t> TrafficDay::append_within(Connection& connection,
                                                TrafficParts parts) {
   // Each sum is read and written once for all rows of its group and minute.
   std::map<std::pair<std::int64_t, std::int64_t>, TrafficSums> minutes;
+  UserHours users;
   std::int64_t written = 0;
   for (const TrafficRequest* request : rows) {
     PARING_TRY(const std::int64_t group, group_of(connection, *request));
@@ -334,10 +338,14 @@ Result<std::int64_t> TrafficDay::append_within(Connection& connection,
     minutes[{group, minute_of(request->started_s)}].add(*request);
     PARING_TRY(const std::int64_t total, group_id(connection, total_of(request->money.currency)));
     minutes[{total, minute_of(request->started_s)}].add(*request);
+    if (!request->user.empty()) {
+      add_to_user(*request, users[{hour_of(request->started_s), group, request->user}]);
+    }
   }
   for (auto& [place, sums] : minutes) {
     PARING_TRY_VOID(add_to_minute(connection, place.first, place.second, sums));
   }
+  PARING_TRY_VOID(write_users(connection, users));
   return written;
 }
 
@@ -349,7 +357,10 @@ Result<std::int64_t> TrafficDay::append(std::span<const TrafficRequest* const> r
   return connections_->write(
       durability,
       [&](Connection& connection) { return append_within(connection, rows, options.parts); },
-      [&] { group_ids_.clear(); });
+      [&] {
+        group_ids_.clear();
+        user_ids_.clear();
+      });
 }
 
 Result<void> TrafficDay::find(std::string_view id, std::size_t limit,

@@ -8,6 +8,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "store/detail/connections.h"
@@ -63,6 +65,10 @@ class TrafficDay {
       std::function<void(std::int64_t second, const TrafficGroup& group, const TrafficSums& sums)>;
   Result<void> sum(const TrafficFilter& filter, Detail detail, const Sink& sink);
   Result<std::int64_t> content_remove_before(double time_s);
+  // Adds the hours from `first` up to, not with, `last` to users by tenant and name.
+  using Users = std::map<std::pair<std::string, std::string>, TrafficUser>;
+  Result<void> add_users(const TrafficFilter& filter, std::int64_t first, std::int64_t last,
+                         Users& users);
 
  private:
   explicit TrafficDay(std::unique_ptr<Connections> connections);
@@ -75,9 +81,15 @@ class TrafficDay {
                                      std::span<const TrafficRequest* const> rows,
                                      TrafficParts parts);
 
+  // Sums by user (traffic_users.cc).
+  using UserHours = std::map<std::tuple<std::int64_t, std::int64_t, std::string>, TrafficUser>;
+  Result<std::int64_t> user_id(Connection& connection, const std::string& name);
+  Result<void> write_users(Connection& connection, const UserHours& hours);
+
   std::unique_ptr<Connections> connections_;
   // Of the writing connection; emptied when a transaction is taken back.
   std::map<std::string, std::int64_t> group_ids_;
+  std::map<std::string, std::int64_t> user_ids_;  // likewise
 };
 
 // Sums by minute (traffic_minutes.cc). Stateless.
@@ -87,8 +99,15 @@ Result<void> add_to_minute(Connection& connection, std::int64_t group, std::int6
 Result<void> read_minutes(Connection& connection, const TrafficGroup& group, std::int64_t first,
                           std::int64_t last, const TrafficDay::Sink& sink);
 
+// Sums by user and hour (traffic_users.cc). Stateless.
+std::int64_t hour_of(double seconds) noexcept;
+void add_to_user(const TrafficRequest& request, TrafficUser& user);
+
 // Whether the filter asks for more than a range of time and a duration.
 bool is_by_group(const TrafficFilter& filter);
 bool matches(const TrafficFilter& filter, const TrafficGroup& group);
+// The groups that match; with `totals` those that stand for all where all match: they are fewer.
+Result<std::vector<TrafficGroup>> groups_of(Connection& connection, const TrafficFilter& filter,
+                                            bool totals);
 
 }  // namespace paring::store::detail
