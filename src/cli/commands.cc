@@ -26,16 +26,16 @@ extern const Command kQuantize;
 extern const Command kImatrix;
 extern const Command kExport;
 extern const Command kOptimize;
+extern const Command kDiagnose;
 extern const Command kKeys;
-extern const Command kTraffic;
 extern const Command kCompletion;
 extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull,   &kInspect, &kInfo,    &kRun,        &kServe,    &kMonitor, &kBench,
-    &kEval,   &kEmbed,   &kRerank,  &kClassify,   &kQuantize, &kImatrix, &kOptimize,
-    &kExport, &kKeys,    &kTraffic, &kCompletion, &kDocs,
+    &kPull,     &kInspect, &kInfo,   &kRun,        &kServe,    &kMonitor, &kBench,
+    &kEval,     &kEmbed,   &kRerank, &kClassify,   &kQuantize, &kImatrix, &kOptimize,
+    &kDiagnose, &kExport,  &kKeys,   &kCompletion, &kDocs,
 };
 }  // namespace
 

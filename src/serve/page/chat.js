@@ -2,7 +2,6 @@
 // The chat page. A conversation lives in this tab's memory, a key in sessionStorage, and nothing
 // anywhere else.
 import { listModels, Problem, streamAnswer } from "./answers.js";
-import { FeedbackView } from "./feedback.js";
 import { figuresOf } from "./figures.js";
 import { MarkdownView } from "./markdown.js";
 
@@ -132,7 +131,6 @@ class AnswerView {
     this.markdown = new MarkdownView(this.body, copy);
     this.content = "";
     this.thoughts = "";
-    this.id = ""; // unknown to the server: nothing can be said of it
     this.isWaiting = false;
   }
 
@@ -158,10 +156,9 @@ class AnswerView {
     this.draw();
     if (problem) this.node.append(element("p", "problem", problem));
     const tools = element("div", "tools");
-    const feedback = this.id ? new FeedbackView(this.id, () => this.content, { say, keyOf: storedKey }) : null;
-    tools.append(element("p", "figures", figures), ...(feedback?.buttons ?? []),
-                 button("Copy", () => copy(this.content)), button("Regenerate", regenerate));
-    this.node.append(tools, ...(feedback ? [feedback.form] : []));
+    tools.append(element("p", "figures", figures), button("Copy", () => copy(this.content)),
+                 button("Regenerate", regenerate));
+    this.node.append(tools);
     page.log.scrollTop = page.log.scrollHeight;
   }
 }
@@ -199,7 +196,6 @@ async function answer(fresh) {
     const result = await streamAnswer({
       key: storedKey(), body, fresh, signal: controller.signal,
       onText: (content, reasoning) => view.update(content, reasoning),
-      onId: (id) => { view.id = id; },
     });
     figures = figuresOf(result);
     say("");
