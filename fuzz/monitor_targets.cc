@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "monitor/content_filter.h"
 #include "monitor/metrics_page.h"
 #include "monitor/otlp_reader.h"
 #include "monitor/otlp_writer.h"
@@ -63,6 +64,31 @@ void run_metrics_page(std::span<const std::byte> input) {
   const MetricsPage again = MetricsPage::parse(page.text());
   PARING_CHECK(again.bad() == 0 || page.samples() > MetricsPage::kSamplesMax,
                "what was written is not read");
+}
+
+// Whatever stands before and behind them, personal data goes and nothing breaks.
+void run_redaction(std::span<const std::byte> input) {
+  static const auto kFilter = [] {
+    auto filter = monitor::ContentFilter::create({.bytes_max = 1 << 20});
+    PARING_CHECK(filter.has_value(), "the built-in rules compile");
+    return *filter;
+  }();
+  const std::string_view text = text_of(input);
+  store::TrafficContent content{std::string(text), "\"\""};  // mostly no JSON: refused
+  (void)kFilter->apply(content);
+  static const auto kRedactor = *monitor::Redactor::create({});
+  constexpr std::string_view kSeeds[] = {"zoe.quill@example.com", "4111 1111 1111 1111",
+                                         "DE89370400440532013000", "203.0.113.77",
+                                         "hf_qwertyuiopasdfghjkl123"};
+  for (const std::string_view seed : kSeeds) {
+    const std::string around =
+        std::string(text) + "\n" + std::string(seed) + "\n" + std::string(text);
+    const auto redacted = kRedactor->redact(around);
+    if (!redacted) continue;
+    PARING_CHECK(
+        text.find(seed) != std::string_view::npos || redacted->find(seed) == std::string::npos,
+        "what was to be taken out is there");
+  }
 }
 
 void run_otlp_traces(std::span<const std::byte> input) {

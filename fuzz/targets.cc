@@ -343,6 +343,7 @@ constexpr Target kTargets[] = {
     {"usage", run_usage, 100},
     {"otlp_traces", run_otlp_traces, 60},
     {"metrics_page", run_metrics_page, 60},
+    {"redaction", run_redaction, 20},
     {"wire_openai_chat", run_wire_openai_chat, 40},
     {"wire_openai_completions", run_wire_openai_completions, 40},
     {"wire_openai_responses", run_wire_openai_responses, 40},

@@ -351,6 +351,23 @@ def test_texts_of_requests_never_become_markup(server, visit):
     assert at.tab.locator("#main img:not([role])").count() == 0 and at.tab.evaluate("window.hit") is None
 
 
+def test_a_request_shows_what_was_said(paring, small, visit, tmp_path):
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path, "--traffic", "sync", "--content",
+                       "redacted") as server:
+        asked_for = [{"role": "system", "content": "<b>Be brief.</b>"},
+                     {"role": "user", "content": "I am jane@example.com"}]
+        _, answer, headers = post(server, "/v1/chat/completions", {**CHAT, "messages": asked_for})
+        at = visit(server, f"#/request?id={headers['x-request-id']}", viewport={"width": 360, "height": 800})
+        messages = at.tab.locator("section.message")
+        expect(messages).to_have_count(3)
+        expect(messages.nth(0)).to_contain_text("<b>Be brief.</b>")  # as text, never as markup
+        expect(messages.nth(1)).to_contain_text("I am [EMAIL]")
+        expect(messages.nth(2).get_by_role("heading")).to_have_text("assistant")
+        said = answer["choices"][0]["message"]["content"]
+        assert messages.nth(2).locator("pre").text_content() == said
+        assert at.is_as_wide_as_the_window() and at.complaints == []
+
+
 def test_every_page_is_answered_fast(server, visit):
     """Of a million requests where PARING_LONG_TESTS is set: what the server takes for all that a page asks for."""
     at = visit(server, "#/overview?range=86400")

@@ -117,7 +117,7 @@ def test_the_page_is_small_and_may_do_little(server):
     assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
     total = len(body)
     files = set(re.findall(rb'(?:href|src)="([^"]+)"', body))
-    scripts = [b"page/" + name for name in (b"answers.js", b"figures.js", b"markdown.js")]
+    scripts = [b"page/" + name for name in (b"answers.js", b"feedback.js", b"figures.js", b"markdown.js")]
     for name in [*files, *scripts]:
         status, headers, body = get(server, "/" + name.decode())
         assert status == 200 and headers["content-security-policy"] == policy, name
@@ -382,4 +382,80 @@ def test_what_goes_wrong_is_said_in_words(paring, model, browse):
         at.send("Are you there?")
         at.answer()
         expect(at.tab.locator(".problem").last).to_have_text("The server cannot be reached.")
+        assert at.complaints == []
+
+
+def feedback_of(server, key=""):
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return json.loads(get(server, "/v1/feedback", **headers)[2])["data"]
+
+
+def test_an_answer_is_rated_and_corrected(server, browse):
+    at = browse(server)
+    at.settings(temperature=0, tokens=8)
+    at.send("Say a word.")
+    answer = at.answer()
+    request = at.asked()[0].response().headers["x-request-id"]
+    good, bad = (answer.get_by_role("button", name=name) for name in ("Good answer", "Bad answer"))
+    before = len(feedback_of(server))
+    good.click()
+    expect(at.tab.locator("#status")).to_have_text("Your thumb is kept.")
+    expect(good).to_have_attribute("aria-pressed", "true")
+    kept, *_ = feedback_of(server)
+    assert (kept["name"], kept["value"], kept["response_id"]) == ("thumb", True, request)
+    # A changed mind takes the place of the first.
+    bad.click()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    expect(good).to_have_attribute("aria-pressed", "false")
+    assert len(feedback_of(server)) == before + 1 and feedback_of(server)[0]["value"] is False
+    bad.click()
+    expect(at.tab.locator("#status")).to_have_text("Your thumb is taken back.")
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    assert len(feedback_of(server)) == before
+
+    opener = answer.get_by_role("button", name="Correct", exact=True)
+    opener.click()
+    expect(opener).to_have_attribute("aria-expanded", "true")
+    text = answer.get_by_label("The answer as it should be")
+    expect(text).to_be_focused()
+    answer.get_by_role("button", name="Keep the correction").click()
+    expect(at.tab.locator("#status")).to_contain_text("Change the text first")
+    for better in ("A better answer.", "The best answer."):
+        text.fill(better)
+        answer.get_by_role("button", name="Keep the correction").click()
+        expect(at.tab.locator("#status")).to_have_text("Your correction is kept.")
+        expect(text).to_be_hidden()
+        opener.click()
+    answer.get_by_role("button", name="Cancel").click()
+    expect(text).to_be_hidden()
+    kept, *_ = feedback_of(server)
+    assert len(feedback_of(server)) == before + 1
+    assert (kept["type"], kept["value"], kept["response_id"]) == ("correction", "The best answer.", request)
+    # The newest answer only can be computed again, each can be rated.
+    at.send("And another.")
+    at.answer()
+    expect(at.tab.get_by_role("button", name="Good answer")).to_have_count(2)
+    expect(at.tab.get_by_role("button", name="Regenerate")).to_have_count(1)
+    assert at.complaints == []
+
+
+def test_feedback_that_is_not_kept_is_told(paring, model, browse):
+    with ServerProcess(paring.path, f"smol={model}", "--context-tokens", 2048, env={"PARING_API_KEY": KEY}) as server:
+        at = browse(server)
+        at.tab.get_by_label("API key").fill(KEY)
+        at.tab.get_by_role("button", name="Use this key").click()
+        at.settings(tokens=4)
+        at.send("Say a word.")
+        answer = at.answer()
+        good = answer.get_by_role("button", name="Good answer")
+        at.tab.route("**/v1/feedback", lambda route: route.fulfill(
+            status=503, json={"error": {"message": "the disk is full"}}))
+        good.click()
+        expect(at.tab.locator("#status")).to_contain_text("The feedback is not kept.")
+        expect(at.tab.locator("#status")).to_contain_text("the disk is full")
+        expect(good).to_have_attribute("aria-pressed", "false")
+        at.tab.unroute("**/v1/feedback")
+        good.click()
+        expect(good).to_have_attribute("aria-pressed", "true")
+        assert [one["value"] for one in feedback_of(server, KEY)] == [True]
         assert at.complaints == []

@@ -80,8 +80,9 @@ Result<serve::ProxyOptions> proxy_options(const config::SettingValues& settings,
         fmt::format("a monitor cannot run with --traffic {}", settings.serve_traffic),
         "give async or batch");
   }
+  PARING_TRY(options.content, content_filter(settings));
   options.traffic.writer.mode = *mode;
-  options.traffic.retention.days = static_cast<std::int64_t>(settings.serve_traffic_days);
+  options.traffic.retention = traffic_retention(settings);
   return options;
 }
 

@@ -22,7 +22,10 @@ bool is_of_monitor(std::string_view key) {
                                         "serve_write_seconds",  "serve_trusted_proxies",
                                         "serve_tls_key",        "serve_tls_certificate",
                                         "serve_access_log",     "serve_drain_seconds",
-                                        "serve_traffic",        "serve_traffic_days"};
+                                        "serve_traffic",        "serve_traffic_days",
+                                        "serve_content",        "serve_content_days",
+                                        "serve_content_bytes",  "serve_content_share",
+                                        "serve_redact"};
   return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
 }
 

@@ -3,11 +3,17 @@
 
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/text.h"
+#include "cli/redaction_file.h"
 #include "serve/access/key_file.h"
 #include "store/data_folder.h"
 
@@ -53,6 +59,32 @@ Result<net::HttpServerOptions> http_options(const config::SettingValues& setting
   return http;
 }
 
+monitor::TrafficRetention traffic_retention(const config::SettingValues& settings) {
+  return {.days = static_cast<std::int64_t>(settings.serve_traffic_days),
+          .content_days = static_cast<std::int64_t>(settings.serve_content_days)};
+}
+
+Result<std::shared_ptr<const monitor::ContentFilter>> content_filter(
+    const config::SettingValues& settings) {
+  // A file that is wrong is told of before anybody needs it.
+  monitor::RedactionOptions redaction;
+  if (is_set(settings.serve_redact)) {
+    PARING_TRY(redaction, read_redaction_file(settings.serve_redact));
+  }
+  monitor::ContentFilter::Options options{.is_redacted = settings.serve_content != "full",
+                                          .bytes_max = settings.serve_content_bytes,
+                                          .redaction = std::move(redaction)};
+  const std::string& share = settings.serve_content_share;
+  const char* const end = share.data() + share.size();
+  const auto [stop, error] = std::from_chars(share.data(), end, options.share);
+  if (error != std::errc() || stop != end) {
+    return invalid_argument(fmt::format("--content-share is '{}'", escape_control(share)),
+                            "it takes a number of more than 0, to 1, such as 0.1");
+  }
+  if (settings.serve_content == "off") return std::shared_ptr<const monitor::ContentFilter>();
+  return monitor::ContentFilter::create(options);
+}
+
 serve::AccessLog access_log(const std::string& name) {
   if (name == "all") return serve::AccessLog::kAll;
   return name == "failed" ? serve::AccessLog::kFailed : serve::AccessLog::kOff;
@@ -79,9 +111,8 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
   }
   options.traffic.reset();
   if (const auto mode = monitor::traffic_mode_of(settings.serve_traffic)) {
-    options.traffic = {
-        .mode = *mode,
-        .retention = {.days = static_cast<std::int64_t>(settings.serve_traffic_days)}};
+    options.traffic = {.mode = *mode, .retention = traffic_retention(settings)};
+    PARING_TRY(options.traffic->content, content_filter(settings));
   }
   options.watts = monitor::WattsModel::of_machine(cost::read_machine());
   if (settings.serve_idle_watts > 0) {

@@ -2,6 +2,9 @@
 // What the settings mean to a server. Stateless.
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "base/result.h"
 #include "config/settings.h"
 #include "serve/server.h"
@@ -15,6 +18,11 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
 // Of any server of ours: where it listens, and what it takes from whom.
 Result<net::HttpServerOptions> http_options(const config::SettingValues& settings);
 serve::AccessLog access_log(const std::string& name);
+
+monitor::TrafficRetention traffic_retention(const config::SettingValues& settings);
+// Null: no prompts and answers are kept. Reads the file of redaction rules in any case.
+Result<std::shared_ptr<const monitor::ContentFilter>> content_filter(
+    const config::SettingValues& settings);
 
 // Of models for which nothing else is said.
 serve::ServedModelOptions model_options(const config::SettingValues& settings);

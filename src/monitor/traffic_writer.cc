@@ -170,6 +170,8 @@ void TrafficWriter::drop_content(store::TrafficRequest& request, TrafficDrop rea
   content_dropped_ += 1;
   if (reason == TrafficDrop::kDiskFull) {
     metrics().traffic_content_dropped_disk_full.add();
+  } else if (reason == TrafficDrop::kRefused) {
+    metrics().traffic_content_dropped_not_redacted.add();
   } else {
     metrics().traffic_content_dropped_ring_full.add();
   }
@@ -234,7 +236,11 @@ bool TrafficWriter::take() {
     if (!item) break;
     if (rows_.empty()) oldest_at_ = now_seconds();
     ++taken_;
-    rows_.push_back(std::move(item->request));
+    store::TrafficRequest& request = item->request;
+    if (options_.prepare && request.content && !options_.prepare(*request.content)) {
+      drop_content(request, TrafficDrop::kRefused);
+    }
+    rows_.push_back(std::move(request));
     items_.push_back(std::move(*item));
   }
   return taken_ > before;

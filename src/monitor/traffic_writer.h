@@ -62,6 +62,8 @@ class TrafficWriter {
                                                       const store::TrafficDb::Append&)>;
   // Called once, on the writing thread or within record(): whether the row is in the database.
   using Done = std::function<void(bool is_stored)>;
+  // Makes a row's content what is written, on the writing thread. False: it must not be.
+  using Prepare = std::function<bool(store::TrafficContent&)>;
 
   struct Options {
     TrafficMode mode = TrafficMode::kAsync;
@@ -71,7 +73,8 @@ class TrafficWriter {
     std::size_t ring_slots = 4096;  // a power of two
     // Of prompts and answers that wait; a row that would exceed it goes without its own.
     std::int64_t content_bytes_max = std::int64_t{64} << 20;
-    double retry_seconds = 1;  // between tries of a batch that the disk refuses
+    double retry_seconds = 1;   // between tries of a batch that the disk refuses
+    Prepare prepare = nullptr;  // empty: content is written as it is
   };
   struct Stats {
     std::int64_t offered = 0;  // rows given to record()

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "serve/captured_content.h"
 #include "serve/server.h"
 
 namespace paring::serve {
@@ -28,6 +29,7 @@ void HttpAnswer::set_free(store::TrafficCache from) {
 }
 
 void HttpAnswer::receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) {
+  if (content_ != nullptr) content_->add(events);
   // What was computed is charged, whoever still listens.
   for (const AnswerEvent& event : events) generated_ += is_free_ ? 0 : event.generated;
   if (usage) {

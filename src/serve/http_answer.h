@@ -15,6 +15,7 @@
 
 namespace paring::serve {
 
+class CapturedContent;
 class Ticket;
 
 class HttpAnswer : public AnswerReceiver, public std::enable_shared_from_this<HttpAnswer> {
@@ -36,6 +37,9 @@ class HttpAnswer : public AnswerReceiver, public std::enable_shared_from_this<Ht
   void set_header(net::HttpHeader header) { headers_.push_back(std::move(header)); }
   void set_free(store::TrafficCache from);
 
+  // Keeps what is received for the request's row; null: not.
+  void set_content(std::shared_ptr<CapturedContent> content) { content_ = std::move(content); }
+
   void receive(std::vector<AnswerEvent> events, const std::optional<AnswerUsage>& usage) override;
 
  private:
@@ -52,6 +56,7 @@ class HttpAnswer : public AnswerReceiver, public std::enable_shared_from_this<Ht
   std::shared_ptr<Ticket> ticket_;
   Cancel cancel_;
   BeforeEnd before_end_;
+  std::shared_ptr<CapturedContent> content_;
   std::size_t generated_ = 0;
   std::vector<AnswerChoice> choices_;  // of an answer that is not streamed
   std::size_t choice_count_;

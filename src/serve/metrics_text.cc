@@ -90,10 +90,22 @@ std::string metrics_text(std::span<const MetricRow> rows, std::span<const Metric
       fmt::format_to(std::back_inserter(labels), "{}{}=\"{}\"", labels.empty() ? "" : ",", key,
                      escaped(value, true));
     }
-    writer.family(gauge.name, gauge.help, "gauge");
+    writer.family(gauge.name, gauge.help, gauge.kind);
     writer.sample(gauge.name, labels, number(gauge.value));
   }
   return writer.take();
+}
+
+std::vector<MetricSample> redaction_samples(const monitor::ContentFilter& filter) {
+  std::vector<MetricSample> samples;
+  for (const monitor::Redactor::Count& count : filter.redactions()) {
+    samples.push_back({.name = kRedactionsCounter.name,
+                       .help = kRedactionsCounter.help,
+                       .labels = {{"rule", count.rule}},
+                       .value = static_cast<double>(count.places),
+                       .kind = "counter"});
+  }
+  return samples;
 }
 
 std::string metrics_reference() {
@@ -102,6 +114,7 @@ std::string metrics_reference() {
     page += std::string("| `") + name + "` | " + kind + " | " + help + " |\n";
   };
   for (const ModelGauge& gauge : kModelGauges) add(gauge.name, "gauge of each model", gauge.help);
+  add(kRedactionsCounter.name, "counter of each rule", kRedactionsCounter.help);
   for (const MetricRow& row : metric_rows(metrics())) {
     add(row.name,
         row.counter != nullptr ? "counter"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "monitor/content_filter.h"
 
 namespace paring::serve {
 
@@ -21,6 +22,7 @@ struct MetricSample {
   std::string help;
   std::vector<std::pair<std::string, std::string>> labels;
   double value = 0;
+  const char* kind = "gauge";
 };
 
 // Rows of one family (the name before '{', which may hold labels) stand behind each other; so do
@@ -67,6 +69,12 @@ inline constexpr ModelGauge kModelGauges[] = {
 
     kRunningGauge,         kWaitingGauge,      kCacheUsageGauge, kMemoryGauge,  kWishesGauge,
     kSemanticServingGauge, kSemanticBoundGauge};
+
+// A sample for each rule of redaction.
+inline constexpr ModelGauge kRedactionsCounter{
+    "paring:content_redactions_total",
+    "Places in prompts and answers that were replaced before these were written, by rule"};
+std::vector<MetricSample> redaction_samples(const monitor::ContentFilter& filter);
 
 // The table of all metrics for the documentation, in Markdown.
 std::string metrics_reference();

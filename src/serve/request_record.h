@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RequestRecord: what is known of one request over HTTP, for its one line in the log and its row
 // in the database of traffic: ids, route, status, whose key, tokens, times. Never a key, a header's
-// value or text of a prompt or answer.
+// value or, in the log, text of a prompt or answer.
 // The line is written when the last who works on the request lets go of its record, by a thread of
 // its own: a log that nobody reads, a full pipe, must not hold up who sends answers.
 #pragma once
@@ -25,6 +25,8 @@
 #include "store/traffic_rows.h"
 
 namespace paring::serve {
+
+class CapturedContent;
 
 // Which requests get a line. Probes and scrapes that succeed have one at the level debug only.
 enum class AccessLog : std::uint8_t { kAll, kFailed, kOff };
@@ -51,6 +53,7 @@ struct RequestFacts {
   std::optional<double> first_token_seconds;  // since the head was read, as are the following
   double seconds = 0;
   net::RequestEnd end;
+  std::shared_ptr<CapturedContent> content;  // null: none is kept. Taken by the row
 };
 
 // The id of a request: the client's own (x-request-id) where it is harmless, else one of ours.
@@ -112,6 +115,11 @@ class RequestRecord {
     facts_.model = model;
     facts_.variant = variant;
   }
+  // Before the answer begins. Who writes it adds to it.
+  void set_content(std::shared_ptr<CapturedContent> content) {
+    facts_.content = std::move(content);
+  }
+  const std::shared_ptr<CapturedContent>& content() const noexcept { return facts_.content; }
   void set_cache(store::TrafficCache cache) { facts_.cache = cache; }
   // Of a choice: that of the first stays, unless one is cancelled.
   void set_ending(AnswerEnd end);

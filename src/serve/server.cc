@@ -130,8 +130,14 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
     PARING_TRY(lock, store::ServingLock::take(options.data_folder));
     control.emplace(std::move(opened));
     if (options.traffic) {
+      monitor::TrafficWriter::Options writer{.mode = options.traffic->mode};
+      if (const auto filter = options.traffic->content) {
+        writer.prepare = [filter](store::TrafficContent& content) {
+          return filter->apply(content);
+        };
+      }
       PARING_TRY(traffic, monitor::Traffic::open({.data = options.data_folder,
-                                                  .writer = {.mode = options.traffic->mode},
+                                                  .writer = writer,
                                                   .retention = options.traffic->retention}));
     }
   }
@@ -404,6 +410,7 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
       [this, record = call.record](std::function<void()> send) {
         keep_first(*record, 200, std::move(send));
       });
+  receiver->set_content(call.record->content());
   call.exchange->release_body();
   for (const auto& watch : quality_watches_) {
     if (plan.on_answer) break;

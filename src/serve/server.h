@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "monitor/content_filter.h"
 #include "monitor/energy_meter.h"
 #include "monitor/price_book.h"
 #include "monitor/traffic.h"
@@ -46,6 +47,7 @@ namespace paring::serve {
 struct TrafficOptions {
   monitor::TrafficMode mode = monitor::TrafficMode::kAsync;
   monitor::TrafficRetention retention;
+  std::shared_ptr<const monitor::ContentFilter> content = nullptr;  // null: no prompts and answers
 };
 
 struct ServerOptions {
@@ -132,6 +134,10 @@ class Server : public net::RequestHandler {
   // Who writes to it; null likewise.
   monitor::TrafficWriter* traffic_writer() noexcept {
     return traffic_ == nullptr ? nullptr : &traffic_->writer();
+  }
+  // What becomes of prompts and answers of requests; null: none is kept.
+  const monitor::ContentFilter* content_filter() const noexcept {
+    return traffic_ == nullptr ? nullptr : options().traffic->content.get();
   }
   // How many lines of batches may run now.
   std::size_t batch_lines_now() const;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/redact.h"
+#include "serve/captured_content.h"
 #include "store/token_gaps.h"
 
 namespace paring::serve {
@@ -56,6 +57,7 @@ store::TrafficRequest traffic_row(const RequestFacts& facts) {
   row.seconds.total = facts.seconds;
   row.seconds.first_token = facts.first_token_seconds;
   if (!facts.usage) return row;
+  if (facts.content != nullptr) row.content = facts.content->take();
   const AnswerUsage& usage = *facts.usage;
   row.tokens = tokens_of(usage, facts.is_given_again);
   if (facts.is_given_again) return row;

@@ -12,7 +12,7 @@ namespace paring::serve {
 bool has_row(const RequestFacts& facts);
 
 // Tokens of an answer that was computed for another are cached ones and took no work. Without
-// joules and money.
+// joules and money. Takes the content of what was computed or given again, so once.
 store::TrafficRequest traffic_row(const RequestFacts& facts);
 // Of steps, its share.
 double work_seconds(const RequestFacts& facts) noexcept;

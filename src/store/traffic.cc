@@ -206,7 +206,7 @@ Result<std::vector<TrafficRequest>> TrafficDb::find(std::string_view id) const {
 }
 
 Result<TrafficPage> TrafficDb::page(const TrafficFilter& filter, std::string_view cursor,
-                                    std::int64_t limit) const {
+                                    std::int64_t limit, TrafficParts parts) const {
   if (limit < 1 || limit > kPageMax) {
     return invalid_argument(
         fmt::format("a page of {} rows cannot be read, 1 to {} can", limit, kPageMax));
@@ -224,7 +224,7 @@ Result<TrafficPage> TrafficDb::page(const TrafficFilter& filter, std::string_vie
     // One more than wanted tells whether there is a next page.
     const std::int64_t wanted = limit + 1 - static_cast<std::int64_t>(page.rows.size());
     PARING_TRY_VOID(days_->read(*day, [&](TrafficDay& file) -> Result<void> {
-      PARING_TRY(std::vector<TrafficDay::PlacedRow> rows, file.page(filter, below, wanted));
+      PARING_TRY(std::vector<TrafficDay::PlacedRow> rows, file.page(filter, below, wanted, parts));
       for (TrafficDay::PlacedRow& row : rows) {
         if (static_cast<std::int64_t>(page.rows.size()) == limit) {
           page.next = text_of(last);

@@ -79,8 +79,8 @@ class TrafficDb {
   Result<std::vector<TrafficRequest>> find(std::string_view id) const;
   // Newest first. `cursor`: "" or TrafficPage::next. InvalidArgument: not such a cursor, or a limit
   // that is not 1 to 1000.
-  Result<TrafficPage> page(const TrafficFilter& filter, std::string_view cursor,
-                           std::int64_t limit) const;
+  Result<TrafficPage> page(const TrafficFilter& filter, std::string_view cursor, std::int64_t limit,
+                           TrafficParts parts = TrafficParts::kWithoutContent) const;
   Result<TrafficSums> summary(const TrafficFilter& filter) const;
   // The same apart for each value of `key` that occurs.
   Result<std::map<std::string, TrafficSums>> summary_by(const TrafficFilter& filter,

@@ -102,7 +102,7 @@ struct TrafficRequest {
   std::int64_t peak_pages = 0;  // of the KV cache
   std::int64_t preemptions = 0;
   std::vector<std::uint8_t> gaps;         // encode_gaps() of store/token_gaps.h
-  std::optional<TrafficContent> content;  // read back by find() only
+  std::optional<TrafficContent> content;  // read back by find(), and by page() if asked
   bool has_content = false;               // set by reading
 };
 

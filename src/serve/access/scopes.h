@@ -16,7 +16,8 @@ namespace paring::serve {
   X(kEmbeddings, "embeddings", "embed, score, rerank and classify text")                         \
   X(kBatches, "batches", "upload files, create and read batches")                                \
   X(kAdmin, "admin", "load and unload models, change settings, manage keys, read the audit log") \
-  X(kMetrics, "metrics", "read metrics")
+  X(kMetrics, "metrics", "read metrics")                                                         \
+  X(kContent, "content", "read prompts and answers that are kept of others' requests")
 
 enum class Scope : std::uint8_t {
 #define PARING_X(name, text, help) name,

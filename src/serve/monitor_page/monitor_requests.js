@@ -98,6 +98,38 @@ function timeOf(context, row) {
   return el("div", { class: "charts" }, parts);
 }
 
+// A message's content is a text or a list of parts.
+function textOf(content) {
+  if (typeof content === "string") return content;
+  if (Array.isArray(content)) return content.map((part) => part.text ?? JSON.stringify(part)).join("\n");
+  return content === null || content === undefined ? "" : JSON.stringify(content);
+}
+
+function messageOf(message) {
+  const parts = [el("h3", {}, String(message.role ?? "message"), message.name ? ` ${message.name}` : "")];
+  if (message.reasoning_content) parts.push(el("p", { class: "note" }, "Reasoning"),
+    el("pre", { tabindex: "0" }, textOf(message.reasoning_content)));
+  const text = textOf(message.content);
+  if (text) parts.push(el("pre", { tabindex: "0" }, text));
+  for (const call of message.tool_calls ?? []) {
+    parts.push(el("p", { class: "note" }, `Calls ${call.function?.name ?? "a tool"}`),
+      el("pre", { tabindex: "0" }, textOf(call.function?.arguments)));
+  }
+  return el("section", { class: "message" }, parts);
+}
+
+// What is kept is JSON: messages, one message, or a text.
+function contentOf(json) {
+  let value;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    value = json;
+  }
+  if (typeof value === "string") return el("pre", { tabindex: "0" }, value);
+  return (Array.isArray(value) ? value : [value]).map(messageOf);
+}
+
 function oneRequest(context, row) {
   const link = (page, name, value) => (value ? el("a", { href: context.link(page, { [name]: value }) }, value) : "");
   const { tokens } = row;
@@ -116,9 +148,9 @@ function oneRequest(context, row) {
     ["Set back", count(row.preemptions)], ["KV pages at most", count(row.peak_pages)],
     ["Trace", row.trace_id], ["Span", row.span_id], ["Parent", row.parent_id],
   ]), timeOf(context, row),
-  row.prompt !== undefined ? [el("h2", {}, "Prompt"), el("pre", { tabindex: "0" }, row.prompt),
-    el("h2", {}, "Answer"), el("pre", { tabindex: "0" }, row.answer)]
-    : el("p", { class: "note" }, "Prompt and answer are not kept, or are not for this key."));
+  row.prompt !== undefined ? [el("h2", {}, "Prompt"), contentOf(row.prompt), el("h2", {}, "Answer"), contentOf(row.answer)]
+    : el("p", { class: "note" }, "Prompt and answer are not kept (", el("code", {}, "--content"),
+      "), or this key may not read them (scope ", el("code", {}, "content"), ")."));
 }
 
 export async function requestPage(context) {

@@ -53,6 +53,18 @@ export async function listModels(key) {
   return (await response.json()).data;
 }
 
+// What was thought of an answer; gives what is kept.
+export async function giveFeedback(key, body) {
+  const response = await ask("v1/feedback", { method: "POST", body: JSON.stringify(body),
+                                              headers: headersWith(key, { "content-type": "application/json" }) });
+  return response.json();
+}
+
+export async function takeFeedbackBack(key, id) {
+  const response = await ask(`v1/feedback/${encodeURIComponent(id)}`, { method: "DELETE", headers: headersWith(key) });
+  return response.json();
+}
+
 // The JSON of each event of a stream, until [DONE].
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -73,14 +85,14 @@ async function* events(body) {
 }
 
 // Streams an answer. `onText(content, reasoning)` is told all there is so far. Returns
-// {content, reasoning, finish, usage, timings, firstSeconds, cache}; throws Problem, or AbortError
+// {id, content, reasoning, finish, usage, timings, firstSeconds, cache}; throws Problem, or AbortError
 // when `signal` ends it. Ending it closes the connection, and with it the work on the server.
-export async function streamAnswer({ key, body, fresh, signal, onText }) {
+export async function streamAnswer({ key, body, fresh, signal, onText, onId }) {
   const begin = performance.now();
   const headers = headersWith(key, { "content-type": "application/json" });
   if (fresh) headers["cache-control"] = "no-cache";
   let response;
-  const answer = { content: "", reasoning: "", finish: "", usage: null, timings: null,
+  const answer = { id: "", content: "", reasoning: "", finish: "", usage: null, timings: null,
                    firstSeconds: null, cache: "" };
   try {
     response = await ask("v1/chat/completions", {
@@ -89,6 +101,7 @@ export async function streamAnswer({ key, body, fresh, signal, onText }) {
     });
     answer.cache = response.headers.get("x-paring-cache") || "";
     for await (const event of events(response.body)) {
+      if (event.id && !answer.id) onId(answer.id = event.id);
       if (event.error) throw new Problem(`The answer broke off: ${event.error.message}`);
       if (event.usage) answer.usage = event.usage;
       if (event.timings) answer.timings = event.timings;

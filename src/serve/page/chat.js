@@ -2,6 +2,7 @@
 // The chat page. A conversation lives in this tab's memory, a key in sessionStorage, and nothing
 // anywhere else.
 import { listModels, Problem, streamAnswer } from "./answers.js";
+import { FeedbackView } from "./feedback.js";
 import { figuresOf } from "./figures.js";
 import { MarkdownView } from "./markdown.js";
 
@@ -131,6 +132,7 @@ class AnswerView {
     this.markdown = new MarkdownView(this.body, copy);
     this.content = "";
     this.thoughts = "";
+    this.id = ""; // unknown to the server: nothing can be said of it
     this.isWaiting = false;
   }
 
@@ -156,9 +158,10 @@ class AnswerView {
     this.draw();
     if (problem) this.node.append(element("p", "problem", problem));
     const tools = element("div", "tools");
-    tools.append(element("p", "figures", figures), button("Copy", () => copy(this.content)),
-                 button("Regenerate", regenerate));
-    this.node.append(tools);
+    const feedback = this.id ? new FeedbackView(this.id, () => this.content, { say, keyOf: storedKey }) : null;
+    tools.append(element("p", "figures", figures), ...(feedback?.buttons ?? []),
+                 button("Copy", () => copy(this.content)), button("Regenerate", regenerate));
+    this.node.append(tools, ...(feedback ? [feedback.form] : []));
     page.log.scrollTop = page.log.scrollHeight;
   }
 }
@@ -196,6 +199,7 @@ async function answer(fresh) {
     const result = await streamAnswer({
       key: storedKey(), body, fresh, signal: controller.signal,
       onText: (content, reasoning) => view.update(content, reasoning),
+      onId: (id) => { view.id = id; },
     });
     figures = figuresOf(result);
     say("");

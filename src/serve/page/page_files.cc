@@ -6,6 +6,7 @@
 #include "embed_page_answers_js.h"
 #include "embed_page_chat_js.h"
 #include "embed_page_css.h"
+#include "embed_page_feedback_js.h"
 #include "embed_page_figures_js.h"
 #include "embed_page_html.h"
 #include "embed_page_icon.h"
@@ -38,6 +39,7 @@ const PageFile kFiles[] = {
     PARING_PAGE_FILE("icon.svg", "image/svg+xml", page_icon),
     PARING_PAGE_FILE("answers.js", kScript, page_answers_js),
     PARING_PAGE_FILE("chat.js", kScript, page_chat_js),
+    PARING_PAGE_FILE("feedback.js", kScript, page_feedback_js),
     PARING_PAGE_FILE("figures.js", kScript, page_figures_js),
     PARING_PAGE_FILE("markdown.js", kScript, page_markdown_js),
     PARING_PAGE_FILE("monitor.html", "text/html; charset=utf-8", page_monitor_html),

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "serve/proxy/passed_content.h"
 #include "serve/proxy/upstream_request.h"
 #include "serve/route.h"
 #include "store/token_gaps.h"
@@ -200,6 +201,15 @@ void Relay::on_end(const net::UpstreamEnd& end) {
 }
 
 void Relay::read(std::string_view bytes) {
+  if (passage_->content) {
+    std::string& answer = passage_->content->answer;
+    if (answer.size() + bytes.size() > kPassedBytesMax) {
+      passage_->content.reset();
+      metrics().traffic_content_dropped_too_long.add();
+    } else {
+      answer += bytes;
+    }
+  }
   if (!reader_) return;
   const std::size_t chunks = reader_->read(bytes);
   if (chunks == 0) return;

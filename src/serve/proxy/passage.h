@@ -37,6 +37,10 @@ class Passage {
   bool is_counted_in = false;  // among the requests that are open
   RequestFacts facts;
 
+  // What passed, as it passed: the body of the request and, as far as it came, the answer. Absent:
+  // no content is kept of it.
+  std::optional<store::TrafficContent> content;
+
   // Of the answer.
   store::TrafficTokens tokens;
   bool has_answer = false;    // a head came

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <iterator>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -16,6 +18,7 @@
 #include "serve/access/loopback.h"
 #include "serve/access/refusal.h"
 #include "serve/metrics_text.h"
+#include "serve/proxy/passed_content.h"
 #include "serve/proxy/upstream_request.h"
 #include "serve/route.h"
 
@@ -70,7 +73,13 @@ Result<std::unique_ptr<Proxy>> Proxy::start(const ProxyOptions& options) {
         "set PARING_API_KEY or --api-key-file, or listen on 127.0.0.1");
   }
   std::unique_ptr<Proxy> proxy(new Proxy(checked));
-  PARING_TRY(proxy->traffic_, monitor::Traffic::open(options.traffic));
+  monitor::Traffic::Options traffic = options.traffic;
+  if (options.content != nullptr) {
+    traffic.writer.prepare = [filter = options.content](store::TrafficContent& content) {
+      return read_passed(content) && filter->apply(content);
+    };
+  }
+  PARING_TRY(proxy->traffic_, monitor::Traffic::open(traffic));
   PARING_TRY(proxy->client_, net::UpstreamClient::start(options.client));
   if (!options.scrape.targets.empty()) {
     PARING_TRY(proxy->scraper_, monitor::Scraper::start(options.scrape));
@@ -185,6 +194,14 @@ void Proxy::on_request(std::shared_ptr<net::Exchange> exchange) {
   monitor::AskedFor asked = monitor::read_asked_for(exchange->body());
   passage->facts.model = std::move(asked.model);
   passage->facts.user = std::move(asked.user);
+  if (options_.content != nullptr && has_passed_content(head.path) &&
+      options_.content->takes(passage->facts.id)) {
+    if (exchange->body().size() <= kPassedBytesMax) {
+      passage->content = {exchange->body(), ""};
+    } else {
+      metrics().traffic_content_dropped_too_long.add();
+    }
+  }
   const UpstreamKey key{.drops_callers = !options_.keys.empty(), .own = options_.upstream_key};
   net::UpstreamRequest request{
       .method = head.method,
@@ -202,7 +219,12 @@ std::string Proxy::metrics_page() const {
   const std::size_t open = open_;
   const MetricSample running[] = {
       {kRunningGauge.name, "Requests that are forwarded", {}, static_cast<double>(open)}};
-  std::string text = metrics_text(metric_rows(metrics()), running);
+  std::vector<MetricSample> samples(std::begin(running), std::end(running));
+  if (options_.content != nullptr) {
+    const std::vector<MetricSample> redactions = redaction_samples(*options_.content);
+    samples.insert(samples.end(), redactions.begin(), redactions.end());
+  }
+  std::string text = metrics_text(metric_rows(metrics()), samples);
   if (scraper_ == nullptr) return text;
   // A family stands in one place, whoever has samples of it.
   monitor::MetricsPage page = monitor::MetricsPage::parse(text);
@@ -292,6 +314,8 @@ void Proxy::finish(Passage& passage) {
     } else {
       cells.success_stop.add();
     }
+    // What was refused or failed has no answer to keep.
+    if (row.end != "error") row.content = std::move(passage.content);
     facts.model = row.model;
     facts.error_code = row.error_code;
     facts.first_token_seconds = passage.first_token_seconds;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "monitor/content_filter.h"
 #include "monitor/scraper.h"
 #include "monitor/traffic.h"
 #include "net/http_server.h"
@@ -42,7 +43,8 @@ struct ProxyOptions {
   double drain_seconds = 30;
   AccessLog access_log = AccessLog::kAll;
   monitor::Traffic::Options traffic{};
-  monitor::Scraper::Options scrape{.targets = {}};  // whose metrics /metrics has as well
+  std::shared_ptr<const monitor::ContentFilter> content{};  // null: no prompts and answers
+  monitor::Scraper::Options scrape{.targets = {}};          // whose metrics /metrics has as well
 };
 
 class Proxy final : public net::RequestHandler {

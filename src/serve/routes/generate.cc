@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "serve/cache/question.h"
+#include "serve/captured_content.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
 #include "serve/wire/anthropic_messages.h"
@@ -83,6 +84,11 @@ void answer(Server& server, const Call& call, wire::GenerateCall& asked, const M
                                            "with --semantic-cache, or take \"exact\""));
   }
   const AnswerLabel label = Server::label(call, model, request.model);
+  const monitor::ContentFilter* const filter = server.content_filter();
+  if (filter != nullptr && filter->takes(call.id)) {
+    // The last use of the prompt.
+    call.record->set_content(std::make_shared<CapturedContent>(request, *model));
+  }
   server.answer(call, model, std::move(*plan), asked.writer(label), request.streams);
 }
 

@@ -66,6 +66,10 @@ void serve_metrics(Server& server, const Call& call) {
   }
   add_semantic_cache(server, gauges);
   add_live_quality(server, gauges);
+  if (const monitor::ContentFilter* const filter = server.content_filter()) {
+    const std::vector<MetricSample> redactions = redaction_samples(*filter);
+    gauges.insert(gauges.end(), redactions.begin(), redactions.end());
+  }
   server.respond(call, 200, kMetricsContentType, metrics_text(metric_rows(metrics()), gauges));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// /v1/traffic: what was served. Keys with the scope admin see all tenants, others their own, and of
-// prompts and answers those that they asked for themselves.
+// /v1/traffic: what was served. Keys with the scope admin see all tenants, others their own. Of
+// prompts and answers a key sees those that it asked for itself, and with the scope content the
+// rest.
 #include "serve/wire/traffic.h"
 #include "serve/batch/storage_failure.h"
 #include "serve/routes/handlers.h"
@@ -100,9 +101,19 @@ void serve_traffic_request(Server& server, const Call& call) {
     std::erase_if(*rows, [&](const store::TrafficRequest& row) {
       return row.tenant != call.principal.tenant;
     });
-    for (store::TrafficRequest& row : *rows) {
-      if (row.key_id != call.principal.key_id) row.content.reset();
+  }
+  bool reads_others = false;
+  for (store::TrafficRequest& row : *rows) {
+    if (!row.content || row.key_id == call.principal.key_id) continue;
+    if (call.principal.scopes.has(Scope::kContent)) {
+      reads_others = true;
+    } else {
+      row.content.reset();
     }
+  }
+  if (reads_others) {
+    const Result<void> audited = server.audit(call, "content.read", call.path_values[0]);
+    if (!audited) return server.refuse(call, storage_failure("audit log", audited.error()));
   }
   if (!rows->empty()) return respond(server, call, wire::traffic_requests_answer(*rows));
   server.refuse(call, {.status = 404,

@@ -388,7 +388,8 @@ Result<void> TrafficDay::find(std::string_view id, std::size_t limit,
 
 Result<std::vector<TrafficDay::PlacedRow>> TrafficDay::page(const TrafficFilter& filter,
                                                             const TrafficPlace& below,
-                                                            std::int64_t limit) {
+                                                            std::int64_t limit,
+                                                            TrafficParts parts) {
   return connections_->read([&](Connection& connection) -> Result<std::vector<PlacedRow>> {
     PARING_TRY(const std::vector<TrafficPlace> places, places_of(connection, filter, below, limit));
     std::vector<PlacedRow> rows;
@@ -404,6 +405,12 @@ Result<std::vector<TrafficDay::PlacedRow>> TrafficDay::page(const TrafficFilter&
       rows.push_back({place, request_of(row)});
       constexpr int kHasContentColumn = 41;
       rows.back().request.has_content = row.integer(kHasContentColumn) != 0;
+      if (parts == TrafficParts::kWithoutContent || !rows.back().request.has_content) continue;
+      PARING_TRY(
+          Cursor content,
+          connection.query("SELECT prompt, answer FROM contents WHERE seq = ?1", {place.seq}));
+      PARING_TRY(const bool has_content, content.next());
+      if (has_content) rows.back().request.content = {content.text(0), content.text(1)};
     }
     return rows;
   });

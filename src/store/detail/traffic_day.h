@@ -53,7 +53,7 @@ class TrafficDay {
     TrafficRequest request;
   };
   Result<std::vector<PlacedRow>> page(const TrafficFilter& filter, const TrafficPlace& below,
-                                      std::int64_t limit);
+                                      std::int64_t limit, TrafficParts parts);
   // Calls `sink` with sums of requests that match, and the second in which they began or a minute
   // began in which all of them did.
   enum class Detail : std::uint8_t {
