@@ -25,7 +25,7 @@ bool is_of_monitor(std::string_view key) {
                                         "serve_traffic",        "serve_traffic_days",
                                         "serve_content",        "serve_content_days",
                                         "serve_content_bytes",  "serve_content_share",
-                                        "serve_redact"};
+                                        "serve_redact",         "serve_otlp_endpoint"};
   return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
 }
 

@@ -90,6 +90,16 @@ serve::AccessLog access_log(const std::string& name) {
   return name == "failed" ? serve::AccessLog::kFailed : serve::AccessLog::kOff;
 }
 
+Result<std::optional<monitor::OtlpTarget>> otlp_target(const config::SettingValues& settings) {
+  const std::string endpoint =
+      is_set(settings.serve_otlp_endpoint) ? settings.serve_otlp_endpoint : "";
+  return monitor::otlp_target_of(endpoint, "", [](const char* name) -> std::optional<std::string> {
+    const char* const value = std::getenv(name);
+    if (value == nullptr || *value == '\0') return std::nullopt;
+    return value;
+  });
+}
+
 Result<serve::ServerOptions> server_options(const config::SettingValues& settings) {
   serve::ServerOptions options;
   PARING_TRY(options.http, http_options(settings));
@@ -114,6 +124,7 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
     options.traffic = {.mode = *mode, .retention = traffic_retention(settings)};
     PARING_TRY(options.traffic->content, content_filter(settings));
   }
+  PARING_TRY(options.otlp, otlp_target(settings));
   options.watts = monitor::WattsModel::of_machine(cost::read_machine());
   if (settings.serve_idle_watts > 0) {
     options.watts.idle = static_cast<double>(settings.serve_idle_watts);

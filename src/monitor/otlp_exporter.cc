@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "net/upstream_client.h"
 
 namespace paring::monitor {
@@ -162,7 +163,7 @@ bool OtlpExporter::record(store::TrafficRequest row) {
   offered_ += 1;
   row.content.reset();
   if (!ring_.push(row)) {
-    dropped_[static_cast<std::size_t>(OtlpDrop::kQueueFull)] += 1;
+    drop(OtlpDrop::kQueueFull, 1);
     return false;
   }
   // Otherwise the next tick finds it.
@@ -244,7 +245,7 @@ bool OtlpExporter::is_due(double now) const {
 void OtlpExporter::send() {
   const OtlpReply reply = post_(options_.target.traces_url, otlp_traces(rows_, options_.resource));
   const bool is_taken = reply.status >= 200 && reply.status < 300;
-  if (!is_taken) posts_failed_ += 1;
+  if (!is_taken) fail_post();
   const bool was_well = std::exchange(is_well_, is_taken);
   if (was_well && !is_well_) {
     log_warning(
@@ -264,18 +265,39 @@ void OtlpExporter::send_metrics() {
       post_(options_.target.metrics_url, metrics_.request(system_clock().wall_seconds()));
   // They are sums since the start: what did not arrive is in the next ones.
   has_news_ = reply.status < 200 || reply.status >= 300;
-  if (has_news_) posts_failed_ += 1;
+  if (has_news_) fail_post();
 }
 
 void OtlpExporter::settle(std::optional<OtlpDrop> dropped) {
   const auto rows = static_cast<std::int64_t>(rows_.size());
-  (dropped ? dropped_[static_cast<std::size_t>(*dropped)] : sent_) += rows;
+  if (dropped) {
+    drop(*dropped, rows);
+  } else {
+    sent_ += rows;
+    metrics().otlp_spans.add(static_cast<std::uint64_t>(rows));
+  }
   rows_.clear();
   tries_ = 0;
   try_again_at_.reset();
   const std::lock_guard lock(settled_mutex_);
   settled_ += rows;
   settled_changed_.notify_all();
+}
+
+void OtlpExporter::drop(OtlpDrop reason, std::int64_t rows) {
+  static constexpr Counter Metrics::* kCounters[] = {
+#define PARING_X(name, text) &Metrics::otlp_dropped_##text,
+      PARING_OTLP_DROPS(PARING_X)
+#undef PARING_X
+  };
+  const auto index = static_cast<std::size_t>(reason);
+  dropped_[index] += rows;
+  (metrics().*kCounters[index]).add(static_cast<std::uint64_t>(rows));
+}
+
+void OtlpExporter::fail_post() {
+  posts_failed_ += 1;
+  metrics().otlp_posts_failed.add();
 }
 
 void OtlpExporter::wait() {

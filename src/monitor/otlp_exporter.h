@@ -30,6 +30,7 @@
 namespace paring::monitor {
 
 // Why the span of a row was not sent. enumerator, label
+// The counter is otlp_dropped_LABEL of base/metrics.def.
 #define PARING_OTLP_DROPS(X)                                                       \
   X(kQueueFull, queue_full)    /* more came than the collector takes */            \
   X(kRefused, refused)         /* it answered that trying again is of no use */    \
@@ -103,6 +104,8 @@ class OtlpExporter {
   void send();
   void send_metrics();
   void settle(std::optional<OtlpDrop> dropped);
+  void drop(OtlpDrop reason, std::int64_t rows);
+  void fail_post();
   void wait();
 
   const Options options_;

@@ -137,14 +137,18 @@ void set_attribute(std::string_view name, Value value, TrafficRequest& row, Pend
   }
 }
 
-bool read_attribute(Bytes pair, TrafficRequest& row, Pending& pending) {
-  std::string name;
-  Value value;
-  const bool is_read = each_field(pair, [&](const ProtobufField& field) {
+bool read_pair(Bytes pair, std::string& name, Value& value) {
+  return each_field(pair, [&](const ProtobufField& field) {
     if (is_message(field, 1)) name = text_of(field.bytes);
     if (is_message(field, 2)) return read_value(field.bytes, value);
     return true;
   });
+}
+
+bool read_attribute(Bytes pair, TrafficRequest& row, Pending& pending) {
+  std::string name;
+  Value value;
+  const bool is_read = read_pair(pair, name, value);
   if (is_read) set_attribute(name, std::move(value), row, pending);
   return is_read;
 }
@@ -213,6 +217,84 @@ Result<OtlpSpans> read_otlp_traces(Bytes body) {
   }
   if (!is_read) {
     return invalid_argument("the body is no ExportTraceServiceRequest of OTLP",
+                            "send it as application/x-protobuf");
+  }
+  return out;
+}
+
+namespace {
+
+constexpr std::string_view kEvaluation = "gen_ai.evaluation.result";
+
+bool read_log(Bytes record, const std::string& service, OtlpEvaluations& out) {
+  OtlpEvaluation found;
+  found.evaluator = service;
+  std::string event;
+  const bool is_read = each_field(record, [&](const ProtobufField& field) {
+    if (is_message(field, 9)) found.trace_id = id_of(field.bytes, 16);
+    if (is_message(field, 10)) found.span_id = id_of(field.bytes, 8);
+    if (is_message(field, 12)) event = text_of(field.bytes);
+    if (!is_message(field, 6)) return true;
+    std::string name;
+    Value value;
+    if (!read_pair(field.bytes, name, value)) return false;
+    // Before events had a field of their own for it.
+    if (name == "event.name" && value.text && event.empty()) event = *value.text;
+    if (name == "gen_ai.evaluation.name" && value.text) found.name = *value.text;
+    if (name == "gen_ai.evaluation.score.label" && value.text) found.label = *value.text;
+    if (name == "gen_ai.evaluation.explanation" && value.text) found.explanation = *value.text;
+    if (name == "gen_ai.response.id" && value.text) found.response_id = *value.text;
+    if (name == "gen_ai.evaluation.score.value") {
+      if (value.count) found.value = static_cast<double>(*value.count);
+      if (value.amount && std::isfinite(*value.amount)) found.value = value.amount;
+    }
+    return true;
+  });
+  if (!is_read) return false;
+  const bool has_subject = !found.response_id.empty() || !found.span_id.empty();
+  const bool has_score = found.value || !found.label.empty();
+  if (event == kEvaluation && !found.name.empty() && has_subject && has_score) {
+    out.all.push_back(std::move(found));
+  } else {
+    ++out.not_understood;
+  }
+  return true;
+}
+
+bool read_service(Bytes resource, std::string& service) {
+  return each_field(resource, [&](const ProtobufField& field) {
+    if (!is_message(field, 1)) return true;
+    std::string name;
+    Value value;
+    if (!read_pair(field.bytes, name, value)) return false;
+    if (name == "service.name" && value.text) service = *value.text;
+    return true;
+  });
+}
+
+}  // namespace
+
+Result<OtlpEvaluations> read_otlp_evaluations(Bytes body) {
+  OtlpEvaluations out;
+  std::size_t records = 0;
+  const bool is_read = each_field(body, [&](const ProtobufField& of_resource) {
+    if (!is_message(of_resource, 1)) return true;
+    std::string service;
+    return each_field(of_resource.bytes, [&](const ProtobufField& field) {
+      if (is_message(field, 1)) return read_service(field.bytes, service);
+      if (!is_message(field, 2)) return true;
+      return each_field(field.bytes, [&](const ProtobufField& record) {
+        if (!is_message(record, 2)) return true;
+        return ++records <= kOtlpSpansMax && read_log(record.bytes, service, out);
+      });
+    });
+  });
+  if (records > kOtlpSpansMax) {
+    return exhausted("more than " + std::to_string(kOtlpSpansMax) + " records in one body",
+                     "send them in smaller batches");
+  }
+  if (!is_read) {
+    return invalid_argument("the body is no ExportLogsServiceRequest of OTLP",
                             "send it as application/x-protobuf");
   }
   return out;

@@ -91,6 +91,8 @@ const std::vector<Route>& routes() {
        "/api/public/scores/{score_id}",
        {Scope::kInference, kNoBody},
        serve_langfuse_delete},
+      {"POST", "/v1/traces", {Scope::kInference, kTextBody}, serve_otlp_traces},
+      {"POST", "/v1/logs", {Scope::kInference, kTextBody}, serve_otlp_logs},
       {"GET", "/v1/quality", {Scope::kMetrics, kNoBody}, serve_quality},
       {"GET", "/v1/traffic", {Scope::kMetrics, kNoBody}, serve_traffic_list},
       {"GET", "/v1/traffic/summary", {Scope::kMetrics, kNoBody}, serve_traffic_summary},

@@ -17,7 +17,6 @@
 #include "serve/access/loopback.h"
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
-#include "serve/traffic_row.h"
 #include "store/keys.h"
 #include "text/chat_template.h"
 
@@ -101,26 +100,6 @@ Server::Server(const ServerOptions& options, std::optional<store::ControlDb> con
   options_ = all_options_.back().get();
 }
 
-store::TrafficRequest Server::row_of(const RequestFacts& facts) {
-  store::TrafficRequest row = traffic_row(facts);
-  const double work = work_seconds(facts);
-  if (work > 0) {
-    row.joules = energy_.charge(work);
-    row.joules_kind = energy_.kind();
-    row.money = options().prices.of_work(row.started_s, work, row.joules);
-  }
-  return row;
-}
-
-void Server::keep(std::unique_ptr<monitor::Traffic> traffic) {
-  traffic_ = std::move(traffic);
-  const auto record = [this](const RequestFacts& facts) {
-    if (has_row(facts)) traffic_->writer().record(row_of(facts), nullptr);
-  };
-  records_.log().set_observer(record);
-  line_log_.set_observer(record);
-}
-
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Executor& executor) {
   std::optional<store::ControlDb> control;
   std::optional<store::ServingLock> lock;
@@ -144,7 +123,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
   PARING_TRY(const bool needs_key,
              requires_key(options.keys, control ? &*control : nullptr, options.http.address));
   std::unique_ptr<Server> server(new Server(options, std::move(control), needs_key, executor));
-  if (traffic != nullptr) server->keep(std::move(traffic));
+  PARING_TRY_VOID(server->keep_rows(std::move(traffic)));
   server->lock_ = std::move(lock);
   if (server->control_) {
     PARING_TRY(const store::RecoveredReservations recovered, server->gate_.recover());
@@ -296,18 +275,6 @@ void Server::send(const Call& call, net::HttpResponse response) {
              [exchange = call.exchange, response = std::move(response)]() mutable {
                exchange->respond(std::move(response));
              });
-}
-
-void Server::keep_first(RequestRecord& record, int status, std::function<void()> send) {
-  const bool waits = traffic_ != nullptr && record.is_work() &&
-                     options().traffic->mode == monitor::TrafficMode::kSync;
-  if (!waits) return send();
-  RequestFacts facts = record.take_row();
-  facts.end = {.status = status, .is_complete = true};
-  // Whether or not it is stored: what is lost is counted, and the answer is there.
-  traffic_->writer().record(row_of(facts), [this, send = std::move(send)](bool) mutable {
-    http_->post(std::move(send));
-  });
 }
 
 // Before any work: whether there is room for one more.

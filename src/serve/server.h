@@ -20,6 +20,7 @@
 #include "base/executor.h"
 #include "monitor/content_filter.h"
 #include "monitor/energy_meter.h"
+#include "monitor/otlp_exporter.h"
 #include "monitor/price_book.h"
 #include "monitor/traffic.h"
 #include "net/http_server.h"
@@ -68,6 +69,8 @@ struct ServerOptions {
   AccessLog access_log = AccessLog::kAll;
   bool has_page = true;                                      // the chat page at /
   std::optional<TrafficOptions> traffic = TrafficOptions();  // of the database; absent: none
+  // Where OpenTelemetry's spans of requests and histograms go; absent: nowhere.
+  std::optional<monitor::OtlpTarget> otlp;
   monitor::WattsModel watts;  // of a machine that has no counter of energy
   monitor::PriceBook prices;  // of the machine's time and energy
 };
@@ -219,8 +222,10 @@ class Server : public net::RequestHandler {
   Server(const ServerOptions& options, std::optional<store::ControlDb> control, bool needs_key,
          Executor& executor);
   store::TrafficRequest row_of(const RequestFacts& facts);
-  // Before it listens: requests have rows from now on.
-  void keep(std::unique_ptr<monitor::Traffic> traffic);
+  // Before it listens: requests have rows from now on, where somebody wants them.
+  Result<void> keep_rows(std::unique_ptr<monitor::Traffic> traffic);
+  // The row of a request to who wants it; `done`: see TrafficWriter::record().
+  void keep(const RequestFacts& facts, std::function<void(bool)> done);
   void abandon_answers();
   void send(const Call& call, net::HttpResponse response);
   // Calls `send`, which ends the answer: at once, or where traffic is kept in sync, when the
@@ -253,7 +258,8 @@ class Server : public net::RequestHandler {
   std::optional<store::ControlDb> control_;
   std::optional<store::ServingLock> lock_;
   monitor::EnergyMeter energy_;
-  std::unique_ptr<monitor::Traffic> traffic_;  // null: nothing is kept of requests
+  std::unique_ptr<monitor::Traffic> traffic_;        // null: nothing is kept of requests
+  std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told of them
   KeyRing keys_;
   Gate gate_;
   std::optional<Auditor> auditor_;  // where there is a database

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/version.h"
 #include "serve/access/browser_guard.h"
 #include "serve/access/loopback.h"
 #include "serve/access/refusal.h"
@@ -80,6 +81,11 @@ Result<std::unique_ptr<Proxy>> Proxy::start(const ProxyOptions& options) {
     };
   }
   PARING_TRY(proxy->traffic_, monitor::Traffic::open(traffic));
+  if (options.otlp) {
+    PARING_TRY(proxy->exporter_,
+               monitor::OtlpExporter::start(
+                   {.target = *options.otlp, .resource = {.service_version = version()}}));
+  }
   PARING_TRY(proxy->client_, net::UpstreamClient::start(options.client));
   if (!options.scrape.targets.empty()) {
     PARING_TRY(proxy->scraper_, monitor::Scraper::start(options.scrape));
@@ -326,6 +332,7 @@ void Proxy::finish(Passage& passage) {
       facts.usage->cached_tokens = static_cast<std::size_t>(tokens.prompt_cached);
       facts.usage->completion_tokens = static_cast<std::size_t>(answer);
     }
+    if (exporter_ != nullptr) exporter_->record(row);
     traffic_->writer().record(std::move(row), {});
   }
   log_.write(std::move(facts));

@@ -20,6 +20,7 @@
 
 #include "base/result.h"
 #include "monitor/content_filter.h"
+#include "monitor/otlp_exporter.h"
 #include "monitor/scraper.h"
 #include "monitor/traffic.h"
 #include "net/http_server.h"
@@ -44,6 +45,7 @@ struct ProxyOptions {
   AccessLog access_log = AccessLog::kAll;
   monitor::Traffic::Options traffic{};
   std::shared_ptr<const monitor::ContentFilter> content{};  // null: no prompts and answers
+  std::optional<monitor::OtlpTarget> otlp{};                // where spans go; absent: nowhere
   monitor::Scraper::Options scrape{.targets = {}};          // whose metrics /metrics has as well
 };
 
@@ -81,6 +83,7 @@ class Proxy final : public net::RequestHandler {
 
   const ProxyOptions options_;
   std::unique_ptr<monitor::Traffic> traffic_;
+  std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told
   RequestLog log_;
   KeyRing keys_;
   std::atomic<std::size_t> open_{0};  // requests that are forwarded

@@ -48,6 +48,8 @@ void serve_orq_remove(Server& server, const Call& call);
 void serve_langfuse_scores(Server& server, const Call& call);
 void serve_langfuse_ingestion(Server& server, const Call& call);
 void serve_langfuse_delete(Server& server, const Call& call);
+void serve_otlp_traces(Server& server, const Call& call);
+void serve_otlp_logs(Server& server, const Call& call);
 void serve_quality(Server& server, const Call& call);
 void serve_traffic_list(Server& server, const Call& call);
 void serve_traffic_summary(Server& server, const Call& call);

@@ -37,14 +37,6 @@ std::vector<std::string> names_of(std::span<const std::string_view> names) {
 // The field that names a subject of this kind.
 std::string field_of_subject(std::string_view kind) { return std::string(kind) + "_id"; }
 
-// Answers carry the request's id behind a prefix of their protocol.
-std::string without_prefix(std::string id) {
-  for (const std::string_view prefix : {"chatcmpl-", "cmpl-", "resp_", "msg_"}) {
-    if (id.starts_with(prefix)) return id.substr(prefix.size());
-  }
-  return id;
-}
-
 std::optional<ApiError> read_subject(const Json& body, store::ScoreRow& score) {
   for (const std::string_view kind : store::kScoreSubjects) {
     const std::string name = field_of_subject(kind);
@@ -99,16 +91,6 @@ std::optional<ApiError> read_value(const Json& body, store::ScoreRow& score) {
   return std::nullopt;
 }
 
-// Equal for the same opinion of the same author.
-std::string derived_id(const store::ScoreRow& score) {
-  Sha256 hash;
-  for (const std::string* part :
-       {&score.subject_kind, &score.subject_id, &score.name, &score.source, &score.author}) {
-    hash.update(std::to_string(part->size()) + ':' + *part);
-  }
-  return "fb_" + hex(hash.finish()).substr(0, kDerivedIdDigits);
-}
-
 Shape value_shape() {
   return one_of({number(-kNumberMax, kNumberMax), boolean(), text(1, kValueCharactersMax)});
 }
@@ -147,6 +129,22 @@ Shape score_shape() {
 }
 
 }  // namespace
+
+std::string without_prefix(std::string id) {
+  for (const std::string_view prefix : {"chatcmpl-", "cmpl-", "resp_", "msg_"}) {
+    if (id.starts_with(prefix)) return id.substr(prefix.size());
+  }
+  return id;
+}
+
+std::string derived_score_id(const store::ScoreRow& score) {
+  Sha256 hash;
+  for (const std::string* part :
+       {&score.subject_kind, &score.subject_id, &score.name, &score.source, &score.author}) {
+    hash.update(std::to_string(part->size()) + ':' + *part);
+  }
+  return "fb_" + hex(hash.finish()).substr(0, kDerivedIdDigits);
+}
 
 const Shape& feedback_request() {
   static const Shape shape = object({
@@ -188,7 +186,7 @@ ApiResult<store::ScoreRow> read_feedback(std::string_view body, const WireRules&
   score.author = text_or("author", "");
   if (const Json* metadata = field_of(*json, "metadata")) score.metadata = json_of(*metadata);
   score.id = text_or("id", "");
-  if (score.id.empty()) score.id = derived_id(score);
+  if (score.id.empty()) score.id = derived_score_id(score);
   return score;
 }
 

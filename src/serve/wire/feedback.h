@@ -18,6 +18,11 @@ namespace paring::serve::wire {
 // name, source and author: the same person's second opinion takes the place of the first.
 ApiResult<store::ScoreRow> read_feedback(std::string_view body, const WireRules& rules);
 
+// Answers carry the request's id behind a prefix of their protocol.
+std::string without_prefix(std::string id);
+// Equal for the same opinion of the same author.
+std::string derived_score_id(const store::ScoreRow& score);
+
 struct FeedbackListCall {
   store::ScoreFilter filter;
   store::PageRequest page;

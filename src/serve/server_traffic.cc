@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server's side of what is kept of requests: rows of traffic, and spans for a collector.
+#include <optional>
+#include <utility>
+
+#include "base/version.h"
+#include "serve/server.h"
+#include "serve/traffic_row.h"
+
+namespace paring::serve {
+
+store::TrafficRequest Server::row_of(const RequestFacts& facts) {
+  store::TrafficRequest row = traffic_row(facts);
+  const double work = work_seconds(facts);
+  if (work > 0) {
+    row.joules = energy_.charge(work);
+    row.joules_kind = energy_.kind();
+    row.money = options().prices.of_work(row.started_s, work, row.joules);
+  }
+  return row;
+}
+
+Result<void> Server::keep_rows(std::unique_ptr<monitor::Traffic> traffic) {
+  traffic_ = std::move(traffic);
+  if (const auto& target = options().otlp) {
+    PARING_TRY(exporter_, monitor::OtlpExporter::start(
+                              {.target = *target, .resource = {.service_version = version()}}));
+  }
+  if (traffic_ == nullptr && exporter_ == nullptr) return {};
+  const auto record = [this](const RequestFacts& facts) {
+    if (has_row(facts)) keep(facts, {});
+  };
+  records_.log().set_observer(record);
+  line_log_.set_observer(record);
+  return {};
+}
+
+void Server::keep(const RequestFacts& facts, std::function<void(bool)> done) {
+  store::TrafficRequest row = row_of(facts);
+  if (exporter_ != nullptr) {
+    // Prompts and answers do not leave, nor are they copied for it.
+    std::optional<store::TrafficContent> content = std::exchange(row.content, std::nullopt);
+    exporter_->record(row);
+    row.content = std::move(content);
+  }
+  if (traffic_ != nullptr) traffic_->writer().record(std::move(row), std::move(done));
+}
+
+void Server::keep_first(RequestRecord& record, int status, std::function<void()> send) {
+  const bool waits = traffic_ != nullptr && record.is_work() &&
+                     options().traffic->mode == monitor::TrafficMode::kSync;
+  if (!waits) return send();
+  RequestFacts facts = record.take_row();
+  facts.end = {.status = status, .is_complete = true};
+  // Whether or not it is stored: what is lost is counted, and the answer is there.
+  keep(facts, [this, send = std::move(send)](bool) mutable { http_->post(std::move(send)); });
+}
+
+}  // namespace paring::serve
