@@ -237,13 +237,23 @@ bool TrafficWriter::take() {
     if (rows_.empty()) oldest_at_ = now_seconds();
     ++taken_;
     store::TrafficRequest& request = item->request;
-    if (options_.prepare && request.content && !options_.prepare(*request.content)) {
-      drop_content(request, TrafficDrop::kRefused);
-    }
+    prepare(request);
     rows_.push_back(std::move(request));
     items_.push_back(std::move(*item));
   }
   return taken_ > before;
+}
+
+// Making content ready takes far longer than a row: where the ring fills meanwhile, rows go
+// without.
+void TrafficWriter::prepare(store::TrafficRequest& request) {
+  if (!options_.prepare || !request.content) return;
+  const bool is_behind = pushed_ - taken_ > static_cast<std::int64_t>(ring_.slots() / 2);
+  if (is_behind) {
+    drop_content(request, TrafficDrop::kRingFull);
+  } else if (!options_.prepare(*request.content)) {
+    drop_content(request, TrafficDrop::kRefused);
+  }
 }
 
 bool TrafficWriter::is_due(double now) const {

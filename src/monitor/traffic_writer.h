@@ -123,6 +123,7 @@ class TrafficWriter {
   void run();
   // Whether the ring gave anything.
   bool take();
+  void prepare(store::TrafficRequest& request);
   bool is_due(double now) const;
   void write(double now);
   // True: all that is left of the batch may be tried again at once.

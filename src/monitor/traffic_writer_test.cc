@@ -252,6 +252,60 @@ TEST(TrafficWriterTest, ContentGoesBeforeRows) {
   EXPECT_EQ(disk.with_content, 3);
 }
 
+TEST(TrafficWriterTest, ContentIsMadeReadyBeforeItIsWritten) {
+  FakeDisk disk;
+  TrafficWriter::Options options{.batch_rows = 1};
+  options.prepare = [](store::TrafficContent& content) {
+    if (content.prompt == "xx") return false;
+    content.prompt = "ready";
+    return true;
+  };
+  std::vector<std::string> prompts;
+  const TrafficWriter::Append append = [&](std::span<const TrafficRequest> rows,
+                                           const store::TrafficDb::Append& how) {
+    for (const TrafficRequest& row : rows) {
+      prompts.push_back(row.content ? row.content->prompt : "none");
+    }
+    return disk.append()(rows, how);
+  };
+  const std::uint64_t before = metrics().traffic_content_dropped_not_redacted.value();
+  {
+    TrafficWriter writer(append, options);
+    for (std::size_t bytes = 1; bytes <= 3; ++bytes) {
+      EXPECT_TRUE(writer.record(with_content(static_cast<std::int64_t>(bytes), bytes)));
+    }
+    ASSERT_TRUE(writer.flush(kLong));
+    EXPECT_EQ(writer.stats().stored, 3);
+    EXPECT_EQ(writer.stats().content_dropped, 1);
+  }
+  EXPECT_EQ(prompts, (std::vector<std::string>{"ready", "none", "ready"}));
+  EXPECT_EQ(metrics().traffic_content_dropped_not_redacted.value() - before, 1U);
+}
+
+// Content that takes long to make ready goes before it costs rows.
+TEST(TrafficWriterTest, SlowPreparationCostsContentAndNoRow) {
+  FakeDisk disk;
+  std::counting_semaphore<> entered{0};
+  std::counting_semaphore<> go_on{0};
+  TrafficWriter::Options options{.batch_rows = 16, .ring_slots = 8};
+  options.prepare = [&](store::TrafficContent&) {
+    entered.release();
+    go_on.acquire();
+    return true;
+  };
+  {
+    TrafficWriter writer(disk.append(), options);
+    EXPECT_TRUE(writer.record(with_content(0, 10)));
+    entered.acquire();
+    for (std::int64_t i = 1; i <= 8; ++i) EXPECT_TRUE(writer.record(with_content(i, 10)));
+    go_on.release(100);
+    ASSERT_TRUE(writer.flush(kLong));
+    EXPECT_EQ(writer.stats().stored, 9);
+    EXPECT_EQ(writer.stats().content_dropped, 3);  // until half of the slots were free
+  }
+  EXPECT_EQ(disk.with_content, 6);
+}
+
 TEST(TrafficWriterTest, WhatTheDiskRefusesIsTriedAgain) {
   FakeDisk disk;
   disk.fails = 3;
