@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace paring::monitor {
@@ -24,6 +27,22 @@ constexpr std::size_t kStructureMax = 4;
 
 std::string cut_mark(std::size_t count, const char* what) {
   return fmt::format("{}{} {} cut ...]", kCutMark, count, what);
+}
+
+// Names that the form of messages has; no rule may change them.
+bool is_of_form(std::string_view name) {
+  constexpr std::string_view kNames[] = {
+      "role",  "content",  "type", "text",      "tool_calls",   "id",
+      "index", "function", "name", "arguments", "tool_call_id", "reasoning_content"};
+  return std::ranges::find(kNames, name) != std::end(kNames);
+}
+
+// Likewise the values of "role" and "type" that are known.
+bool is_of_form(std::string_view name, const Json& value) {
+  constexpr std::string_view kValues[] = {"system", "developer", "user", "assistant",
+                                          "tool",   "function",  "text"};
+  if ((name != "role" && name != "type") || !value.is_string()) return false;
+  return std::ranges::find(kValues, value.get_ref<const std::string&>()) != std::end(kValues);
 }
 
 // False: something in it could not be redacted. In place.
@@ -53,8 +72,9 @@ bool redact(Json& value, const Redactor& redactor, int depth) {
   if (!value.is_object()) return true;
   Json object = Json::object();
   for (auto& [name, member] : value.items()) {
-    const auto redacted = redactor.redact(name);
-    if (!redacted || !redact(member, redactor, depth + 1)) return false;
+    const auto redacted = is_of_form(name) ? std::optional(name) : redactor.redact(name);
+    if (!redacted) return false;
+    if (!is_of_form(name, member) && !redact(member, redactor, depth + 1)) return false;
     object[*redacted] = std::move(member);
   }
   value = std::move(object);

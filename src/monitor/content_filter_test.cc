@@ -35,6 +35,16 @@ TEST(ContentFilter, RedactsEveryTextAndNumber) {
   EXPECT_EQ(content.answer, R"({"role":"assistant","content":"[IP]"})");
 }
 
+TEST(ContentFilter, NoRuleChangesTheFormOfMessages) {
+  const auto filter =
+      made({.redaction = {.rules = {{"words", "user|role|content|assistant", "[W]"}}}});
+  store::TrafficContent content{R"([{"role":"user","content":"user","more":"role"}])",
+                                R"({"role":"assistant","content":"assistant"})"};
+  ASSERT_TRUE(filter->apply(content));
+  EXPECT_EQ(content.prompt, R"([{"role":"user","content":"[W]","more":"[W]"}])");
+  EXPECT_EQ(content.answer, R"({"role":"assistant","content":"[W]"})");
+}
+
 TEST(ContentFilter, FullKeepsAllUpToItsBound) {
   const auto filter = made({.is_redacted = false, .bytes_max = 1024});
   store::TrafficContent content{R"("mail a@b.example")", R"("yes")"};
