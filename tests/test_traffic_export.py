@@ -116,6 +116,20 @@ def test_a_file_is_whole_or_not_there(paring, filled, tmp_path):
     assert not (tmp_path / "big.jsonl").exists()
 
 
+def test_memory_does_not_grow_with_the_rows(paring, tmp_path):
+    fill(paring, tmp_path, 50_000, FIRST, 86000)
+
+    def peak(*words):
+        process = subprocess.Popen([paring.path, "traffic", "export", "--data-dir", tmp_path, "--out", tmp_path / "out",
+                                    "--force", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = status
+        assert status == 0
+        return used.ru_maxrss * 1024
+    few = peak("--to", "2026-11-23T00:10:00Z")
+    assert peak() - few < 10e6 < (tmp_path / "out").stat().st_size / 4
+
+
 @pytest.mark.parametrize("words, told", [
     ([], "either --out FILE or --postgres"), (["--out", "x", "--postgres", "y"], "either"),
     (["--out", "-", "--from", "yesterday"], "--from"), (["--out", "-", "--to", "2026-02-30"], "2026-02-30"),

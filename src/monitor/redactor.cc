@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <re2/re2.h>
+#include <re2/set.h>
 
 #include <algorithm>
 #include <ctime>
@@ -21,6 +22,8 @@ using detail::Place;
 
 // Of compiled patterns; an operator's rule that needs more is refused.
 constexpr std::int64_t kPatternMemoryMax = std::int64_t{8} << 20;
+// Of all of them together.
+constexpr std::int64_t kPrefilterMemoryMax = std::int64_t{16} << 20;
 // Escapes within escapes: JSON in a string of JSON in a string.
 constexpr int kFoldsMax = 3;
 
@@ -172,6 +175,13 @@ struct Redactor::Found {
   std::size_t rule = 0;
 };
 
+// All patterns at once: most texts match none, and need no search for each.
+struct Redactor::Prefilter {
+  explicit Prefilter(const RE2::Options& options) : set(options, RE2::UNANCHORED) {}
+  RE2::Set set;
+  std::size_t patterns = 0;
+};
+
 Redactor::Redactor() = default;
 Redactor::~Redactor() = default;
 
@@ -243,15 +253,41 @@ Result<std::shared_ptr<const Redactor>> Redactor::create(const RedactionOptions&
     }
     redactor->rules_.push_back(std::move(rule));
   }
+  redactor->make_prefilter();
   return std::shared_ptr<const Redactor>(std::move(redactor));
+}
+
+void Redactor::make_prefilter() {
+  RE2::Options options = re2_options();
+  options.set_max_mem(kPrefilterMemoryMax);
+  auto made = std::make_unique<Prefilter>(options);
+  for (const auto& rule : rules_) {
+    for (const auto& pattern : rule->patterns) {
+      if (made->set.Add(pattern->pattern(), nullptr) < 0) return;
+      ++made->patterns;
+    }
+  }
+  if (made->patterns > 0 && made->set.Compile()) prefilter_ = std::move(made);
 }
 
 bool Redactor::search(std::string_view text, double deadline, std::vector<Found>& found) const {
   std::vector<Place> places;
+  // Without one, or where its memory does not do for this text, each pattern is searched for.
+  std::vector<int> matching;
+  RE2::Set::ErrorInfo info{};
+  const bool is_known = prefilter_ != nullptr &&
+                        (prefilter_->set.Match({text.data(), text.size()}, &matching, &info) ||
+                         info.kind == RE2::Set::kNoError);
+  std::vector<bool> is_there(is_known ? prefilter_->patterns : 0, false);
+  for (const int each : matching) {
+    if (is_known) is_there[static_cast<std::size_t>(each)] = true;
+  }
+  std::size_t number = 0;  // of the pattern, over all rules
   for (std::size_t i = 0; i < rules_.size(); ++i) {
     places.clear();
     if (rules_[i]->finder != nullptr) rules_[i]->finder(text, places);
     for (const auto& pattern : rules_[i]->patterns) {
+      if (is_known && !is_there[number++]) continue;
       if (!find_all(*pattern, text, deadline, places)) return false;
     }
     for (const Place& place : places) found.push_back({place.begin, place.end, i});

@@ -74,10 +74,13 @@ class Redactor {
  private:
   struct Rule;
   struct Found;
+  struct Prefilter;
   Redactor();
+  void make_prefilter();
   // False: it took too long.
   bool search(std::string_view text, double deadline, std::vector<Found>& found) const;
   std::vector<std::unique_ptr<Rule>> rules_;
+  std::unique_ptr<Prefilter> prefilter_;
 };
 
 }  // namespace paring::monitor
