@@ -2,12 +2,14 @@
 #include "monitor_targets.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <string_view>
 
 #include "base/check.h"
 #include "monitor/content_filter.h"
 #include "monitor/metrics_page.h"
+#include "monitor/otlp_json.h"
 #include "monitor/otlp_reader.h"
 #include "monitor/otlp_writer.h"
 #include "monitor/usage_reader.h"
@@ -106,6 +108,34 @@ void run_otlp_traces(std::span<const std::byte> input) {
   const std::string written = monitor::otlp_traces(read->rows, {});
   const auto again = monitor::read_otlp_traces(bytes_of(std::string_view(written)));
   PARING_CHECK(again && again->rows.size() == read->rows.size(), "what was written is not read");
+}
+
+void run_otlp_logs(std::span<const std::byte> input) {
+  const auto read = monitor::read_otlp_evaluations(
+      {reinterpret_cast<const std::uint8_t*>(input.data()), input.size()});
+  if (!read) return;
+  for (const monitor::OtlpEvaluation& each : read->all) {
+    PARING_CHECK(!each.name.empty() && (!each.response_id.empty() || !each.span_id.empty()),
+                 "an evaluation of nothing");
+    PARING_CHECK(std::isfinite(each.value.value_or(0)), "a score that is no number");
+  }
+}
+
+// What JSON becomes must be a message.
+void run_otlp_json(std::span<const std::byte> input) {
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  const auto bytes_of = [](const std::string& message) {
+    return std::span(reinterpret_cast<const std::uint8_t*>(message.data()), message.size());
+  };
+  if (const auto traces = monitor::otlp_of_json(text, monitor::OtlpRequest::kTraces)) {
+    const auto read = monitor::read_otlp_traces(bytes_of(*traces));
+    PARING_CHECK(read || read.error().code == ErrorCode::kExhausted, "spans that cannot be read");
+    run_otlp_traces(std::as_bytes(std::span(*traces)));
+  }
+  if (const auto logs = monitor::otlp_of_json(text, monitor::OtlpRequest::kLogs)) {
+    const auto read = monitor::read_otlp_evaluations(bytes_of(*logs));
+    PARING_CHECK(read || read.error().code == ErrorCode::kExhausted, "records that cannot be read");
+  }
 }
 
 }  // namespace paring::fuzz

@@ -9,6 +9,8 @@ namespace paring::fuzz {
 
 void run_usage(std::span<const std::byte> input);
 void run_otlp_traces(std::span<const std::byte> input);
+void run_otlp_logs(std::span<const std::byte> input);
+void run_otlp_json(std::span<const std::byte> input);
 void run_metrics_page(std::span<const std::byte> input);
 void run_redaction(std::span<const std::byte> input);
 

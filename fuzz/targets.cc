@@ -342,6 +342,8 @@ constexpr Target kTargets[] = {
     {"multipart", run_multipart, 100},
     {"usage", run_usage, 100},
     {"otlp_traces", run_otlp_traces, 60},
+    {"otlp_logs", run_otlp_logs, 60},
+    {"otlp_json", run_otlp_json, 30},
     {"metrics_page", run_metrics_page, 60},
     {"redaction", run_redaction, 20},
     {"wire_openai_chat", run_wire_openai_chat, 40},
