@@ -12,6 +12,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/metrics.h"
+
 namespace paring::monitor {
 
 namespace {
@@ -142,6 +144,14 @@ std::string written(const Json& value) {
 }
 
 }  // namespace
+
+bool ContentRoom::add(std::size_t bytes) {
+  const auto more = static_cast<std::int64_t>(bytes);
+  bytes_ += more;
+  if ((*taken_ += more) <= bytes_max_) return true;
+  metrics().traffic_content_dropped_ring_full.add();
+  return false;
+}
 
 Result<std::shared_ptr<const ContentFilter>> ContentFilter::create(const Options& options) {
   if (options.bytes_max < kBytesMin || options.bytes_max > kBytesMost) {

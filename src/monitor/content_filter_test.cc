@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "text/unicode.h"
 
@@ -100,6 +101,21 @@ TEST(ContentFilter, WhatCannotBeRedactedIsNotWritten) {
   content = {Json(std::string(Redactor::kTextBytesMax, 'x') + " a@b.example").dump(), "\"\""};
   ASSERT_TRUE(filter->apply(content));
   EXPECT_EQ(content.prompt, "\"[... 1048588 bytes cut ...]\"");
+}
+
+TEST(ContentFilter, RequestsHoldNoMoreThanTheirRoom) {
+  const auto filter = made({.held_bytes_max = 100});
+  ContentRoom first = filter->room();
+  EXPECT_TRUE(first.add(60));
+  {
+    ContentRoom second = filter->room();
+    EXPECT_TRUE(second.add(40));
+    EXPECT_FALSE(second.add(1));
+    EXPECT_FALSE(first.add(1));
+  }
+  ContentRoom moved = std::move(first);
+  EXPECT_TRUE(moved.add(39));
+  EXPECT_FALSE(filter->room().add(1));
 }
 
 TEST(ContentFilter, TakesAShareByTheId) {

@@ -24,7 +24,9 @@ std::string text_of(Prompt& prompt, const ServedModel& model) {
 
 }  // namespace
 
-CapturedContent::CapturedContent(GenerateRequest& request, const ServedModel& model) {
+CapturedContent::CapturedContent(GenerateRequest& request, const ServedModel& model,
+                                 monitor::ContentRoom room)
+    : room_(std::move(room)) {
   Prompt& prompt = request.prompts.front();
   if (auto* chat = std::get_if<text::ChatInput>(&prompt)) {
     is_chat_ = true;
@@ -32,11 +34,27 @@ CapturedContent::CapturedContent(GenerateRequest& request, const ServedModel& mo
   } else {
     prompt_ = json_text(text_of(prompt, model));
   }
+  hold(prompt_.size());
+}
+
+void CapturedContent::hold(std::size_t bytes) {
+  has_room_ = has_room_ && room_.add(bytes);
+  if (has_room_) return;
+  std::string().swap(prompt_);
+  std::string().swap(text_);
+  std::string().swap(reasoning_);
+  calls_.clear();
 }
 
 void CapturedContent::add(const std::vector<AnswerEvent>& events) {
   for (const AnswerEvent& event : events) {
     if (event.choice != 0) continue;
+    std::size_t bytes = event.delta.content.size() + event.delta.reasoning.size();
+    for (const ToolCallDelta& call : event.delta.tool_calls) {
+      bytes += call.id.size() + call.name.size() + call.arguments.size();
+    }
+    if (has_room_) hold(bytes);
+    if (!has_room_) return;
     text_ += event.delta.content;
     reasoning_ += event.delta.reasoning;
     for (const ToolCallDelta& call : event.delta.tool_calls) {
@@ -49,7 +67,8 @@ void CapturedContent::add(const std::vector<AnswerEvent>& events) {
   }
 }
 
-store::TrafficContent CapturedContent::take() {
+std::optional<store::TrafficContent> CapturedContent::take() {
+  if (!has_room_) return std::nullopt;
   store::TrafficContent content;
   content.prompt = std::move(prompt_);
   if (!is_chat_) {

@@ -206,6 +206,8 @@ void Relay::read(std::string_view bytes) {
     if (answer.size() + bytes.size() > kPassedBytesMax) {
       passage_->content.reset();
       metrics().traffic_content_dropped_too_long.add();
+    } else if (!passage_->content_room->add(bytes.size())) {
+      passage_->content.reset();
     } else {
       answer += bytes;
     }

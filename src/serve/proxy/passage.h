@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/content_filter.h"
 #include "monitor/usage_reader.h"
 #include "net/http_server.h"
 #include "net/upstream_client.h"
@@ -40,6 +41,7 @@ class Passage {
   // What passed, as it passed: the body of the request and, as far as it came, the answer. Absent:
   // no content is kept of it.
   std::optional<store::TrafficContent> content;
+  std::optional<monitor::ContentRoom> content_room;
 
   // Of the answer.
   store::TrafficTokens tokens;

@@ -202,10 +202,11 @@ void Proxy::on_request(std::shared_ptr<net::Exchange> exchange) {
   passage->facts.user = std::move(asked.user);
   if (options_.content != nullptr && has_passed_content(head.path) &&
       options_.content->takes(passage->facts.id)) {
-    if (exchange->body().size() <= kPassedBytesMax) {
-      passage->content = {exchange->body(), ""};
-    } else {
+    if (exchange->body().size() > kPassedBytesMax) {
       metrics().traffic_content_dropped_too_long.add();
+    } else if (passage->content_room.emplace(options_.content->room());
+               passage->content_room->add(exchange->body().size())) {
+      passage->content = {exchange->body(), ""};
     }
   }
   const UpstreamKey key{.drops_callers = !options_.keys.empty(), .own = options_.upstream_key};

@@ -87,7 +87,7 @@ void answer(Server& server, const Call& call, wire::GenerateCall& asked, const M
   const monitor::ContentFilter* const filter = server.content_filter();
   if (filter != nullptr && filter->takes(call.id)) {
     // The last use of the prompt.
-    call.record->set_content(std::make_shared<CapturedContent>(request, *model));
+    call.record->set_content(std::make_shared<CapturedContent>(request, *model, filter->room()));
   }
   server.answer(call, model, std::move(*plan), asked.writer(label), request.streams);
 }
