@@ -595,7 +595,7 @@ TEST_F(TrafficTest, QuestionsAboutADayAreAnsweredFast) {
   for (std::uint64_t i = 0; i < count; ++i) {
     const double share = static_cast<double>(i) / static_cast<double>(count);
     rows.push_back(request_for_test(i, kDay + kDaySeconds * share));
-    rows.back().user = "user " + std::to_string(i % 2000);
+    rows.back().user = "user " + std::to_string(i % 500) + " of " + rows.back().key_id;
     if (rows.size() < 5000 && i + 1 < count) continue;
     append_all(traffic, rows);
     rows.clear();

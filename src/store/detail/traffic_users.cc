@@ -81,13 +81,20 @@ Result<void> TrafficDay::add_users(const TrafficFilter& filter, std::int64_t fir
     PARING_TRY(const std::vector<TrafficGroup> groups, groups_of(connection, filter, false));
     std::map<std::int64_t, const TrafficGroup*> wanted;
     for (const TrafficGroup& group : groups) wanted.emplace(group.id, &group);
-    PARING_TRY(Cursor row,
-               connection.query("SELECT h.group_id, u.name, h.requests, h.errors, h.prompt_fresh, "
-                                "h.prompt_cached, h.answer, h.joules_measured, "
-                                "h.joules_estimated, h.hardware_cost, h.energy_cost, h.token_cost "
-                                "FROM user_hours h JOIN users u ON u.id = h.user_id "
-                                "WHERE h.hour >= ?1 AND h.hour < ?2",
-                                {first, last}));
+    // Summed before names come in: a day has an hour's row of a user for each of its groups.
+    PARING_TRY(
+        Cursor row,
+        connection.query(
+            "SELECT h.group_id, u.name, h.requests, h.errors, h.prompt_fresh, h.prompt_cached, "
+            "h.answer, h.joules_measured, h.joules_estimated, h.hardware_cost, h.energy_cost, "
+            "h.token_cost FROM (SELECT group_id, user_id, sum(requests) AS requests, "
+            "sum(errors) AS errors, sum(prompt_fresh) AS prompt_fresh, "
+            "sum(prompt_cached) AS prompt_cached, sum(answer) AS answer, "
+            "sum(joules_measured) AS joules_measured, sum(joules_estimated) AS joules_estimated, "
+            "sum(hardware_cost) AS hardware_cost, sum(energy_cost) AS energy_cost, "
+            "sum(token_cost) AS token_cost FROM user_hours WHERE hour >= ?1 AND hour < ?2 "
+            "GROUP BY group_id, user_id) h JOIN users u ON u.id = h.user_id",
+            {first, last}));
     PARING_TRY(bool has_row, row.next());
     while (has_row) {
       if (const auto group = wanted.find(row.integer(0)); group != wanted.end()) {
