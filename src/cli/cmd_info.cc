@@ -4,10 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
+#include "cli/machine_figures.h"
 #include "cli/table.h"
 #include "cost/energy.h"
 #include "cost/machine.h"
@@ -136,6 +138,13 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   add_json_flag(app, *is_json);
   return [is_json](Context& context) -> Result<void> {
     PARING_TRY(const Info info, collect(context));
+    // For `paring serve`. A figure that cannot be kept was measured all the same.
+    const Result<std::string> path = machine_figures_path();
+    if (path) {
+      if (const auto kept = save_machine_figures(*path, info.machine.cpu, info.probes); !kept) {
+        log_warning("figures of this machine are not kept: " + kept.error().text());
+      }
+    }
     if (*is_json) {
       context.output().write_json(to_json(info));
     } else {

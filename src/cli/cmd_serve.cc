@@ -6,11 +6,14 @@
 #include "base/service_manager.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/machine_figures.h"
 #include "cli/serve_reload.h"
 #include "cli/serve_settings.h"
 #include "cli/served_models.h"
 #include "cli/signals.h"
+#include "cost/machine.h"
 #include "hub/model_source.h"
+#include "kernels/ops.h"
 #include "serve/server.h"
 
 namespace paring::cli {
@@ -88,9 +91,24 @@ int wait_for_end(const Signals& signals, ServeReload& reload) {
   }
 }
 
+// What `paring info` measured; to measure takes longer than a server should take to start.
+std::optional<cost::Probes> known_limits(const Executor& executor) {
+  const Result<std::string> path = machine_figures_path();
+  if (!path) return std::nullopt;
+  std::optional<cost::Probes> limits = load_machine_figures(
+      *path, cost::read_machine().cpu, kernels::kernels().isa, executor.threads());
+  if (!limits) {
+    log_info(
+        "limits of this machine are not known, so metrics have no roofline: run paring info "
+        "once");
+  }
+  return limits;
+}
+
 Result<void> serve_models(Context& context, const ServedWords& words) {
   PARING_TRY(Executor * executor, context.executor());
-  PARING_TRY(const serve::ServerOptions settings, server_options(context.settings()));
+  PARING_TRY(serve::ServerOptions settings, server_options(context.settings()));
+  settings.probes = known_limits(*executor);
   PARING_TRY(const std::vector<config::ModelEntry> models, served_models(words, context.models()));
   const Signals signals;
   const ServiceManager manager = ServiceManager::from_environment();

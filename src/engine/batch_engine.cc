@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "engine/detail/live_sequence.h"
+#include "engine/request_metrics.h"
 
 namespace paring::engine {
 
@@ -199,8 +200,8 @@ void BatchEngine::end(Live& live, SequenceEnd how, Error error) {
   live.result.queue_seconds = (live.admitted > 0 ? live.admitted : now) - live.submitted;
   live.result.usage.prefill_seconds = live.admitted > 0 ? first - live.admitted : 0;
   live.result.usage.decode_seconds = live.first_token > 0 ? now - live.first_token : 0;
-  metrics().queue_seconds.observe(live.result.queue_seconds);
   metrics().request_seconds.observe(now - live.submitted);
+  observe_request(*live.request, live.sample, live.result);
   switch (how) {
     case SequenceEnd::kStopped:
       metrics().success_stop.add();

@@ -244,6 +244,8 @@ void BatchEngine::record(const std::vector<Live*>& parts) {
     speculator_->observe_prompt(last_step_.prefill_tokens, last_step_.seconds);
   }
   metrics().step_seconds.observe(last_step_.seconds);
+  metrics().step_tokens.observe(static_cast<double>(
+      last_step_.prefill_tokens + last_step_.decode_tokens + last_step_.draft_tokens));
   metrics().prompt_tokens.add(last_step_.prefill_tokens);
   metrics().draft_tokens.add(last_step_.draft_tokens);
 }

@@ -57,11 +57,13 @@ EnergyMeter::~EnergyMeter() {
 
 store::JoulesKind EnergyMeter::kind() const {
   const std::lock_guard lock(mutex_);
-  return reader_ != nullptr ? store::JoulesKind::kMeasured : store::JoulesKind::kEstimated;
+  return reader_ != nullptr && are_gpus_measured_ ? store::JoulesKind::kMeasured
+                                                  : store::JoulesKind::kEstimated;
 }
 
 double EnergyMeter::charge(double work_seconds) {
-  if (work_seconds > 0 && account_.watts_of_work() == 0) sample();
+  // Without the GPUs: their drivers may take milliseconds, and a request waits.
+  if (work_seconds > 0 && account_.watts_of_work() == 0) take({});
   return account_.charge(work_seconds);
 }
 
@@ -79,6 +81,11 @@ double EnergyMeter::host_cpu_seconds() const {
 }
 
 void EnergyMeter::sample() {
+  const GpuEnergy gpus = options_.machine == nullptr ? GpuEnergy() : options_.machine->sample();
+  take(gpus);
+}
+
+void EnergyMeter::take(const GpuEnergy& gpus) {
   const std::lock_guard lock(mutex_);
   const double now = clock_.monotonic_seconds();
   const double wall = now - sampled_at_;
@@ -95,12 +102,15 @@ void EnergyMeter::sample() {
       reader_.reset();
     }
   }
+  joules += gpus.joules;
+  // Once a part was an estimate, the sums are.
+  if (!gpus.is_measured) are_gpus_measured_ = false;
   account_.add(joules, busy - busy_, wall);
   sampled_at_ = now;
   busy_ = busy;
   cpu_ = cpu;
   const EnergyTotals totals = account_.totals();
-  const bool is_measured = reader_ != nullptr;
+  const bool is_measured = reader_ != nullptr && are_gpus_measured_;
   raise(metrics().energy_requests, totals.requests);
   raise(metrics().energy_idle, totals.idle);
   raise(metrics().energy_background, totals.background);

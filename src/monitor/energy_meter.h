@@ -18,6 +18,7 @@
 #include "cost/energy.h"
 #include "cost/machine.h"
 #include "monitor/energy_account.h"
+#include "monitor/machine_watch.h"
 #include "store/traffic_rows.h"
 
 namespace paring::monitor {
@@ -39,7 +40,9 @@ class EnergyMeter {
     std::function<double()> busy_seconds;  // of the engine's steps, since any time
     WattsModel model;                      // where there is no counter
     std::string root;                      // in front of /sys and /proc; "": this machine's
-    double period_seconds = 1;             // 0: no thread, for tests that call sample()
+    // Sampled in the same seconds; what its GPUs use is added. Null: no other samples.
+    MachineWatch* machine = nullptr;
+    double period_seconds = 1;  // 0: no thread, for tests that call sample()
   };
   explicit EnergyMeter(const Options& options, const Clock& clock = system_clock());
   ~EnergyMeter();
@@ -57,6 +60,7 @@ class EnergyMeter {
 
  private:
   void run();
+  void take(const GpuEnergy& gpus);
   double host_cpu_seconds() const;
 
   const Options options_;
@@ -68,6 +72,7 @@ class EnergyMeter {
   double busy_ = 0;
   double joules_ = 0;  // of the reader
   double cpu_ = 0;
+  bool are_gpus_measured_ = true;
   bool is_stopping_ = false;
   std::condition_variable stopping_;
   Thread thread_;

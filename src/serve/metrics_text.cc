@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "serve/sample_list.h"
+
 namespace paring::serve {
 
 namespace {
@@ -115,6 +117,9 @@ std::string metrics_reference() {
   };
   for (const ModelGauge& gauge : kModelGauges) add(gauge.name, "gauge of each model", gauge.help);
   add(kRedactionsCounter.name, "counter of each rule", kRedactionsCounter.help);
+  for (const SampleFamily& family : sample_families()) {
+    add(family.name, (std::string(family.kind) + " of " + family.of).c_str(), family.help);
+  }
   for (const MetricRow& row : metric_rows(metrics())) {
     add(row.name,
         row.counter != nullptr ? "counter"

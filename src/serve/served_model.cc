@@ -205,6 +205,20 @@ EngineLoad ServedModel::load() const noexcept {
           .cache_usage = cache_usage_.load(std::memory_order_relaxed)};
 }
 
+ModelTotals ServedModel::totals() const noexcept {
+  return {.seconds = seconds_.load(std::memory_order_relaxed),
+          .operations = operations_.load(std::memory_order_relaxed),
+          .bytes = bytes_.load(std::memory_order_relaxed)};
+}
+
+// On the engine's thread, which alone writes them.
+void ServedModel::count(double seconds, double operations, double bytes) {
+  seconds_.store(seconds_.load(std::memory_order_relaxed) + seconds, std::memory_order_relaxed);
+  operations_.store(operations_.load(std::memory_order_relaxed) + operations,
+                    std::memory_order_relaxed);
+  bytes_.store(bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+}
+
 void ServedModel::publish() {
   if (engine_ == nullptr) {
     waiting_.store(jobs_.size(), std::memory_order_relaxed);
@@ -238,6 +252,12 @@ Result<void> ServedModel::submit(EncodeJob job) {
 
 bool ServedModel::step() {
   const bool has_worked = engine_ != nullptr ? engine_->step() : step_encoder();
+  if (engine_ != nullptr) {
+    // A call that only ended sequences leaves the step before as it was.
+    const api::StepRecord& last = engine_->last_step();
+    if (last.start_seconds > counted_step_) count(last.seconds, last.operations, last.bytes);
+    counted_step_ = std::max(counted_step_, last.start_seconds);
+  }
   publish();
   return has_worked;
 }
@@ -253,6 +273,7 @@ void ServedModel::meter(std::vector<api::Work>& works, double seconds, std::size
   metrics().prompt_tokens.add(tokens);
   metrics().operations.add(static_cast<std::uint64_t>(total.operations));
   metrics().read_bytes.add(static_cast<std::uint64_t>(total.bytes));
+  count(seconds, total.operations, total.bytes);
 }
 
 // As many jobs of one kind as fit a step, so that small requests share it.

@@ -26,6 +26,7 @@
 #include "model/block_spec.h"
 #include "model/lora.h"
 #include "serve/engine_loop.h"
+#include "serve/model_totals.h"
 #include "text/answer_format.h"
 #include "text/constraint.h"
 
@@ -139,6 +140,7 @@ class ServedModel : public Steppable {
 
   // As of the last step.
   EngineLoad load() const noexcept;
+  ModelTotals totals() const noexcept;
 
   // On the engine's thread. REQUIRES: a decoder, an encoder.
   engine::BatchEngine& engine() noexcept { return *engine_; }
@@ -150,7 +152,8 @@ class ServedModel : public Steppable {
       : name_(std::move(name)), options_(std::move(options)) {}
   Result<void> load_adapters(const std::vector<model::AdapterFile>& files, api::Variant variant);
   bool step_encoder();
-  static void meter(std::vector<api::Work>& works, double seconds, std::size_t tokens);
+  void meter(std::vector<api::Work>& works, double seconds, std::size_t tokens);
+  void count(double seconds, double operations, double bytes);
   void publish();
 
   std::string name_;
@@ -175,6 +178,10 @@ class ServedModel : public Steppable {
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::size_t> waiting_tokens_{0};
   std::atomic<double> cache_usage_{0};
+  double counted_step_ = 0;  // when the last one that was counted began
+  std::atomic<double> seconds_{0};
+  std::atomic<double> operations_{0};
+  std::atomic<double> bytes_{0};
 };
 
 }  // namespace paring::serve

@@ -73,11 +73,14 @@ void Ticket::charge(std::int64_t tokens) {
 Server::Server(const ServerOptions& options, std::optional<store::ControlDb> control,
                bool needs_key, Executor& executor)
     : control_(std::move(control)),
+      probes_(options.probes),
+      machine_({}),
       energy_(
           {.busy_seconds =
                [] { return metrics().step_seconds.sum() + metrics().quality_step_seconds.sum(); },
            .model = options.watts,
-           .root = ""}),
+           .root = "",
+           .machine = &machine_}),
       keys_(control_ ? &*control_ : nullptr, options.keys,
             needs_key ? KeyRing::WithoutKey::kRefuse : KeyRing::WithoutKey::kAnonymous),
       gate_(control_ ? &*control_ : nullptr),

@@ -18,8 +18,10 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "cost/probes.h"
 #include "monitor/content_filter.h"
 #include "monitor/energy_meter.h"
+#include "monitor/machine_watch.h"
 #include "monitor/otlp_exporter.h"
 #include "monitor/price_book.h"
 #include "monitor/traffic.h"
@@ -38,6 +40,7 @@
 #include "serve/quality_watch.h"
 #include "serve/request_record.h"
 #include "serve/route.h"
+#include "serve/score_board.h"
 #include "serve/task_thread.h"
 #include "serve/wire/wire_rules.h"
 #include "store/control_db.h"
@@ -71,8 +74,9 @@ struct ServerOptions {
   std::optional<TrafficOptions> traffic = TrafficOptions();  // of the database; absent: none
   // Where OpenTelemetry's spans of requests and histograms go; absent: nowhere.
   std::optional<monitor::OtlpTarget> otlp;
-  monitor::WattsModel watts;  // of a machine that has no counter of energy
-  monitor::PriceBook prices;  // of the machine's time and energy
+  monitor::WattsModel watts;                          // of a machine that has no counter of energy
+  monitor::PriceBook prices;                          // of the machine's time and energy
+  std::optional<cost::Probes> probes = std::nullopt;  // limits of this machine, where known
 };
 
 // The right of a request to be computed: a place among requests_max, and what its key had set aside
@@ -142,6 +146,13 @@ class Server : public net::RequestHandler {
   const monitor::ContentFilter* content_filter() const noexcept {
     return traffic_ == nullptr ? nullptr : options().traffic->content.get();
   }
+  // What /metrics tells of the machine, its limits (null: not known), and what requests cost.
+  monitor::MachineReading machine() const { return machine_.reading(); }
+  const cost::Probes* probes() const noexcept { return probes_ ? &*probes_ : nullptr; }
+  double joules_of_requests() const { return energy_.totals().requests; }
+  store::TrafficMoney spent() const;
+  // Sums of what is kept of feedback; empty without a database.
+  std::vector<store::ScoreSum> score_sums();
   // How many lines of batches may run now.
   std::size_t batch_lines_now() const;
   // As they are now; what it refers to stays as long as the server.
@@ -257,7 +268,12 @@ class Server : public net::RequestHandler {
   std::atomic<const ServerOptions*> options_;                      // the last of them
   std::optional<store::ControlDb> control_;
   std::optional<store::ServingLock> lock_;
-  monitor::EnergyMeter energy_;
+  const std::optional<cost::Probes> probes_;
+  monitor::MachineWatch machine_;
+  monitor::EnergyMeter energy_;  // samples machine_
+  mutable std::mutex spent_mutex_;
+  store::TrafficMoney spent_;  // guarded by spent_mutex_
+  ScoreBoard scores_;
   std::unique_ptr<monitor::Traffic> traffic_;        // null: nothing is kept of requests
   std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told of them
   KeyRing keys_;

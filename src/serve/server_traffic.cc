@@ -16,6 +16,11 @@ store::TrafficRequest Server::row_of(const RequestFacts& facts) {
     row.joules = energy_.charge(work);
     row.joules_kind = energy_.kind();
     row.money = options().prices.of_work(row.started_s, work, row.joules);
+    const std::lock_guard lock(spent_mutex_);
+    // A new price book may have another currency: sums begin again.
+    if (spent_.currency != row.money.currency) spent_ = {.currency = row.money.currency};
+    spent_.hardware += row.money.hardware;
+    spent_.energy += row.money.energy;
   }
   return row;
 }
@@ -54,6 +59,15 @@ void Server::keep_first(RequestRecord& record, int status, std::function<void()>
   facts.end = {.status = status, .is_complete = true};
   // Whether or not it is stored: what is lost is counted, and the answer is there.
   keep(facts, [this, send = std::move(send)](bool) mutable { http_->post(std::move(send)); });
+}
+
+store::TrafficMoney Server::spent() const {
+  const std::lock_guard lock(spent_mutex_);
+  return spent_;
+}
+
+std::vector<store::ScoreSum> Server::score_sums() {
+  return control_ ? scores_.sums(*control_) : std::vector<store::ScoreSum>();
 }
 
 }  // namespace paring::serve

@@ -130,6 +130,21 @@ Result<Page<ScoreRow>> Scores::list(std::string_view tenant, const ScoreFilter& 
   });
 }
 
+Result<std::vector<ScoreSum>> Scores::sums(std::int64_t limit) const {
+  return control_.connections().read([&](Connection& connection) -> Result<std::vector<ScoreSum>> {
+    return detail::collect<ScoreSum>(
+        connection.query("SELECT name, source, count(*), avg(number) FROM scores "
+                         "GROUP BY name, source ORDER BY count(*) DESC, name, source LIMIT ?1",
+                         {limit}),
+        [](const Cursor& row) {
+          return ScoreSum{.name = row.text(0),
+                          .source = row.text(1),
+                          .count = row.integer(2),
+                          .mean = row.optional_real(3)};
+        });
+  });
+}
+
 Result<void> Scores::remove(std::string_view tenant, std::string_view id) const {
   return control_.connections().write(
       Durability::kPower, [&](Connection& connection) -> Result<void> {

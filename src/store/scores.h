@@ -49,6 +49,14 @@ struct ScoreFilter {
   std::string name;
 };
 
+// Of one name and source.
+struct ScoreSum {
+  std::string name;
+  std::string source;
+  std::int64_t count = 0;
+  std::optional<double> mean;  // of those that are numbers
+};
+
 class Scores {
  public:
   explicit Scores(const ControlDb& control) : control_(control) {}
@@ -60,6 +68,8 @@ class Scores {
   // Newest first, unless page.oldest_first. NotFound when page.after is no score of the tenant.
   Result<Page<ScoreRow>> list(std::string_view tenant, const ScoreFilter& filter,
                               const PageRequest& page) const;
+  // Of all tenants; the `limit` most frequent, those first.
+  Result<std::vector<ScoreSum>> sums(std::int64_t limit) const;
   // NotFound.
   Result<void> remove(std::string_view tenant, std::string_view id) const;
 

@@ -69,5 +69,29 @@ TEST_F(ScoresTest, AValueIsANumberOrAText) {
   EXPECT_FALSE(Scores(control).put(none, 10));
 }
 
+TEST_F(ScoresTest, SumsAreOfNamesAndSources) {
+  const ControlDb control = open();
+  const Scores scores(control);
+  ASSERT_TRUE(scores.put(score("x"), 10));
+  ScoreRow other = score("y", "b");
+  other.number = 1;
+  ASSERT_TRUE(scores.put(other, 10));
+  ScoreRow text = score("z");
+  text.name = "note";
+  text.type = "text";
+  text.number.reset();
+  text.text = "fine";
+  ASSERT_TRUE(scores.put(text, 10));
+  const auto all = scores.sums(10);
+  ASSERT_TRUE(all) << all.error().text();
+  ASSERT_EQ(all->size(), 2U);
+  EXPECT_EQ(all->at(0).name, "rating");
+  EXPECT_EQ(all->at(0).count, 2);
+  EXPECT_DOUBLE_EQ(all->at(0).mean.value(), 0.75);
+  EXPECT_EQ(all->at(1).name, "note");
+  EXPECT_FALSE(all->at(1).mean.has_value());
+  EXPECT_EQ(scores.sums(1)->size(), 1U);
+}
+
 }  // namespace
 }  // namespace paring::store

@@ -15,6 +15,7 @@ constexpr int kNotSupported = 3;
 int driver_error = 0;
 int open_count = 0;
 bool is_second_lost = false;
+unsigned long long millijoules_used = 0;
 int tokens[2];  // their addresses are the devices
 
 int write_name(std::string_view name, char* text, std::size_t size) {
@@ -41,6 +42,10 @@ int stop() {
 PARING_EXPORT void fake_gpus_set(int error, int is_lost) {
   driver_error = error;
   is_second_lost = is_lost != 0;
+  millijoules_used = 0;
+}
+PARING_EXPORT void fake_gpus_use(unsigned long long millijoules) {
+  millijoules_used += millijoules;
 }
 PARING_EXPORT int fake_gpus_open() { return open_count; }
 
@@ -75,7 +80,7 @@ PARING_EXPORT int nvmlDeviceGetPowerUsage(void* device, unsigned* milliwatts) {
 }
 PARING_EXPORT int nvmlDeviceGetTotalEnergyConsumption(void* device,
                                                       unsigned long long* millijoules) {
-  *millijoules = 123'456'789;
+  *millijoules = 123'456'789 + millijoules_used;
   return is_old(device) ? kNotSupported : 0;
 }
 
