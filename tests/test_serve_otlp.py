@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 import tiny_model
+from fake_upstream import FakeUpstream
 from raw_client import CHATML
 from server_process import ServerProcess
 from test_access import keyed
@@ -129,6 +130,21 @@ def test_a_collector_that_is_away_or_slow_holds_nobody_up(paring, small):
         start = time.monotonic()
         assert server.end() == 0
         assert time.monotonic() - start < 10, "nor does it hold up the end"
+
+
+def test_what_a_proxy_forwards_is_a_span_without_its_texts(paring, tmp_path):
+    with Collector() as collector, FakeUpstream() as upstream, ServerProcess(
+            paring.path, "--upstream", upstream.url, "--data-dir", tmp_path, "--content", "full",
+            env={"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}, command="monitor") as server:
+        body = {"model": "whole", "messages": [{"role": "user", "content": "Hello"}]}
+        assert post(server, "/v1/chat/completions", body, {"traceparent": f"00-{TRACE}-{SPAN}-01"})[0] == 200
+        collector.wait(lambda: collector.spans and collector.metrics)  # histograms come when spans were counted
+        span, = [span for span in collector.spans if span.kind == 2]
+        assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("chat whole", TRACE, SPAN)
+        told = attributes_of(span)
+        assert (told["gen_ai.usage.input_tokens"], told["gen_ai.usage.output_tokens"]) == (11, 5)
+        assert not any("hello" in str(value).lower() for value in told.values()), "no text leaves"
+        assert server.metric("paring:otlp_spans_total") == 1
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://collector", "collector:4318/", "http://"])
@@ -242,6 +258,15 @@ def test_json_is_read_and_what_is_left_out_is_told(receiver):
     assert status == 200 and headers["content-type"] == "application/x-protobuf"
     partial = ExportTraceServiceResponse.FromString(body).partial_success
     assert partial.rejected_spans == 1 and partial.error_message
+    del message.resource_spans[:]
+    spans = message.resource_spans.add().scope_spans.add().spans
+    for ids in ({}, {}, {"trace_id": bytes(range(16)), "span_id": bytes(range(1, 9))}):
+        span = spans.add(name="chat", start_time_unix_nano=time.time_ns(), **ids)
+        span.attributes.add(key="gen_ai.request.model").value.string_value = "nameless"
+    status, body, _ = raw(receiver, "/v1/traces", message.SerializeToString(), "application/x-protobuf")
+    assert ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans == 2, "they would be one row"
+    assert [row["span_id"] for row in get(receiver, "/v1/traffic")["data"] if row["model"] == "nameless"] == [
+        "0102030405060708"]
     nothing = ExportLogsServiceRequest().SerializeToString()
     status, body, _ = raw(receiver, "/v1/logs", nothing, "application/x-protobuf")
     assert (status, body) == (200, b"")

@@ -321,6 +321,8 @@ void Proxy::finish(Passage& passage) {
     } else {
       cells.success_stop.add();
     }
+    // Before the content is there, which is not copied for it.
+    if (exporter_ != nullptr) exporter_->record(row);
     // What was refused or failed has no answer to keep.
     if (row.end != "error") row.content = std::move(passage.content);
     facts.model = row.model;
@@ -333,7 +335,6 @@ void Proxy::finish(Passage& passage) {
       facts.usage->cached_tokens = static_cast<std::size_t>(tokens.prompt_cached);
       facts.usage->completion_tokens = static_cast<std::size_t>(answer);
     }
-    if (exporter_ != nullptr) exporter_->record(row);
     traffic_->writer().record(std::move(row), {});
   }
   log_.write(std::move(facts));

@@ -70,6 +70,11 @@ void respond(Server& server, const Call& call, const wire::OtlpRejected& rejecte
   server.respond(call, 200, kProtobuf, wire::otlp_answer(rejected));
 }
 
+// By which no other span is the same. OTLP says that a span without ids is none.
+bool has_id(const store::TrafficRequest& row) {
+  return !row.id.empty() || (!row.trace_id.empty() && !row.span_id.empty());
+}
+
 // Whose it is says the key, and texts become what a database of texts takes.
 void make_own(const Call& call, store::TrafficRequest& row) {
   row.key_id = call.principal.key_id;
@@ -125,10 +130,12 @@ void serve_otlp_traces(Server& server, const Call& call) {
   if (!body) return;
   auto read = monitor::read_otlp_traces(bytes_of(*body));
   if (!read) return server.refuse(call, otlp_error(read.error()));
+  const std::size_t without_id =
+      std::erase_if(read->rows, [](const store::TrafficRequest& row) { return !has_id(row); });
   for (store::TrafficRequest& row : read->rows) make_own(call, row);
   const store::TrafficAppended done = traffic->append(read->rows, {});
-  wire::OtlpRejected rejected{read->not_understood,
-                              "spans without a model or an operation of gen_ai"};
+  wire::OtlpRejected rejected{read->not_understood + static_cast<std::int64_t>(without_id),
+                              "spans without a model or an operation of gen_ai, or without ids"};
   for (const store::TrafficAppended::Failure& failure : done.failures) {
     // A time that no file is for stays wrong; everything else may go better later.
     if (failure.error.code != ErrorCode::kInvalidArgument) {
