@@ -4,9 +4,9 @@
 
   diagnosis.py run  --half tune --seed 1 --work DIR --data xquad.en.json --paring BIN   replays, kept in DIR
   diagnosis.py fit  --work DIR --seed 1 --out src/advise/diagnosis/rule_weights.inc     the rule, from that half alone
-  diagnosis.py run  --half test --seed 2 ...                                            with the program that has it
+  diagnosis.py run  --half test --seed 2 ...                                            the other half
   diagnosis.py ask   ...                          only the questions; `run` then finds the answers in DIR
-  diagnosis.py score --work DIR --seed 2 [--half test]                                  confusion matrix, interval
+  diagnosis.py score --work DIR --seed 2 [--half test]                     the rule as it is there: matrix, interval
 
 Questions are XQuAD's English ones. The halves share no article, prompt template, bad instruction or seed. A fault
 counts when the healthy model answers rightly with the right paragraph and a good prompt, and the faulty set-up answers
@@ -133,6 +133,10 @@ def make_cases(args):
                 for index in right:
                     if kept >= math.ceil(count * args.scale):
                         break
+                    # Of two faults each must be one by itself: the model alone fails, too.
+                    if fault == "model_wrong_context" and is_right(
+                            server.ask(plan.healthy(*asked[index][:2], index)), asked[index][2]):
+                        continue
                     made = plan.make(fault, *asked[index], index, [i for i in asked if i is not asked[index]])
                     if made is None:
                         continue
@@ -156,80 +160,117 @@ def diagnose(args, paragraphs, cases):
     documents.write_text("".join(json.dumps({"id": f"paragraph {i}", "text": p}) + "\n"
                                  for i, p in enumerate(paragraphs)))
     rows = []
-    # To fit needs the signals, and those of the served model are the same without an original.
-    ways = ((True, True),) if args.half == "tune" else ((True, True), (False, True), (True, False))
-    for with_original, with_reference in ways:
+    # Small models first.
+    cases = dict(sorted(cases.items(), key=lambda pair: os.path.getsize(pair[0][1])))
+    for with_reference in (True, False) if args.without_reference else (True,):
         for (served, original), group in cases.items():
-            path = folder / "cases.jsonl"
+            path = folder / f"cases-{args.half}.jsonl"
             fields = ["id", "messages", "answer"] + (["reference"] if with_reference else [])
             path.write_text("".join(json.dumps({k: c[k] for k in fields}) + "\n" for c in group))
             command = [args.paring, "diagnose", served, "--cases", str(path), "--documents", str(documents), "--json",
-                       "--quiet", "--threads", str(args.threads)]
-            if with_original:
-                command += ["--original", original]
+                       "--quiet", "--threads", str(args.threads), "--original", original]
             done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             for case, found in zip(group, done["cases"], strict=True):
                 rows.append({**{k: case[k] for k in ("id", "fault", "axis", "setup", "question_index")},
-                             "has_original": with_original, "has_reference": with_reference, "found": found})
+                             "has_reference": with_reference, "found": found})
             print(f"{pathlib.Path(served).name}: {len(group)} diagnosed", flush=True)
-    return rows
+            # What is done is kept: the rest may take long.
+            (folder / f"{args.half}-{args.seed}.json").write_text(json.dumps(rows))
 
 
-def fitted(rows, names, axis):
-    """Logistic regression with the penalty that five folds over questions like best; weights in the signals' units."""
+AXES = ["context", "model", "both", "neither"]
+# Rows of a single fault weigh as much as those of the other axis; the few of two faults or none count less.
+SHARE = {"context": 1.0, "model": 1.0, "both": 0.3, "neither": 0.3}
+OF_ORIGINAL = ("original_", "model_")
+
+
+def chances(z, w):
+    score = z @ w
+    score -= score.max(axis=1, keepdims=True)
+    e = np.exp(score)
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def train(z, y, weight, penalty):
+    """Multinomial logistic regression by Newton's method over all classes' weights."""
+    rows, width = z.shape
+    classes = y.shape[1]
+    w = np.zeros((width, classes))
+    ridge = np.full(width, float(penalty))
+    ridge[0] = 1e-3
+    for _ in range(60):
+        p = chances(z, w)
+        gradient = z.T @ (weight[:, None] * (p - y)) + ridge[:, None] * w
+        hessian = np.zeros((width * classes, width * classes))
+        for a in range(classes):
+            for b in range(classes):
+                part = weight * p[:, a] * ((a == b) - p[:, b])
+                hessian[a * width:(a + 1) * width, b * width:(b + 1) * width] = z.T @ (z * part[:, None])
+        hessian += np.diag(np.tile(ridge, classes))
+        step = np.linalg.solve(hessian, gradient.T.reshape(-1)).reshape(classes, width).T
+        w -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return w
+
+
+def fitted(rows, names):
+    """Weights in the signals' units, with the penalty that five folds over questions like best."""
     x = np.array([[row["found"]["signals"][n] for n in names] for row in rows])
-    y = np.array([1.0 if row["axis"] in (axis, "both") else 0.0 for row in rows])
+    y = np.array([[float(row["axis"] == axis) for axis in AXES] for row in rows])
     fold = np.array([row["question_index"] % 5 for row in rows])
-    scale = x.std(axis=0)
+    scale, mean = x.std(axis=0), x.mean(axis=0)
     scale[scale == 0] = 1
-    mean = x.mean(axis=0)
     z = np.hstack([np.ones((len(x), 1)), (x - mean) / scale])
+    weight = y @ np.array([SHARE[a] / max(1, n) for a, n in zip(AXES, y.sum(axis=0), strict=True)])
+    weight *= len(rows) / weight.sum()
+    single = y[:, 0] + y[:, 1] > 0
 
-    def train(z, y, penalty):
-        # Newton's method; both classes weigh the same.
-        weight = np.where(y == 1, 0.5 / max(1, y.sum()), 0.5 / max(1, (1 - y).sum())) * len(y)
-        w = np.zeros(z.shape[1])
-        ridge = penalty * np.eye(len(w))
-        ridge[0, 0] = 1e-6
-        for _ in range(50):
-            p = 1 / (1 + np.exp(-np.clip(z @ w, -30, 30)))
-            gradient = z.T @ (weight * (p - y)) + ridge @ w
-            step = np.linalg.solve(z.T @ (z * (weight * p * (1 - p))[:, None]) + ridge, gradient)
-            w -= step
-            if np.abs(step).max() < 1e-9:
-                break
-        return w
+    def held_out(penalty):
+        p = np.zeros_like(y)
+        for k in range(5):
+            p[fold == k] = chances(z[fold == k], train(z[fold != k], y[fold != k], weight[fold != k], penalty))
+        return p
 
     def loss(penalty):
-        total = 0
-        for k in range(5):
-            w = train(z[fold != k], y[fold != k], penalty)
-            p = np.clip(1 / (1 + np.exp(-(z[fold == k] @ w))), 1e-6, 1 - 1e-6)
-            total -= (y[fold == k] * np.log(p) + (1 - y[fold == k]) * np.log(1 - p)).sum()
-        return total
+        return -(weight * np.log(np.clip((held_out(penalty) * y).sum(axis=1), 1e-6, 1))).sum()
 
     penalty = min((0.3, 1, 3, 10, 30), key=loss)
-    w = train(z, y, penalty)
-    raw = w[1:] / scale
-    agree = ((z @ w > 0) == (y == 1)).mean()
-    print(f"{axis}: {len(rows)} cases, penalty {penalty}, {100 * agree:.0f} % on the half it was fitted on")
-    return float(w[0] - (raw * mean).sum()), dict(zip(names, raw, strict=True))
+    hits = (held_out(penalty).argmax(axis=1) == y.argmax(axis=1))[single]
+    print(f"{len(names)} signals, {len(rows)} cases, penalty {penalty}: single faults right in folds that were held "
+          f"out {hits.sum()} of {len(hits)}")
+    w = train(z, y, weight, penalty)
+    raw = w[1:] / scale[:, None]
+    bias = w[0] - mean @ raw
+    return {axis: {"bias": bias[i], **dict(zip(names, raw[:, i], strict=True))} for i, axis in enumerate(AXES)}
 
 
 def fit(args):
-    rows = load(args, "tune")
+    rows = [row for row in load(args, "tune") if row["has_reference"]]
+    every = list(rows[0]["found"]["signals"])
+    alone = [n for n in every if not n.startswith(OF_ORIGINAL) and n not in ("agreed", "hopeless", "recovered")]
     lines = ["// SPDX-License-Identifier: Apache-2.0",
              "// Made by bench/diagnosis.py fit; do not edit. Weights are in the units of the signals."]
-    every = list(rows[0]["found"]["signals"])
-    alone = [n for n in every if not n.startswith(("original_", "model_")) and n != "agreed"]
-    for name, names, axis in (("kContextWithOriginal", every, "context"), ("kModelWithOriginal", every, "model"),
-                              ("kContextAlone", alone, "context"), ("kModelAlone", alone, "model")):
-        bias, weights = fitted(rows, names, axis)
-        lines.append(f"constexpr Weights {name}{{")
-        lines.append(f"    .bias = {bias:.4f},")
-        lines += [f"    .{n} = {weights[n] if n in weights else 0:.4f}," for n in every]
-        lines.append("};")
+    for suffix, names in (("WithOriginal", every), ("Alone", alone)):
+        for axis, weights in fitted(rows, names).items():
+            lines.append(f"constexpr Weights k{axis.capitalize()}{suffix}{{")
+            lines += [f"    .{n} = {weights.get(n, 0):.4f}," for n in ["bias", *every]]
+            lines.append("};")
     pathlib.Path(args.out).write_text("\n".join(lines) + "\n")
+
+
+def judge(path, signals, has_original):
+    """The frozen rule, as the program applies it (tests/test_diagnose.py holds both together)."""
+    suffix = "WithOriginal" if has_original else "Alone"
+    scores = {}
+    for name, body in re.findall(r"constexpr Weights k(\w+)\{(.*?)\};", pathlib.Path(path).read_text(), re.S):
+        if name.endswith(suffix):
+            weights = {k: float(v) for k, v in re.findall(r"\.(\w+) = ([-\d.e]+)", body)}
+            scores[name.removesuffix(suffix).lower()] = weights.pop("bias") + sum(
+                weight * signals[n] for n, weight in weights.items())
+    most = max(scores.values())
+    total = sum(math.exp(v - most) for v in scores.values())
+    return {axis: math.exp(v - most) / total for axis, v in scores.items()}
 
 
 def load(args, half):
@@ -245,32 +286,37 @@ def wilson(hits, count):
 
 def score(args):
     everything = load(args, args.half)
-    axes = ["context", "model", "both", "neither"]
     for has_original, has_reference, title in ((True, True, "with the original"), (False, True, "without an original"),
                                                (True, False, "without a reference")):
-        rows = [r for r in everything if r["has_original"] == has_original and r["has_reference"] == has_reference]
+        rows = [dict(r) for r in everything if r["has_reference"] == has_reference]
+        if not rows:
+            continue
+        for row in rows:
+            p = judge(args.out, row["found"]["signals"], has_original)
+            row["said"] = max(p, key=p.get)
+            row["sure"] = p[row["said"]]
         single = [r for r in rows if r["axis"] in ("context", "model")]
-        hits = sum(r["found"]["axis"] == r["axis"] for r in single)
+        hits = sum(r["said"] == r["axis"] for r in single)
         low, high = wilson(hits, len(single))
         print(f"\n{title}: {hits} of {len(single)} on the right axis, {100 * hits / len(single):.1f} % "
               f"(95 % interval {100 * low:.1f} to {100 * high:.1f})\n")
-        print("| fault | set-up | cases | " + " | ".join(axes) + " | causes |")
-        print("|---|---|---|" + "---|" * (len(axes) + 1))
+        print("| truth | fault | set-up | cases | " + " | ".join(f"said {a}" for a in AXES) + " |")
+        print("|---|---|---|---|" + "---|" * len(AXES))
         groups = collections.defaultdict(list)
         for row in rows:
             groups[(row["axis"], row["fault"], row["setup"])].append(row)
-        for (axis, fault, setup), group in sorted(groups.items(), key=lambda g: (axes.index(g[0][0]), g[0])):
-            counts = collections.Counter(r["found"]["axis"] for r in group)
-            causes = collections.Counter(r["found"]["cause"] for r in group).most_common(3)
-            cells = [f"**{counts[a]}**" if a == axis else str(counts[a]) for a in axes]
-            print(f"| {fault} | {setup} | {len(group)} | " + " | ".join(cells) + " | " +
-                  ", ".join(f"{cause} {n}" for cause, n in causes) + " |")
-        rest = [r for r in rows if r["axis"] not in ("context", "model")]
-        print(f"\nboth and neither: {sum(r['found']['axis'] == r['axis'] for r in rest)} of {len(rest)}")
+        for (axis, fault, setup), group in sorted(groups.items(), key=lambda g: (AXES.index(g[0][0]), g[0])):
+            counts = collections.Counter(r["said"] for r in group)
+            cells = [f"**{counts[a]}**" if a == axis else str(counts[a]) for a in AXES]
+            print(f"| {axis} | {fault} | {setup} | {len(group)} | " + " | ".join(cells) + " |")
         for least in (0.5, 0.7, 0.9):
-            sure = [r for r in single if r["found"]["confidence"] >= least]
-            right = sum(r["found"]["axis"] == r["axis"] for r in sure)
+            sure = [r for r in single if r["sure"] >= least]
+            right = sum(r["said"] == r["axis"] for r in sure)
             print(f"at least {100 * least:.0f} % sure: {right} of {len(sure)}")
+        # Twenty at a time, in an order of the seed: what a user sees.
+        random.Random(args.seed).shuffle(single)
+        print("in twenties:", *[f"{sum(r['said'] == r['axis'] for r in single[i:i + 20])}"
+                                for i in range(0, len(single) - 19, 20)])
 
 
 def main():
@@ -283,6 +329,7 @@ def main():
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--questions", type=int, default=80, help="of the half that the healthy models are asked")
     parser.add_argument("--scale", type=float, default=1, help="of the number of cases")
+    parser.add_argument("--without-reference", action="store_true", help="also without telling the right answer")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", default=str(ROOT / "src/advise/diagnosis/rule_weights.inc"))
     args = parser.parse_args()
@@ -295,8 +342,7 @@ def main():
     paragraphs, cases = make_cases(args)
     if args.step == "ask":
         return None
-    rows = diagnose(args, paragraphs, cases)
-    (pathlib.Path(args.work) / f"{args.half}-{args.seed}.json").write_text(json.dumps(rows))
+    diagnose(args, paragraphs, cases)
     shutil.rmtree(pathlib.Path(args.work) / "data", ignore_errors=True)
     return None
 

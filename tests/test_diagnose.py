@@ -2,10 +2,15 @@
 """`paring diagnose`: bad answers whose fault is known, on the axis where it was put."""
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from gguf import GGUFReader
+
+sys.path.append(str(ROOT / "bench"))
+import diagnosis  # noqa: E402
 
 PASSAGES = {
     "tower": "The tower of Aldmoor was built in 1349 by monks who came from the north, and it stood there for a very "
@@ -52,6 +57,11 @@ def diagnosed(paring, folder, cases, *words):
     done = paring("diagnose", *words, "--cases", path, "--documents", folder / "documents", "--threads", "2", "--json",
                   "--quiet")
     found = done.json()
+    for case in found["cases"]:
+        if "error" not in case:
+            # The benchmark applies the rule by itself: both mean the same by it.
+            rule = ROOT / "src/advise/diagnosis/rule_weights.inc"
+            assert case["probabilities"] == pytest.approx(diagnosis.judge(rule, case["signals"], "original" in case))
     assert sum(found["counts"].values()) == len(cases)
     return found["cases"]
 

@@ -123,8 +123,12 @@ Json case_json(const advise::CaseReport& report, const advise::LeverNames& names
                       advise::cause_name(verdict.model_cause)};
   }
   json["confidence"] = verdict.confidence;
-  json["context_probability"] = verdict.context_probability;
-  json["model_probability"] = verdict.model_probability;
+  for (std::size_t a = 0; a < advise::kAxes; ++a) {
+    json["probabilities"][advise::axis_name(static_cast<advise::Axis>(a))] =
+        verdict.probabilities[a];
+  }
+  json["context_probability"] = verdict.context_probability();
+  json["model_probability"] = verdict.model_probability();
   for (const advise::Lever& lever : advise::levers_for(report, names)) {
     Json entry = {{"action", lever.action}};
     if (!lever.command.empty()) entry["command"] = lever.command;

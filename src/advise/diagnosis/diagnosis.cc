@@ -12,8 +12,11 @@ namespace {
 constexpr std::size_t kHitsMax = 200;  // passages that are looked at for the reference
 constexpr std::size_t kShortAnswerWords = 12;
 
-constexpr ReplayKind kKinds[] = {ReplayKind::kAsSent, ReplayKind::kEvidence, ReplayKind::kPlain,
-                                 ReplayKind::kBoth, ReplayKind::kClosedBook};
+constexpr ReplayKind kKinds[] = {
+#define PARING_X(name, text, what) ReplayKind::name,
+    PARING_REPLAY_KINDS(PARING_X)
+#undef PARING_X
+};
 
 std::size_t index_of(ReplayKind kind) { return static_cast<std::size_t>(kind); }
 
@@ -45,6 +48,11 @@ struct Figures {
   }
   double right_at(ReplayKind kind) const { return right[index_of(kind)]; }
   double logp_at(ReplayKind kind) const { return logp[index_of(kind)]; }
+  bool is_right_after_a_change() const {
+    return right_at(ReplayKind::kEvidence) + right_at(ReplayKind::kPlain) +
+               right_at(ReplayKind::kBoth) >
+           0;
+  }
   const std::string& answer_at(ReplayKind kind) const { return answer[index_of(kind)]; }
   double gain(ReplayKind to, ReplayKind from) const { return logp_at(to) - logp_at(from); }
 
@@ -79,6 +87,8 @@ Signals signals_of(const CaseReport& report) {
                      says_the_same(served.answer_at(kAsSent), served.answer_at(kBoth))
                  ? 1
                  : 0;
+  const bool is_helpless = served.right_at(kAsSent) == 0 && !served.is_right_after_a_change();
+  s.helpless = is_helpless ? 1 : 0;
   s.has_original = report.original.has_value();
   if (!report.original) return s;
   const Figures original(*report.original, reference);
@@ -87,6 +97,8 @@ Signals signals_of(const CaseReport& report) {
   s.original_right_plain = original.right_at(kPlain);
   s.original_right_both = original.right_at(kBoth);
   s.original_logp_both = original.logp_at(kBoth);
+  s.original_gain_evidence = original.gain(kEvidence, kAsSent);
+  s.original_gain_plain = original.gain(kPlain, kAsSent);
   s.original_gain_both = original.gain(kBoth, kAsSent);
   s.model_gain_sent = original.logp_at(kAsSent) - served.logp_at(kAsSent);
   s.model_gain_both = original.logp_at(kBoth) - served.logp_at(kBoth);
@@ -94,6 +106,10 @@ Signals signals_of(const CaseReport& report) {
                      says_the_same(served.answer_at(kBoth), original.answer_at(kBoth))
                  ? 1
                  : 0;
+  const bool original_sent = original.right_at(kAsSent) != 0;
+  const bool original_changed = original.is_right_after_a_change();
+  s.hopeless = is_helpless && !original_sent && !original_changed ? 1 : 0;
+  s.recovered = !original_sent && original_changed ? 1 : 0;
   return s;
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "advise/diagnosis/verdict.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace paring::advise {
 
 namespace {
 
-// A logistic function of the signals.
+// Of one axis: its score is a weighted sum of the signals.
 struct Weights {
   double bias = 0;
 #define PARING_X(name) double name = 0;
@@ -17,12 +18,24 @@ struct Weights {
 
 #include "advise/diagnosis/rule_weights.inc"
 
-double probability(const Weights& weights, const Signals& signals) {
+using Rule = std::array<Weights, kAxes>;
+
+double score(const Weights& weights, const Signals& signals) {
   double sum = weights.bias;
 #define PARING_X(name) sum += weights.name * signals.name;
   PARING_SIGNALS(PARING_X)
 #undef PARING_X
-  return 1 / (1 + std::exp(-sum));
+  return sum;
+}
+
+std::array<double, kAxes> probabilities_of(const Rule& rule, const Signals& signals) {
+  std::array<double, kAxes> values{};
+  for (std::size_t i = 0; i < kAxes; ++i) values[i] = score(rule[i], signals);
+  const double most = *std::max_element(values.begin(), values.end());
+  double sum = 0;
+  for (double& value : values) sum += value = std::exp(value - most);
+  for (double& value : values) value /= sum;
+  return values;
 }
 
 // The first that explains it: what a plain prompt repairs was the prompt, and so on.
@@ -96,22 +109,34 @@ const char* axis_name(Axis axis) noexcept {
   return "";
 }
 
+double Verdict::context_probability() const {
+  return probabilities[static_cast<std::size_t>(Axis::kContext)] +
+         probabilities[static_cast<std::size_t>(Axis::kBoth)];
+}
+
+double Verdict::model_probability() const {
+  return probabilities[static_cast<std::size_t>(Axis::kModel)] +
+         probabilities[static_cast<std::size_t>(Axis::kBoth)];
+}
+
 Verdict judge(const Signals& signals, bool has_context) {
-  const bool knows_original = signals.has_original;
+  const Rule with_original = {kContextWithOriginal, kModelWithOriginal, kBothWithOriginal,
+                              kNeitherWithOriginal};
+  const Rule alone = {kContextAlone, kModelAlone, kBothAlone, kNeitherAlone};
   Verdict verdict;
-  verdict.context_probability =
-      probability(knows_original ? kContextWithOriginal : kContextAlone, signals);
-  verdict.model_probability =
-      probability(knows_original ? kModelWithOriginal : kModelAlone, signals);
-  const bool context = verdict.context_probability > 0.5, model = verdict.model_probability > 0.5;
-  const double p = context ? verdict.context_probability : 1 - verdict.context_probability;
-  const double q = model ? verdict.model_probability : 1 - verdict.model_probability;
-  verdict.confidence = p * q;
-  if (context) verdict.context_cause = context_cause(signals, has_context);
-  if (model) verdict.model_cause = model_cause(signals);
-  verdict.axis =
-      context ? (model ? Axis::kBoth : Axis::kContext) : (model ? Axis::kModel : Axis::kNeither);
-  verdict.cause = context ? (model ? Cause::kBoth : verdict.context_cause) : verdict.model_cause;
+  verdict.probabilities = probabilities_of(signals.has_original ? with_original : alone, signals);
+  const auto likeliest =
+      std::max_element(verdict.probabilities.begin(), verdict.probabilities.end());
+  verdict.axis = static_cast<Axis>(likeliest - verdict.probabilities.begin());
+  verdict.confidence = *likeliest;
+  const bool is_both = verdict.axis == Axis::kBoth;
+  if (is_both || verdict.axis == Axis::kContext) {
+    verdict.cause = verdict.context_cause = context_cause(signals, has_context);
+  }
+  if (is_both || verdict.axis == Axis::kModel) {
+    verdict.cause = verdict.model_cause = model_cause(signals);
+  }
+  if (is_both) verdict.cause = Cause::kBoth;
   return verdict;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "advise/diagnosis/lever.h"
 
@@ -18,7 +19,9 @@ Signals wrong_document() {
   s.original_right_evidence = s.original_right_both = 1;
   s.served_logp_both = -0.3;
   s.original_logp_both = -0.3;
-  s.served_gain_evidence = s.served_gain_both = s.original_gain_both = 4;
+  s.served_gain_evidence = s.served_gain_both = 4;
+  s.original_gain_evidence = s.original_gain_both = 4;
+  s.recovered = 1;
   return s;
 }
 
@@ -29,6 +32,7 @@ Signals shrunk_too_much() {
   s.grounded = s.overlap = 1;
   s.original_right_sent = s.original_right_evidence = 1;
   s.original_right_plain = s.original_right_both = 1;
+  s.helpless = 1;
   s.served_logp_both = -5;
   s.original_logp_both = -0.3;
   s.model_gain_sent = s.model_gain_both = 4.7;
@@ -40,20 +44,20 @@ TEST(Verdict, NamesAxisAndCause) {
   EXPECT_EQ(context.axis, Axis::kContext);
   EXPECT_EQ(context.cause, Cause::kWrongDocument);
   EXPECT_EQ(context.model_cause, Cause::kNeither);
-  EXPECT_GT(context.context_probability, 0.5);
-  EXPECT_LT(context.model_probability, 0.5);
+  EXPECT_GT(context.context_probability(), 0.5);
+  EXPECT_LT(context.model_probability(), 0.5);
   const Verdict model = judge(shrunk_too_much(), true);
   EXPECT_EQ(model.axis, Axis::kModel);
   EXPECT_EQ(model.cause, Cause::kShrinking);
   EXPECT_EQ(model.context_cause, Cause::kNeither);
 }
 
-TEST(Verdict, ConfidenceIsOfBothAxes) {
+TEST(Verdict, ConfidenceIsTheProbabilityOfItsAxis) {
   for (const Signals& signals : {wrong_document(), shrunk_too_much(), Signals{}}) {
     const Verdict v = judge(signals, true);
-    const double context = std::max(v.context_probability, 1 - v.context_probability);
-    const double model = std::max(v.model_probability, 1 - v.model_probability);
-    EXPECT_DOUBLE_EQ(v.confidence, context * model);
+    EXPECT_DOUBLE_EQ(v.confidence, v.probabilities[static_cast<std::size_t>(v.axis)]);
+    EXPECT_NEAR(std::accumulate(v.probabilities.begin(), v.probabilities.end(), 0.0), 1, 1e-12);
+    EXPECT_EQ(*std::max_element(v.probabilities.begin(), v.probabilities.end()), v.confidence);
   }
 }
 
