@@ -150,11 +150,13 @@ void embed(Server& server, const Call& call, const wire::EmbedCall& asked, Write
 void embed(Server& server, const Call& call, ApiResult<wire::EmbedCall> read, WriteVectors write) {
   if (!read) return server.refuse(call, read.error());
   const auto asked = std::make_shared<wire::EmbedCall>(std::move(*read));
-  if (asked->keep_alive_seconds && call.principal.scopes.has(Scope::kAdmin)) {
-    server.models().set_idle(asked->model, asked->keep_alive_seconds);
-  }
   with_encoder(server, call, asked->model, "/v1/embeddings",
                [&server, call, asked, write](const std::shared_ptr<ServedModel>& model) {
+                 // Now that it is in use: before, a time of 0 could take it away and be forgotten
+                 // when it comes back for this request.
+                 if (asked->keep_alive_seconds && call.principal.scopes.has(Scope::kAdmin)) {
+                   server.models().set_idle(asked->model, asked->keep_alive_seconds);
+                 }
                  embed(server, call, *asked, write, model);
                });
 }
