@@ -57,7 +57,7 @@ target_compile_options(paring_test_flags INTERFACE ${PARING_TEST_FLAGS})
 add_custom_target(library_tests)
 
 # Modules that compute nothing: built without optimization where only their correctness is looked at.
-set(PARING_COLD_MODULES config api net store hub monitor advise serve cli)
+set(PARING_COLD_MODULES config api net store hub monitor advise improve serve cli)
 # Tests whose own code computes for long (oracles, emulated instructions): optimized like the rest.
 set(PARING_HOT_TESTS tensor quant kernels text cost)
 

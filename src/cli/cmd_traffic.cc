@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/traffic_flags.h"
 #include "io/atomic_file.h"
 #include "monitor/postgres.h"
 #include "monitor/traffic_columns.h"
@@ -31,66 +32,11 @@ struct TrafficFlags {
   io::Overwrite overwrite = io::Overwrite::kRefuse;
   std::string postgres;
   std::string project = "default";
-  std::string from;
-  std::string to;
   bool with_content = false;
   bool is_json = false;
+  TrafficFilterFlags chosen;
   store::TrafficFilter filter;
-  std::string cache;
 };
-
-template <typename Number>
-bool read_whole(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
-// "10:20" or "10:20:30" with or without Z, in seconds.
-std::optional<double> time_of(std::string_view text) {
-  if (text.ends_with('Z')) text.remove_suffix(1);
-  int hour = 0;
-  int minute = 0;
-  double second = 0;
-  const bool is_time = text.size() >= 5 && text[2] == ':' && read_whole(text.substr(0, 2), hour) &&
-                       read_whole(text.substr(3, 2), minute) &&
-                       (text.size() == 5 || (text[5] == ':' && read_whole(text.substr(6), second)));
-  if (!is_time || hour < 0 || hour > 23 || minute < 0 || minute > 59 || !(second >= 0) ||
-      !(second < 60)) {
-    return std::nullopt;
-  }
-  return hour * 3600 + minute * 60 + second;
-}
-
-// A day, a day with a time (UTC), or seconds since 1970.
-Result<double> moment(const std::string& flag, const std::string& text) {
-  constexpr std::size_t kDayLetters = 10;  // 2026-11-23
-  double seconds = 0;
-  if (read_whole(text, seconds) && seconds >= 0) return seconds;
-  int year = 0;
-  unsigned month = 0;
-  unsigned day = 0;
-  const std::string_view all = text;
-  bool is_well = text.size() >= kDayLetters && text[4] == '-' && text[7] == '-' &&
-                 read_whole(all.substr(0, 4), year) && read_whole(all.substr(5, 2), month) &&
-                 read_whole(all.substr(8, 2), day);
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
-                                         std::chrono::day(day)};
-  double rest = 0;
-  if (is_well && text.size() > kDayLetters) {
-    const auto time = text[kDayLetters] == 'T' || text[kDayLetters] == ' '
-                          ? time_of(all.substr(kDayLetters + 1))
-                          : std::nullopt;
-    is_well = time.has_value();
-    rest = time.value_or(0);
-  }
-  if (!is_well || !date.ok()) {
-    return invalid_argument(fmt::format("{} is '{}', which is no time", flag, escape_control(text)),
-                            "write 2026-11-23, 2026-11-23T10:20:30Z or seconds since 1970");
-  }
-  constexpr double kDaySeconds = 86400;
-  const auto days = static_cast<double>(std::chrono::sys_days(date).time_since_epoch().count());
-  return days * kDaySeconds + rest;
-}
 
 Result<store::TrafficDb> open_traffic(Context& context, const TrafficFlags& flags) {
   PARING_TRY(const std::string data, store::data_folder(context.settings().data_dir, environ));
@@ -144,13 +90,7 @@ Result<void> run(Context& context, TrafficFlags flags) {
   if (!flags.out.empty() && flags.out != "-") {
     PARING_TRY_VOID(check_can_write(flags.out, flags.overwrite));
   }
-  if (!flags.from.empty()) {
-    PARING_TRY(flags.filter.from_s, moment("--from", flags.from));
-  }
-  if (!flags.to.empty()) {
-    PARING_TRY(flags.filter.to_s, moment("--to", flags.to));
-  }
-  if (!flags.cache.empty()) flags.filter.cache = store::traffic_cache_of(flags.cache);
+  PARING_TRY(flags.filter, flags.chosen.read());
   PARING_TRY(const store::TrafficDb traffic, open_traffic(context, flags));
   PARING_TRY(const store::TrafficSums sums, traffic.summary(flags.filter));
   context.progress().begin("exporting requests", static_cast<std::uint64_t>(sums.requests));
@@ -182,28 +122,6 @@ Result<void> run(Context& context, TrafficFlags flags) {
   return {};
 }
 
-void add_filters(CLI::App& app, TrafficFlags& flags) {
-  app.add_option("--from", flags.from,
-                 "Requests that began then or later: 2026-11-23, "
-                 "2026-11-23T10:20:30Z (UTC) or seconds since 1970")
-      ->type_name("TIME");
-  app.add_option("--to", flags.to, "Requests that began before")->type_name("TIME");
-  const auto text = [&](const char* name, std::optional<std::string>& target, const char* help) {
-    app.add_option(name, target, help)->type_name("NAME");
-  };
-  text("--model", flags.filter.model, "Requests of this model");
-  text("--variant", flags.filter.variant, "Requests of this variant");
-  text("--key", flags.filter.key_id, "Requests of the key with this id");
-  text("--tenant", flags.filter.tenant, "Requests of this tenant");
-  text("--route", flags.filter.route, "Requests of this route, such as /v1/chat/completions");
-  app.add_option("--status-class", flags.filter.status_class, "2: answered; 4: refused; 5: failed")
-      ->check(CLI::Range(1, 5));
-  app.add_option("--cache", flags.cache, "Requests answered by this cache")
-      ->check(CLI::IsMember({"none", "exact", "semantic", "joined"}));
-  app.add_option("--min-seconds", flags.filter.min_total_seconds, "Requests that took so long")
-      ->check(number_between(0, 1e6));
-}
-
 std::function<Result<void>(Context&)> define(CLI::App& app) {
   const auto flags = std::make_shared<TrafficFlags>();
   app.add_option("ACTION", flags->action, "export")
@@ -226,7 +144,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
   app.add_option("--project", flags->project, "Folder below DATA/traffic")
       ->type_name("NAME")
       ->capture_default_str();
-  add_filters(app, *flags);
+  flags->chosen.add_to(app);
   add_force_flag(app, flags->overwrite);
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) { return run(context, *flags); };

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "improve/dataset/build.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <tuple>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+
+#include "base/sha256.h"
+#include "improve/dataset/example_line.h"
+#include "improve/dataset/near_duplicates.h"
+#include "improve/exchange.h"
+#include "monitor/traffic_export.h"
+
+namespace paring::improve {
+
+namespace {
+
+using store::TrafficRequest;
+
+// Ends of answers that are not their end.
+constexpr std::array<std::string_view, 3> kEarlyEnds = {"length", "cancelled", "error"};
+
+std::string joined(const Exchange& exchange) {
+  std::string text;
+  for (const Turn& turn : exchange.turns) {
+    // What every request of an application begins with says nothing about likeness.
+    if (turn.role != "system" && turn.role != "developer") text += turn.content + "\n";
+  }
+  return text;
+}
+
+// Up to what a user said first. Requests of one conversation have it in common even where no
+// session is named, since each repeats what was said before; so have equal prompts.
+std::string beginning_of(const Exchange& exchange) {
+  std::string text;
+  for (const Turn& turn : exchange.turns) {
+    text += turn.role + "\n" + turn.content + "\n";
+    if (turn.role == "user") break;
+  }
+  return text;
+}
+
+class Builder {
+ public:
+  Builder(const store::TrafficDb& traffic, const store::Scores& scores,
+          const DatasetOptions& options)
+      : traffic_(traffic), scores_(scores), options_(options) {
+    dataset_.options = options;
+  }
+
+  Result<void> note(std::span<const TrafficRequest> rows) {
+    for (const TrafficRequest& row : rows) traces_.add(row);
+    return {};
+  }
+
+  Result<void> take(const TrafficRequest& row) {
+    if (is_full()) return {};
+    ++dataset_.requests;
+    if (!row.has_content) return left_out(LeftOut::kNoContent);
+    if (row.status < 200 || row.status > 299) return left_out(LeftOut::kFailed);
+    PARING_TRY(const auto rows, scores_of(scores_, row, traces_));
+    const Labels labels = labels_of(rows, options_.good, options_.bad);
+    if (!std::ranges::all_of(options_.conditions,
+                             [&](const Condition& c) { return meets(labels, c); })) {
+      return left_out(LeftOut::kCondition);
+    }
+    switch (options_.format) {
+      case DatasetFormat::kSft:
+        return take_sft(row, labels);
+      case DatasetFormat::kDpo:
+        return take_dpo(row, labels);
+      case DatasetFormat::kKto:
+        return take_kto(row, labels);
+    }
+    return {};
+  }
+
+  Result<Dataset> finish() {
+    dataset_.parts.resize(options_.split.size());
+    // The set's least key, so that it stays where it is when the set grows at its other end.
+    std::map<std::size_t, std::string> least;
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      std::string& key = least[groups_.set_of(i)];
+      if (key.empty() || keys_[i] < key) key = keys_[i];
+    }
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      const std::size_t part = part_at(options_.split, place_of(least[groups_.set_of(i)]));
+      dataset_.parts[part].push_back(std::move(kept_[i]));
+    }
+    for (std::vector<Example>& part : dataset_.parts) {
+      std::ranges::sort(part, [](const Example& a, const Example& b) {
+        return std::tie(a.started_s, a.request, a.line) < std::tie(b.started_s, b.request, b.line);
+      });
+    }
+    if (options_.redaction != nullptr) dataset_.redactions = options_.redaction->redactions();
+    dataset_.not_compared = static_cast<std::int64_t>(near_.given_up());
+    return std::move(dataset_);
+  }
+
+ private:
+  bool is_full() const { return options_.limit > 0 && kept_.size() >= options_.limit; }
+
+  Result<void> left_out(LeftOut reason) {
+    ++dataset_.left_out[reason];
+    return {};
+  }
+
+  // Nothing, and counted, when it cannot be used.
+  Result<std::optional<Exchange>> read(const TrafficRequest& row) {
+    PARING_TRY(auto exchange, read_quietly(row));
+    if (std::holds_alternative<LeftOut>(exchange)) {
+      ++dataset_.left_out[std::get<LeftOut>(exchange)];
+      return std::optional<Exchange>();
+    }
+    return std::optional<Exchange>(std::get<Exchange>(std::move(exchange)));
+  }
+
+  Result<std::variant<LeftOut, Exchange>> read_quietly(const TrafficRequest& row) {
+    using Read = std::variant<LeftOut, Exchange>;
+    PARING_TRY(std::vector<TrafficRequest> found, traffic_.find(row.id));
+    const auto same = std::ranges::find_if(found, [&](const TrafficRequest& each) {
+      return each.content && each.tenant == row.tenant && each.span_id == row.span_id &&
+             each.started_s == row.started_s;
+    });
+    if (same == found.end()) return Read(LeftOut::kNoContent);
+    if (options_.redaction != nullptr && !options_.redaction->apply(*same->content)) {
+      return Read(LeftOut::kNotRedacted);
+    }
+    Result<Exchange> exchange = read_exchange(*same->content);
+    if (!exchange) return Read(LeftOut::kUnreadable);
+    if (exchange->is_chat != (options_.prompts == PromptKind::kChat)) {
+      return Read(LeftOut::kOtherKind);
+    }
+    if (exchange->has_tools && !options_.takes_tools) return Read(LeftOut::kTools);
+    if (exchange->is_prompt_cut) return Read(LeftOut::kCut);
+    if (exchange->turns.empty() || normal_form(joined(*exchange)).empty()) {
+      return Read(LeftOut::kEmpty);
+    }
+    return Read(std::move(exchange).value());
+  }
+
+  // Why the answer as it was given is no example; nothing: it is one.
+  static std::optional<LeftOut> fault_of(const TrafficRequest& row, const Exchange& exchange) {
+    if (exchange.is_answer_cut) return LeftOut::kCut;
+    const bool is_early = std::ranges::find(kEarlyEnds, row.end) != kEarlyEnds.end();
+    if (!row.is_complete || is_early) return LeftOut::kUnfinished;
+    if (normal_form(exchange.answer).empty() && exchange.tool_calls.empty()) {
+      return LeftOut::kEmpty;
+    }
+    return std::nullopt;
+  }
+
+  // Corrections come from people and were never redacted.
+  Result<std::optional<std::string>> redacted(const std::string& text) {
+    if (options_.redaction == nullptr) return std::optional<std::string>(text);
+    store::TrafficContent content{nlohmann::json(text).dump(-1, ' ', false, kReplace), "\"\""};
+    if (!options_.redaction->apply(content)) {
+      ++dataset_.left_out[LeftOut::kNotRedacted];
+      return std::optional<std::string>();
+    }
+    return std::optional<std::string>(nlohmann::json::parse(content.prompt).get<std::string>());
+  }
+
+  // The correction as it may be written. Nothing, and counted, when it is no better answer.
+  Result<std::optional<std::string>> correction_of(const Labels& labels, const Exchange& exchange) {
+    PARING_TRY(auto text, redacted(*labels.correction));
+    if (!text) return text;
+    std::optional<LeftOut> fault;
+    if (normal_form(*text).empty()) fault = LeftOut::kEmpty;
+    if (has_cut(*text)) fault = LeftOut::kCut;
+    if (*text == exchange.answer) fault = LeftOut::kSameAnswer;
+    if (!fault) return text;
+    ++dataset_.left_out[*fault];
+    return std::optional<std::string>();
+  }
+
+  Result<void> take_sft(const TrafficRequest& row, const Labels& labels) {
+    if (!labels.correction) {
+      if (labels.is_mixed()) return left_out(LeftOut::kMixed);
+      if (labels.bad > 0) return left_out(LeftOut::kBad);
+      if (labels.good == 0 && !options_.takes_unrated) return left_out(LeftOut::kNoFeedback);
+    }
+    PARING_TRY(const std::optional<Exchange> exchange, read(row));
+    if (!exchange) return {};
+    if (labels.correction) {
+      PARING_TRY(const auto text, correction_of(labels, *exchange));
+      if (!text) return {};
+      return keep(row, *exchange, "correction", sft_line(*exchange, {*text}), *text);
+    }
+    if (const auto fault = fault_of(row, *exchange)) return left_out(*fault);
+    return keep(row, *exchange, labels.good > 0 ? "good" : "unrated",
+                sft_line(*exchange, {exchange->answer, exchange->tool_calls}),
+                exchange->answer + exchange->tool_calls);
+  }
+
+  Result<void> take_kto(const TrafficRequest& row, const Labels& labels) {
+    const std::size_t bad = labels.bad + (labels.correction ? 1 : 0);
+    if (labels.good > 0 && bad > 0) return left_out(LeftOut::kMixed);
+    if (labels.good == 0 && bad == 0) return left_out(LeftOut::kNoFeedback);
+    PARING_TRY(const std::optional<Exchange> exchange, read(row));
+    if (!exchange) return {};
+    if (const auto fault = fault_of(row, *exchange)) return left_out(*fault);
+    const bool is_good = labels.good > 0;
+    return keep(row, *exchange, is_good ? "good" : "bad",
+                kto_line(*exchange, {exchange->answer, exchange->tool_calls}, is_good),
+                exchange->answer + exchange->tool_calls);
+  }
+
+  Result<void> take_dpo(const TrafficRequest& row, const Labels& labels) {
+    if (!labels.correction && labels.better_than.empty()) return left_out(LeftOut::kNoPair);
+    PARING_TRY(const std::optional<Exchange> exchange, read(row));
+    if (!exchange) return {};
+    if (const auto fault = fault_of(row, *exchange)) return left_out(*fault);
+    const AnswerText said{exchange->answer, exchange->tool_calls};
+    if (labels.correction) {
+      PARING_TRY(const auto text, correction_of(labels, *exchange));
+      if (text) {
+        PARING_TRY_VOID(keep(row, *exchange, "correction", dpo_line(*exchange, {*text}, said),
+                             *text + "\n" + exchange->answer));
+      }
+    }
+    for (const std::string& id : labels.better_than) {
+      PARING_TRY(const auto lost, lost_answer(row, *exchange, id));
+      if (!lost) {
+        ++dataset_.left_out[LeftOut::kLostIsGone];
+        continue;
+      }
+      PARING_TRY_VOID(keep(row, *exchange, "preference",
+                           dpo_line(*exchange, said, {lost->answer, lost->tool_calls}),
+                           exchange->answer + "\n" + lost->answer, lost_session_));
+    }
+    return {};
+  }
+
+  // The answer with this id, when it is another one to the same prompt.
+  Result<std::optional<Exchange>> lost_answer(const TrafficRequest& row, const Exchange& won,
+                                              const std::string& id) {
+    PARING_TRY(const std::vector<TrafficRequest> found, traffic_.find(id));
+    for (const TrafficRequest& other : found) {
+      if (other.tenant != row.tenant || !other.content) continue;
+      PARING_TRY(auto exchange, read_quietly(other));
+      const auto* lost = std::get_if<Exchange>(&exchange);
+      if (lost == nullptr || fault_of(other, *lost) || lost->prompt != won.prompt ||
+          (lost->answer == won.answer && lost->tool_calls == won.tool_calls)) {
+        continue;
+      }
+      lost_session_ = other.session;
+      return std::optional<Exchange>(*lost);
+    }
+    return std::optional<Exchange>();
+  }
+
+  // Unless it is there already, or nearly.
+  Result<void> keep(const TrafficRequest& row, const Exchange& exchange, const std::string& why,
+                    std::string line, const std::string& answer,
+                    const std::string& other_session = {}) {
+    if (is_full()) return {};
+    // Without the label: of two opinions on the same answer the newer one counts.
+    if (!texts_.insert(sha256_hex(normal_form(exchange.prompt) + '\n' + normal_form(answer)))
+             .second) {
+      return left_out(LeftOut::kDuplicate);
+    }
+    if (options_.duplicates == Duplicates::kNear && near_.add(joined(exchange), answer)) {
+      return left_out(LeftOut::kNearDuplicate);
+    }
+    bytes_ += line.size();
+    if (bytes_ > kDatasetBytesMax) {
+      return exhausted(fmt::format("the dataset has more than {} bytes", kDatasetBytesMax),
+                       "take less of it with --from, --to or --limit");
+    }
+    const std::size_t example = groups_.add();
+    keys_.push_back(sha256_hex(normal_form(beginning_of(exchange))));
+    groups_.unite_by("beginning " + keys_.back(), example);
+    for (const std::string& session : {row.session, other_session}) {
+      if (!session.empty()) groups_.unite_by("session " + session, example);
+    }
+    kept_.push_back({row.id, row.started_s, why, std::move(line)});
+    ++dataset_.models[row.model];
+    ++dataset_.kinds[why];
+    return {};
+  }
+
+  static constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+  const store::TrafficDb& traffic_;
+  const store::Scores& scores_;
+  const DatasetOptions& options_;
+  SingleTraces traces_;
+  Dataset dataset_;
+  std::vector<Example> kept_;  // newest first
+  std::vector<std::string> keys_;
+  std::unordered_set<std::string> texts_;
+  NearDuplicates near_;
+  Groups groups_;
+  std::size_t bytes_ = 0;
+  std::string lost_session_;
+};
+
+}  // namespace
+
+const char* dataset_format_name(DatasetFormat format) noexcept {
+  switch (format) {
+#define PARING_X(name, text, chat, completion) \
+  case DatasetFormat::name:                    \
+    return text;
+    PARING_DATASET_FORMATS(PARING_X)
+#undef PARING_X
+  }
+  return "";
+}
+
+std::optional<DatasetFormat> dataset_format_of(std::string_view name) noexcept {
+#define PARING_X(enumerator, text, chat, completion) \
+  if (name == text) return DatasetFormat::enumerator;
+  PARING_DATASET_FORMATS(PARING_X)
+#undef PARING_X
+  return std::nullopt;
+}
+
+const char* left_out_text(LeftOut reason) noexcept {
+  switch (reason) {
+#define PARING_X(name, text) \
+  case LeftOut::name:        \
+    return text;
+    PARING_LEFT_OUT(PARING_X)
+#undef PARING_X
+  }
+  return "";
+}
+
+std::size_t Dataset::examples() const {
+  std::size_t count = 0;
+  for (const auto& part : parts) count += part.size();
+  return count;
+}
+
+Result<Dataset> build_dataset(const store::TrafficDb& traffic, const store::Scores& scores,
+                              const DatasetOptions& options,
+                              const std::function<void(std::size_t)>& on_requests) {
+  if (!options.filter.tenant) {
+    return invalid_argument("a dataset is of one tenant, and none is chosen");
+  }
+  Builder builder(traffic, scores, options);
+  PARING_TRY_VOID(monitor::export_traffic(traffic, options.filter, /*with_content=*/false,
+                                          [&](auto rows) { return builder.note(rows); }));
+  const auto take = [&](std::span<const TrafficRequest> rows) -> Result<void> {
+    for (const TrafficRequest& row : rows) PARING_TRY_VOID(builder.take(row));
+    if (on_requests) on_requests(rows.size());
+    return {};
+  };
+  PARING_TRY_VOID(monitor::export_traffic(traffic, options.filter, /*with_content=*/false, take));
+  return builder.finish();
+}
+
+}  // namespace paring::improve

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datasets out of a server's traffic and feedback: what other readers find in them is what was said."""
+import json
+import subprocess
+
+import jsonschema
+import pytest
+
+import tiny_model
+from raw_client import CHATML
+from server_process import ServerProcess
+from test_access import ask
+from test_serve import post
+
+MESSAGE = {"type": "object", "required": ["role", "content"], "additionalProperties": False,
+           "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}}}
+MESSAGES = {"type": "array", "items": MESSAGE, "minItems": 1}
+ANSWER = {"type": "array", "items": MESSAGE, "minItems": 1, "maxItems": 1}
+
+
+def columns(**named):
+    return {"type": "object", "required": list(named), "additionalProperties": False, "properties": named}
+
+
+# The conversational forms of TRL's trainers.
+SCHEMAS = {"sft": columns(messages=MESSAGES), "dpo": columns(prompt=MESSAGES, chosen=ANSWER, rejected=ANSWER),
+           "kto": columns(prompt=MESSAGES, completion=ANSWER, label={"type": "boolean"})}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("datasets") / "small.gguf"
+    tiny_model.write(path, chat_template=CHATML)
+    return path
+
+
+def chat(question, answer):
+    return {"model": "small", "messages": [{"role": "user", "content": question}], "max_tokens": 200,
+            "guided_choice": [answer]}
+
+
+def say(server, question, answer):
+    """Asks and has it answered with this text; the request's id."""
+    status, told, headers = post(server, "/v1/chat/completions", chat(question, answer))
+    assert status == 200 and told["choices"][0]["message"]["content"] == answer, told
+    return headers["x-request-id"]
+
+
+def rate(server, request, value, **more):
+    status, _, text = ask(server, "POST", "/v1/feedback", {"response_id": request, "value": value, **more}, {})
+    assert status == 200, text
+
+
+@pytest.fixture(scope="module")
+def filled(paring, small, tmp_path_factory):
+    """A folder with answers and what people said of them, by several ways in."""
+    folder = tmp_path_factory.mktemp("datasets-data")
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", folder, "--traffic", "sync", "--content",
+                       "full") as server:
+        rate(server, say(server, "Capital of France?", "Paris."), True, name="thumb")
+        wrong = say(server, "Capital of Spain?", "Lisbon.")
+        rate(server, wrong, False, name="thumb")
+        rate(server, wrong, "Madrid, says ana@example.com.", type="correction", name="correction")
+        worse = say(server, "A rhyme on tree?", "Tea.")
+        better = say(server, "A rhyme on tree?", "Bee.")
+        rate(server, better, f"chatcmpl-{worse}", type="preference", name="preference")
+        rate(server, say(server, "Mail of Bob?", "bob@example.com"), "good")
+        rate(server, say(server, "Where is it?", "Nowhere."), "bad")
+        rate(server, say(server, "Stars?", "Five."), 5, name="stars")
+        say(server, "Nobody rates this?", "No.")
+        say(server, "Capital of France?", "Paris.")  # out of the cache, and not rated
+        for question, name in (("By Orq?", "x-request-id"), ("By its trace?", "traceresponse")):
+            status, _, headers = post(server, "/v1/chat/completions", chat(question, "Yes."))
+            trace = headers[name].split("-")[1] if name == "traceresponse" else headers[name]
+            status, _, text = ask(server, "POST", "/v2/feedback",
+                                  {"property": "rating", "value": "good", "trace_id": trace}, {})
+            assert status < 300, text
+    return folder
+
+
+def build(paring, data, out, *words, check=True):
+    done = subprocess.run([paring.path, "dataset", "build", "--data-dir", data, "--out", out, "--json",
+                           *map(str, words)], capture_output=True, text=True, timeout=120)
+    assert not check or done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.returncode == 0 else done
+
+
+def lines(out, part="train"):
+    return [json.loads(line) for line in (out / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def said(text):
+    return {"role": "assistant", "content": text}
+
+
+def test_sft_is_what_people_found_good_or_corrected(paring, filled, tmp_path):
+    manifest = build(paring, filled, tmp_path / "set", "--format", "sft")
+    found = lines(tmp_path / "set")
+    for line in found:
+        jsonschema.validate(line, SCHEMAS["sft"])
+    pairs = {line["messages"][0]["content"]: line["messages"][1]["content"] for line in found}
+    assert pairs == {"Capital of France?": "Paris.", "Capital of Spain?": "Madrid, says [EMAIL].",
+                     "Mail of Bob?": "[EMAIL]", "By Orq?": "Yes.",
+                     "By its trace?": "Yes."}
+    assert manifest["why"] == {"correction": 1, "good": 4}
+    assert manifest["left_out"] == {"no feedback": 5, "bad feedback and no correction": 1}
+    assert manifest["redaction"]["replaced"]["email"] == 2
+    assert sum(manifest["left_out"].values()) + len(found) == manifest["requests"] == 11
+    unrated = build(paring, filled, tmp_path / "unrated", "--unrated", "--unredacted")
+    assert unrated["parts"][0]["examples"] == 9 and unrated["left_out"]["the same as another example"] == 1
+    assert "bob@example.com" in (tmp_path / "unrated" / "train.jsonl").read_text()
+
+
+def test_dpo_is_corrections_and_preferences(paring, filled, tmp_path):
+    build(paring, filled, tmp_path / "set", "--format", "dpo")
+    found = lines(tmp_path / "set")
+    for line in found:
+        jsonschema.validate(line, SCHEMAS["dpo"])
+    assert found == [
+        {"prompt": [user("Capital of Spain?")], "chosen": [said("Madrid, says [EMAIL].")],
+         "rejected": [said("Lisbon.")]},
+        {"prompt": [user("A rhyme on tree?")], "chosen": [said("Bee.")], "rejected": [said("Tea.")]}]
+
+
+def test_kto_is_thumbs_and_conditions(paring, filled, tmp_path):
+    build(paring, filled, tmp_path / "set", "--format", "kto", "--good", "stars>=4")
+    found = lines(tmp_path / "set")
+    for line in found:
+        jsonschema.validate(line, SCHEMAS["kto"])
+    assert {(line["prompt"][0]["content"], line["label"]) for line in found} == {
+        ("Capital of France?", True), ("Capital of Spain?", False), ("Mail of Bob?", True), ("Where is it?", False),
+        ("Stars?", True), ("By Orq?", True), ("By its trace?", True)}
+
+
+def test_the_same_data_gives_the_same_bytes_and_a_manifest_that_holds(paring, filled, tmp_path):
+    words = ["--split", "train=0.6,test=0.4", "--dedup", "near", "--unrated"]
+    first = build(paring, filled, tmp_path / "a", *words)
+    second = build(paring, filled, tmp_path / "b", *words)
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert files == ["manifest.json", "sources.jsonl", "test.jsonl", "train.jsonl"]
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    assert first["version"] == second["version"] and not second["unchanged"]
+    assert build(paring, filled, tmp_path / "a", *words)["unchanged"]
+    # Another choice is another version, which replaces the first only when told to.
+    refused = build(paring, filled, tmp_path / "a", check=False)
+    assert refused.returncode == 2 and "--force" in refused.stderr
+    assert build(paring, filled, tmp_path / "a", "--force")["version"] != first["version"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["manifest.json", "sources.jsonl", "train.jsonl"]
+    listed = paring("dataset", "list", tmp_path, "--json").json()["datasets"]
+    assert [(one["path"], one["version"]) for one in listed][1] == (str(tmp_path / "b"), first["version"])
+    counts = ", ".join(f"{part['name']} {part['examples']}" for part in first["parts"])
+    assert counts in paring("dataset", "list", tmp_path).out
+    assert paring("dataset", "show", tmp_path / "b").json()["version"] == first["version"]
+    # Each line can be traced to its request.
+    sources = [json.loads(line) for line in (tmp_path / "b" / "sources.jsonl").read_text().splitlines()]
+    assert [one["line"] for one in sources if one["part"] == "train"] == list(
+        range(1, len(lines(tmp_path / "b")) + 1))
+    (tmp_path / "b" / "test.jsonl").write_text("{}\n")
+    damaged = paring("dataset", "show", tmp_path / "b")
+    assert damaged.code == 4 and "test.jsonl" in damaged.err
+
+
+@pytest.mark.parametrize("words, told", [
+    (["--split", "train=0.5"], "--split"), (["--score", "helpful"], "--score"), (["--good", ">=1"], "--good"),
+    (["--format", "dpo", "--unrated"], "--unrated"), (["--tenant", "nobody"], "'nobody'"),
+    (["--from", "yesterday"], "--from"), (["--redact", "/none/such"], "/none/such"), (["--format", "x"], "--format")])
+def test_what_cannot_be_made_is_said(paring, filled, tmp_path, words, told):
+    done = build(paring, filled, tmp_path / "set", *words, check=False)
+    assert done.returncode in (2, 3) and told in done.stderr, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["sft", "dpo", "kto"])
+def test_the_datasets_library_reads_them(paring, filled, tmp_path, format, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    build(paring, filled, tmp_path / "set", "--format", format)
+    read = datasets.load_dataset("json", data_files=str(tmp_path / "set" / "train.jsonl"),
+                                 cache_dir=str(tmp_path / "cache"))["train"]
+    assert set(read.column_names) == set(SCHEMAS[format]["required"])
+    assert list(read) == lines(tmp_path / "set")
+
+
+@pytest.mark.parametrize("format", ["sft", "dpo", "kto"])
+def test_trl_takes_the_examples_as_conversations(paring, filled, tmp_path, format):
+    utils = pytest.importorskip("trl.data_utils")
+    build(paring, filled, tmp_path / "set", "--format", format)
+    for line in lines(tmp_path / "set"):
+        assert utils.is_conversational(line)
+        if format == "dpo":
+            apart = utils.unpair_preference_dataset(utils.Dataset.from_list([line]))
+            assert set(apart.column_names) == set(SCHEMAS["kto"]["required"])
