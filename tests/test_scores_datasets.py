@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datasets out of a server's traffic and feedback: what other readers find in them is what was said."""
 import json
+import shutil
 import subprocess
 
 import jsonschema
@@ -173,6 +174,79 @@ def test_what_cannot_be_made_is_said(paring, filled, tmp_path, words, told):
     done = build(paring, filled, tmp_path / "set", *words, check=False)
     assert done.returncode in (2, 3) and told in done.stderr, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+SCORERS = """
+scorers:
+  no_address:
+    kind: regex
+    pattern: '@'
+    must: not_match
+  brief:
+    kind: length
+    unit: words
+    max: 2
+  refused:
+    kind: refusal
+"""
+
+
+def score(paring, data, scorers, *words):
+    return paring("score", "--data-dir", data, "--scorers", scorers, "--json", *words).json()
+
+
+def test_scorers_keep_what_they_say_and_datasets_use_it(paring, filled, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(filled, data)
+    scorers = tmp_path / "scorers.yaml"
+    scorers.write_text(SCORERS)
+    some = score(paring, data, scorers, "--limit", "4")
+    assert some["answers"] == 4 and [one["scored"] for one in some["scorers"]] == [4, 4, 4]
+    report = score(paring, data, scorers)
+    assert report["answers"] == 11 and report["left_out"] == {}
+    by_name = {one["name"]: one for one in report["scorers"]}
+    assert by_name["no_address"]["mean"] == pytest.approx(10 / 11) and by_name["refused"]["mean"] == 0
+    assert [one["scored"] for one in report["scorers"]] == [7, 7, 7]
+    assert [one["there"] for one in report["scorers"]] == [4, 4, 4]
+    low, high = by_name["no_address"]["interval"]
+    assert 0.6 < low < 10 / 11 < high < 1
+    assert all(one["scored"] == 0 for one in score(paring, data, scorers)["scorers"])
+    # They are scores like others, and conditions of datasets; what a rule says is no feedback.
+    manifest = build(paring, data, tmp_path / "set", "--score", "no_address=1")
+    assert "Mail of Bob?" not in (tmp_path / "set" / "train.jsonl").read_text()
+    assert manifest["left_out"]["a --score condition does not hold"] == 1
+    table = paring("score", "--data-dir", data, "--scorers", scorers).out
+    assert "95 % interval" in table and "11 answers of 11 requests" in table
+
+
+def test_scores_can_be_made_beside_a_running_server(paring, small, tmp_path):
+    scorers = tmp_path / "scorers.yaml"
+    scorers.write_text(SCORERS)
+    data = tmp_path / "data"
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", data, "--traffic", "sync", "--content",
+                       "full") as server:
+        request = say(server, "Can you?", "I cannot help with that.")
+        assert score(paring, data, scorers)["answers"] == 1
+        listed = json.loads(server.get(f"/v1/feedback?response_id={request}&name=refused"))["data"]
+        assert [(one["value"], one["source"], one["comment"]) for one in listed] == [
+            (True, "rule", "i cannot help")]
+
+
+@pytest.mark.parametrize("text, told", [
+    ("scorers:\n  a:\n    kind: regx\n", ["line 3", "'a'", "regx"]),
+    ("scorers:\n  a:\n    pattern: x\n", ["line 3", "'a'", "no 'kind'"]),
+    ("scorers:\n  a:\n    kind: regex\n    pattern: '('\n", ["line 3", "'pattern'", "regular expression"]),
+    ("scorers:\n  a:\n    kind: length\n    max: few\n", ["'max'", "few"]),
+    ("scorers:\n  a:\n    kind: length\n    most: 3\n    max: 3\n", ["'most'", "it takes"]),
+    ("scorer:\n  a:\n    kind: regex\n", ["line 3", "scorer.a.kind"]),
+    ("scorers:\n  - a\n", ["line "]), ("", ["no scorer"])])
+def test_a_file_of_scorers_that_is_wrong_is_named(paring, filled, tmp_path, text, told):
+    scorers = tmp_path / "scorers.yaml"
+    scorers.write_text(text)
+    done = paring("score", "--data-dir", filled, "--scorers", scorers)
+    assert done.code == 2
+    for each in [str(scorers), *told]:
+        assert each in done.err, done.err
 
 
 @pytest.mark.parametrize("format", ["sft", "dpo", "kto"])

@@ -29,15 +29,16 @@ extern const Command kOptimize;
 extern const Command kDiagnose;
 extern const Command kKeys;
 extern const Command kTraffic;
+extern const Command kScore;
 extern const Command kDataset;
 extern const Command kCompletion;
 extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull,     &kInspect, &kInfo,   &kRun,      &kServe,    &kMonitor,    &kBench,
-    &kEval,     &kEmbed,   &kRerank, &kClassify, &kQuantize, &kImatrix,    &kOptimize,
-    &kDiagnose, &kExport,  &kKeys,   &kTraffic,  &kDataset,  &kCompletion, &kDocs,
+    &kPull,  &kInspect, &kInfo,     &kRun,      &kServe,      &kMonitor,  &kBench,    &kEval,
+    &kEmbed, &kRerank,  &kClassify, &kQuantize, &kImatrix,    &kOptimize, &kDiagnose, &kExport,
+    &kKeys,  &kTraffic, &kScore,    &kDataset,  &kCompletion, &kDocs,
 };
 }  // namespace
 

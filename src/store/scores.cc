@@ -50,36 +50,48 @@ Result<std::optional<ScoreRow>> find_in(Connection& connection, std::string_view
   return std::optional<ScoreRow>(std::move(rows.front()));
 }
 
+Result<ScoreRow> put_in(Connection& connection, const ScoreRow& score, std::int64_t scores_max) {
+  PARING_TRY(const std::optional<ScoreRow> before, find_in(connection, score.tenant, score.id));
+  if (!before) {
+    PARING_TRY(const std::int64_t count,
+               connection.integer("SELECT count(*) FROM scores WHERE tenant = ?1", {score.tenant}));
+    if (count >= scores_max) {
+      return exhausted(fmt::format("'{}' has {} scores, that is the limit", score.tenant, count),
+                       "delete scores that are not needed");
+    }
+  }
+  ScoreRow now = score;
+  if (before) now.created_s = before->created_s;
+  PARING_TRY_VOID(detail::as_void(connection.execute(
+      "INSERT INTO scores(tenant, id, subject_kind, subject_id, name, type, number, text, "
+      "comment, source, author, key_id, metadata, created_s, updated_s) "
+      "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
+      "ON CONFLICT(tenant, id) DO UPDATE SET subject_kind = ?3, subject_id = ?4, name = ?5, "
+      "type = ?6, number = ?7, text = ?8, comment = ?9, source = ?10, author = ?11, "
+      "key_id = ?12, metadata = ?13, updated_s = ?15",
+      {now.tenant, now.id, now.subject_kind, now.subject_id, now.name, now.type, now.number,
+       now.text, now.comment, now.source, now.author, now.key_id, now.metadata, now.created_s,
+       now.updated_s})));
+  return now;
+}
+
 }  // namespace
 
 Result<ScoreRow> Scores::put(const ScoreRow& score, std::int64_t scores_max) const {
+  return control_.connections().write(Durability::kPower,
+                                      [&](Connection& connection) -> Result<ScoreRow> {
+                                        return put_in(connection, score, scores_max);
+                                      });
+}
+
+Result<void> Scores::put_all(std::span<const ScoreRow> scores, std::int64_t scores_max) const {
   return control_.connections().write(
-      Durability::kPower, [&](Connection& connection) -> Result<ScoreRow> {
-        PARING_TRY(const std::optional<ScoreRow> before,
-                   find_in(connection, score.tenant, score.id));
-        if (!before) {
-          PARING_TRY(
-              const std::int64_t count,
-              connection.integer("SELECT count(*) FROM scores WHERE tenant = ?1", {score.tenant}));
-          if (count >= scores_max) {
-            return exhausted(
-                fmt::format("'{}' has {} scores, that is the limit", score.tenant, count),
-                "delete scores that are not needed");
-          }
+      Durability::kPower, [&](Connection& connection) -> Result<void> {
+        for (const ScoreRow& score : scores) {
+          const Result<ScoreRow> done = put_in(connection, score, scores_max);
+          if (!done) return done.error();
         }
-        ScoreRow now = score;
-        if (before) now.created_s = before->created_s;
-        PARING_TRY_VOID(detail::as_void(connection.execute(
-            "INSERT INTO scores(tenant, id, subject_kind, subject_id, name, type, number, text, "
-            "comment, source, author, key_id, metadata, created_s, updated_s) "
-            "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
-            "ON CONFLICT(tenant, id) DO UPDATE SET subject_kind = ?3, subject_id = ?4, name = ?5, "
-            "type = ?6, number = ?7, text = ?8, comment = ?9, source = ?10, author = ?11, "
-            "key_id = ?12, metadata = ?13, updated_s = ?15",
-            {now.tenant, now.id, now.subject_kind, now.subject_id, now.name, now.type, now.number,
-             now.text, now.comment, now.source, now.author, now.key_id, now.metadata, now.created_s,
-             now.updated_s})));
-        return now;
+        return {};
       });
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,8 @@ inline constexpr std::array<std::string_view, 6> kScoreTypes = {
     "numeric", "boolean", "categorical", "text", "correction", "preference"};
 inline constexpr std::array<std::string_view, 6> kScoreSources = {"user", "annotator", "judge",
                                                                   "rule", "implicit",  "api"};
+
+inline constexpr std::int64_t kScoresOfTenantMax = 1'000'000;
 
 struct ScoreRow {
   std::string tenant;
@@ -64,6 +67,8 @@ class Scores {
   // Adds it, or puts it in the place of the one with its id, whose created_s stays. Returns the row
   // as it is now. Exhausted when the tenant has `scores_max` others.
   Result<ScoreRow> put(const ScoreRow& score, std::int64_t scores_max) const;
+  // All of them, or none.
+  Result<void> put_all(std::span<const ScoreRow> scores, std::int64_t scores_max) const;
   Result<std::optional<ScoreRow>> find(std::string_view tenant, std::string_view id) const;
   // Newest first, unless page.oldest_first. NotFound when page.after is no score of the tenant.
   Result<Page<ScoreRow>> list(std::string_view tenant, const ScoreFilter& filter,

@@ -44,6 +44,16 @@ TEST_F(ScoresTest, ASecondOneOfTheSameIdTakesItsPlace) {
   EXPECT_EQ((*found)->updated_s, kNow + 5);
 }
 
+TEST_F(ScoresTest, ManyAreKeptTogetherOrNoneIs) {
+  const ControlDb control = open();
+  const Scores scores(control);
+  ASSERT_TRUE(scores.put_all(std::vector{score("x"), score("y"), score("x")}, 2));
+  EXPECT_EQ(scores.list("a", {}, {})->rows.size(), 2U);
+  EXPECT_EQ(scores.put_all(std::vector{score("z"), score("u")}, 3).error().code,
+            ErrorCode::kExhausted);
+  EXPECT_FALSE(scores.find("a", "z")->has_value()) << "the one that fitted is taken back";
+}
+
 TEST_F(ScoresTest, TenantsAreApartAndBounded) {
   const ControlDb control = open();
   const Scores scores(control);

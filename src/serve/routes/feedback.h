@@ -13,7 +13,7 @@
 
 namespace paring::serve {
 
-inline constexpr std::int64_t kScoresMax = 1'000'000;  // of a tenant
+inline constexpr std::int64_t kScoresMax = store::kScoresOfTenantMax;
 
 // Keeps a score under the caller's tenant and key, as of now. 413: the tenant has as many as it
 // may.
