@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "cli/redaction_file.h"
+#include "cli/slo_file.h"
 #include "serve/access/key_file.h"
 #include "store/data_folder.h"
 
@@ -100,6 +101,12 @@ Result<std::optional<monitor::OtlpTarget>> otlp_target(const config::SettingValu
   });
 }
 
+Result<std::optional<monitor::AlertOptions>> alert_options(const config::SettingValues& settings) {
+  if (!is_set(settings.serve_slo)) return std::optional<monitor::AlertOptions>();
+  PARING_TRY(monitor::AlertOptions options, read_slo_file(settings.serve_slo));
+  return std::optional<monitor::AlertOptions>(std::move(options));
+}
+
 Result<serve::ServerOptions> server_options(const config::SettingValues& settings) {
   serve::ServerOptions options;
   PARING_TRY(options.http, http_options(settings));
@@ -125,6 +132,7 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
     PARING_TRY(options.traffic->content, content_filter(settings));
   }
   PARING_TRY(options.otlp, otlp_target(settings));
+  PARING_TRY(options.alerts, alert_options(settings));
   options.watts = monitor::WattsModel::of_machine(cost::read_machine());
   if (settings.serve_idle_watts > 0) {
     options.watts.idle = static_cast<double>(settings.serve_idle_watts);

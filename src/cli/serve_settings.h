@@ -19,6 +19,8 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
 Result<net::HttpServerOptions> http_options(const config::SettingValues& settings);
 // Where spans go; absent: nowhere. Errors of monitor::otlp_target_of().
 Result<std::optional<monitor::OtlpTarget>> otlp_target(const config::SettingValues& settings);
+// Objectives and who is told; absent: none. Errors of read_slo_file().
+Result<std::optional<monitor::AlertOptions>> alert_options(const config::SettingValues& settings);
 serve::AccessLog access_log(const std::string& name);
 
 monitor::TrafficRetention traffic_retention(const config::SettingValues& settings);

@@ -2,8 +2,6 @@
 #include "monitor/otlp_exporter.h"
 
 #include <algorithm>
-#include <charconv>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -11,7 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "net/upstream_client.h"
 
 namespace paring::monitor {
 
@@ -24,89 +21,8 @@ constexpr const char* kDropNames[] = {
 };
 constexpr std::string_view kThreadName = "paring-otlp";
 constexpr double kRetryAfterMax = 300;  // a collector does not silence us for longer
-constexpr std::size_t kAnswerBytesMax = std::size_t{1} << 20;
 
 double now_seconds() { return system_clock().monotonic_seconds(); }
-
-using Steady = std::chrono::steady_clock;
-Steady::duration steady_seconds(double seconds) {
-  return std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(seconds));
-}
-
-// Posts one after the other over a client of its own.
-class Poster {
- public:
-  Poster(std::unique_ptr<net::UpstreamClient> client, std::vector<net::HttpHeader> headers,
-         double answer_seconds)
-      : headers_(std::move(headers)),
-        answer_seconds_(answer_seconds),
-        shared_(std::make_shared<Shared>()),
-        client_(std::move(client)) {
-    headers_.push_back({"Content-Type", "application/x-protobuf"});
-  }
-
-  OtlpReply post(const std::string& url, std::string body) {
-    const auto sink = std::make_shared<Sink>(shared_);
-    const std::uint64_t id = client_->new_id();
-    client_->send(id, {"POST", url, headers_, std::move(body)}, sink);
-    const Steady::time_point answered_by = Steady::now() + steady_seconds(answer_seconds_);
-    std::unique_lock lock(shared_->mutex);
-    while (!sink->has_ended) {
-      const Steady::time_point until = std::min(answered_by, shared_->ends_by);
-      if (Steady::now() >= until) {
-        lock.unlock();
-        client_->cancel(id);
-        return {};
-      }
-      shared_->changed.wait_until(lock, until);
-    }
-    return sink->reply;
-  }
-
-  // All that is posted from now on is over within `seconds`.
-  void hurry(double seconds) {
-    const std::lock_guard lock(shared_->mutex);
-    shared_->ends_by = Steady::now() + steady_seconds(seconds);
-    shared_->changed.notify_all();
-  }
-
- private:
-  struct Shared {
-    std::mutex mutex;
-    std::condition_variable changed;
-    Steady::time_point ends_by = Steady::time_point::max();
-  };
-  struct Sink final : net::UpstreamSink {
-    explicit Sink(std::shared_ptr<Shared> of) : shared(std::move(of)) {}
-    Wish on_head(int status, std::vector<net::HttpHeader> headers) override {
-      const std::lock_guard lock(shared->mutex);
-      reply.status = status;
-      for (const net::HttpHeader& header : headers) {
-        if (header.name == "retry-after") reply.retry_after_s = retry_after_of(header.value);
-      }
-      return Wish::kMore;
-    }
-    Wish on_bytes(std::string_view bytes) override {
-      answer_bytes += bytes.size();
-      return answer_bytes > kAnswerBytesMax ? Wish::kStop : Wish::kMore;
-    }
-    void on_end(const net::UpstreamEnd& end) override {
-      const std::lock_guard lock(shared->mutex);
-      if (end.failure) reply = {};
-      has_ended = true;
-      shared->changed.notify_all();
-    }
-    const std::shared_ptr<Shared> shared;
-    OtlpReply reply;  // under the mutex, as is has_ended
-    bool has_ended = false;
-    std::size_t answer_bytes = 0;  // of the client's thread
-  };
-
-  std::vector<net::HttpHeader> headers_;
-  const double answer_seconds_;
-  const std::shared_ptr<Shared> shared_;
-  const std::unique_ptr<net::UpstreamClient> client_;
-};
 
 }  // namespace
 
@@ -114,28 +30,15 @@ const char* otlp_drop_name(OtlpDrop reason) noexcept {
   return kDropNames[static_cast<std::size_t>(reason)];
 }
 
-bool may_retry(const OtlpReply& reply) noexcept {
-  constexpr int kStatuses[] = {0, 429, 502, 503, 504};
-  return std::ranges::find(kStatuses, reply.status) != std::end(kStatuses);
-}
-
-std::optional<double> retry_after_of(std::string_view header) noexcept {
-  std::uint32_t seconds = 0;
-  const auto [end, error] = std::from_chars(header.data(), header.data() + header.size(), seconds);
-  if (error != std::errc() || end != header.data() + header.size()) return std::nullopt;
-  return seconds;
-}
-
 Result<std::unique_ptr<OtlpExporter>> OtlpExporter::start(const Options& options) {
-  PARING_TRY(auto client, net::UpstreamClient::start({.connect_seconds = options.answer_seconds,
-                                                      .stall_seconds = options.answer_seconds,
-                                                      .connections_kept = 2}));
-  const auto poster =
-      std::make_shared<Poster>(std::move(client), options.target.headers, options.answer_seconds);
+  std::vector<net::HttpHeader> headers = options.target.headers;
+  headers.push_back({"Content-Type", "application/x-protobuf"});
+  PARING_TRY(std::unique_ptr<HttpPoster> made, HttpPoster::start(options.answer_seconds));
+  const std::shared_ptr<HttpPoster> poster = std::move(made);
   return std::make_unique<OtlpExporter>(
       options,
-      [poster](const std::string& url, std::string body) {
-        return poster->post(url, std::move(body));
+      [poster, headers](const std::string& url, std::string body) {
+        return poster->post(url, headers, std::move(body));
       },
       [poster, seconds = options.stop_seconds] { poster->hurry(seconds); });
 }

@@ -23,6 +23,7 @@
 #include "base/result.h"
 #include "base/thread.h"
 #include "monitor/detail/bounded_queue.h"
+#include "monitor/http_poster.h"
 #include "monitor/otlp_target.h"
 #include "monitor/otlp_writer.h"
 #include "store/traffic_rows.h"
@@ -45,15 +46,7 @@ enum class OtlpDrop : std::uint8_t {
 inline constexpr std::size_t kOtlpDrops = static_cast<std::size_t>(OtlpDrop::kStopped) + 1;
 const char* otlp_drop_name(OtlpDrop reason) noexcept;
 
-struct OtlpReply {
-  int status = 0;  // of HTTP; 0: no answer
-  std::optional<double> retry_after_s{};
-};
-
-// Whether the same may be taken later: no answer, 429, 502, 503, 504.
-bool may_retry(const OtlpReply& reply) noexcept;
-// "120" as seconds; nothing for a date.
-std::optional<double> retry_after_of(std::string_view header) noexcept;
+using OtlpReply = PostReply;
 
 class OtlpExporter {
  public:

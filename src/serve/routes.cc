@@ -94,6 +94,8 @@ const std::vector<Route>& routes() {
       {"POST", "/v1/traces", {Scope::kInference, kTextBody}, serve_otlp_traces},
       {"POST", "/v1/logs", {Scope::kInference, kTextBody}, serve_otlp_logs},
       {"GET", "/v1/quality", {Scope::kMetrics, kNoBody}, serve_quality},
+      {"GET", "/v1/alerts", {Scope::kMetrics, kNoBody}, serve_alerts},
+      {"POST", "/v1/alerts/{objective}/silence", {Scope::kAdmin, kTextBody}, serve_alert_silence},
       {"GET", "/v1/traffic", {Scope::kMetrics, kNoBody}, serve_traffic_list},
       {"GET", "/v1/traffic/summary", {Scope::kMetrics, kNoBody}, serve_traffic_summary},
       {"GET", "/v1/traffic/series", {Scope::kMetrics, kNoBody}, serve_traffic_series},

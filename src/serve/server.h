@@ -19,6 +19,7 @@
 
 #include "base/executor.h"
 #include "cost/probes.h"
+#include "monitor/alerts.h"
 #include "monitor/content_filter.h"
 #include "monitor/energy_meter.h"
 #include "monitor/machine_watch.h"
@@ -74,6 +75,7 @@ struct ServerOptions {
   std::optional<TrafficOptions> traffic = TrafficOptions();  // of the database; absent: none
   // Where OpenTelemetry's spans of requests and histograms go; absent: nowhere.
   std::optional<monitor::OtlpTarget> otlp;
+  std::optional<monitor::AlertOptions> alerts;        // objectives; absent: none
   monitor::WattsModel watts;                          // of a machine that has no counter of energy
   monitor::PriceBook prices;                          // of the machine's time and energy
   std::optional<cost::Probes> probes = std::nullopt;  // limits of this machine, where known
@@ -146,6 +148,10 @@ class Server : public net::RequestHandler {
   const monitor::ContentFilter* content_filter() const noexcept {
     return traffic_ == nullptr ? nullptr : options().traffic->content.get();
   }
+  // Objectives that requests are held to; null: there are none.
+  monitor::Alerts* alerts() noexcept { return alerts_.get(); }
+  // A score that was kept: objectives of quality count it, unless it was given again.
+  void note_score(const store::ScoreRow& score) noexcept;
   // What /metrics tells of the machine, its limits (null: not known), and what requests cost.
   monitor::MachineReading machine() const { return machine_.reading(); }
   const cost::Probes* probes() const noexcept { return probes_ ? &*probes_ : nullptr; }
@@ -276,6 +282,7 @@ class Server : public net::RequestHandler {
   ScoreBoard scores_;
   std::unique_ptr<monitor::Traffic> traffic_;        // null: nothing is kept of requests
   std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told of them
+  std::unique_ptr<monitor::Alerts> alerts_;          // null: there are no objectives
   KeyRing keys_;
   Gate gate_;
   std::optional<Auditor> auditor_;  // where there is a database

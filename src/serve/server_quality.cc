@@ -61,6 +61,8 @@ void Server::keep_quality(const WatchedAnswer& answer, const std::string& origin
   score.created_s = score.updated_s = now;
   if (const auto kept = store::Scores(*control_).put(score, kScoresMax); !kept) {
     log_warning("the score of a live answer was not kept: " + kept.error().text());
+  } else {
+    note_score(*kept);
   }
 }
 

@@ -31,7 +31,15 @@ Result<void> Server::keep_rows(std::unique_ptr<monitor::Traffic> traffic) {
     PARING_TRY(exporter_, monitor::OtlpExporter::start(
                               {.target = *target, .resource = {.service_version = version()}}));
   }
-  if (traffic_ == nullptr && exporter_ == nullptr) return {};
+  if (const auto& alerts = options().alerts) {
+    const std::string& folder = options().data_folder;
+    PARING_TRY(alerts_,
+               monitor::Alerts::start(
+                   {.alerts = *alerts,
+                    .file = folder.empty() ? std::string() : folder + "/" + monitor::kAlertsFile},
+                   this->traffic()));
+  }
+  if (traffic_ == nullptr && exporter_ == nullptr && alerts_ == nullptr) return {};
   const auto record = [this](const RequestFacts& facts) {
     if (has_row(facts)) keep(facts, {});
   };
@@ -42,6 +50,7 @@ Result<void> Server::keep_rows(std::unique_ptr<monitor::Traffic> traffic) {
 
 void Server::keep(const RequestFacts& facts, std::function<void(bool)> done) {
   store::TrafficRequest row = row_of(facts);
+  if (alerts_ != nullptr) alerts_->observe(row);
   if (exporter_ != nullptr) {
     // Prompts and answers do not leave, nor are they copied for it.
     std::optional<store::TrafficContent> content = std::exchange(row.content, std::nullopt);
@@ -59,6 +68,12 @@ void Server::keep_first(RequestRecord& record, int status, std::function<void()>
   facts.end = {.status = status, .is_complete = true};
   // Whether or not it is stored: what is lost is counted, and the answer is there.
   keep(facts, [this, send = std::move(send)](bool) mutable { http_->post(std::move(send)); });
+}
+
+void Server::note_score(const store::ScoreRow& score) noexcept {
+  if (alerts_ == nullptr || !score.number || score.created_s != score.updated_s) return;
+  alerts_->observe(monitor::SloScore{
+      .tenant = score.tenant, .name = score.name, .source = score.source, .value = *score.number});
 }
 
 store::TrafficMoney Server::spent() const {

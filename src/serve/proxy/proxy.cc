@@ -18,10 +18,12 @@
 #include "serve/access/browser_guard.h"
 #include "serve/access/loopback.h"
 #include "serve/access/refusal.h"
+#include "serve/alert_samples.h"
 #include "serve/metrics_text.h"
 #include "serve/proxy/passed_content.h"
 #include "serve/proxy/upstream_request.h"
 #include "serve/route.h"
+#include "serve/wire/alerts.h"
 
 namespace paring::serve {
 
@@ -32,7 +34,7 @@ constexpr std::size_t kQuickBytesMax = std::size_t{16} << 10;
 constexpr double kRetrySeconds = 1;
 constexpr std::size_t kModelsMax = 1024;
 
-bool is_local_path(const std::string& path) { return path == "/metrics" || path == "/livez"; }
+constexpr const char* kAlertsPath = "/v1/alerts";
 
 std::size_t announced_bytes(const net::HttpHead& head) {
   if (head.find("transfer-encoding") != nullptr) return kQuickBytesMax + 1;
@@ -86,6 +88,12 @@ Result<std::unique_ptr<Proxy>> Proxy::start(const ProxyOptions& options) {
                monitor::OtlpExporter::start(
                    {.target = *options.otlp, .resource = {.service_version = version()}}));
   }
+  if (options.alerts) {
+    PARING_TRY(proxy->alerts_,
+               monitor::Alerts::start(
+                   {.alerts = *options.alerts, .file = traffic.data + "/" + monitor::kAlertsFile},
+                   &proxy->traffic_->db()));
+  }
   PARING_TRY(proxy->client_, net::UpstreamClient::start(options.client));
   if (!options.scrape.targets.empty()) {
     PARING_TRY(proxy->scraper_, monitor::Scraper::start(options.scrape));
@@ -107,16 +115,24 @@ std::size_t Proxy::drain(const std::function<bool()>& is_impatient) {
   return http_->stop(0);
 }
 
+// Null: it is forwarded. Without objectives /v1/alerts is the upstream's.
+const char* Proxy::local_route(std::string_view path) const {
+  for (const char* route : {"/metrics", "/livez"}) {
+    if (path == route) return route;
+  }
+  return alerts_ != nullptr && path == kAlertsPath ? kAlertsPath : nullptr;
+}
+
 std::shared_ptr<Passage> Proxy::begin(const net::HttpHead& head) {
   auto passage = std::make_shared<Passage>([this](Passage& last) { finish(last); });
   passage->begin = system_clock().monotonic_seconds();
-  passage->is_local = is_local_path(head.path);
+  passage->is_local = local_route(head.path) != nullptr;
   RequestFacts& facts = passage->facts;
   facts.id = request_id_of(head);
   facts.trace = trace_of(head);
   facts.method = head.method;
   facts.path = head.path;
-  if (passage->is_local) facts.route = head.path == "/livez" ? "/livez" : "/metrics";
+  facts.route = local_route(head.path);
   facts.remote_address = head.remote_address;
   facts.started_s = system_clock().wall_seconds();
   const std::lock_guard lock(mutex_);
@@ -231,6 +247,10 @@ std::string Proxy::metrics_page() const {
     const std::vector<MetricSample> redactions = redaction_samples(*options_.content);
     samples.insert(samples.end(), redactions.begin(), redactions.end());
   }
+  if (alerts_ != nullptr) {
+    const std::vector<MetricSample> found = alert_samples(*alerts_);
+    samples.insert(samples.end(), found.begin(), found.end());
+  }
   std::string text = metrics_text(metric_rows(metrics()), samples);
   if (scraper_ == nullptr) return text;
   // A family stands in one place, whoever has samples of it.
@@ -251,6 +271,10 @@ void Proxy::answer_locally(net::Exchange& exchange, const Passage& passage) cons
   } else if (head.path == "/livez") {
     response.content_type = "application/json";
     response.body = R"({"status":"ok"})";
+  } else if (head.path == kAlertsPath) {
+    response.content_type = "application/json";
+    response.body = wire::alerts_answer(
+        {alerts_->now_s(), alerts_->standings(), alerts_->changes(), alerts_->sinks()});
   } else {
     response.content_type = kMetricsContentType;
     response.body = metrics_page();
@@ -321,6 +345,7 @@ void Proxy::finish(Passage& passage) {
     } else {
       cells.success_stop.add();
     }
+    if (alerts_ != nullptr) alerts_->observe(row);
     // Before the content is there, which is not copied for it.
     if (exporter_ != nullptr) exporter_->record(row);
     // What was refused or failed has no answer to keep.

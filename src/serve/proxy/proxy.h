@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A proxy before another engine or provider: requests go on as they are, answers come back as they
 // arrive, and each leaves a row in the database of traffic, a line in the log and its share of
-// /metrics. /metrics and /livez are the proxy's own. Thread-safe.
+// /metrics. /metrics, /livez and, with objectives, /v1/alerts are the proxy's own. Thread-safe.
 //
 //   PARING_TRY(const auto proxy, serve::Proxy::start({.upstream = "http://127.0.0.1:8000"}));
 #pragma once
@@ -13,12 +13,14 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <variant>
 #include <vector>
 
 #include "base/result.h"
+#include "monitor/alerts.h"
 #include "monitor/content_filter.h"
 #include "monitor/otlp_exporter.h"
 #include "monitor/scraper.h"
@@ -46,6 +48,7 @@ struct ProxyOptions {
   monitor::Traffic::Options traffic{};
   std::shared_ptr<const monitor::ContentFilter> content{};  // null: no prompts and answers
   std::optional<monitor::OtlpTarget> otlp{};                // where spans go; absent: nowhere
+  std::optional<monitor::AlertOptions> alerts{};            // objectives; absent: none
   monitor::Scraper::Options scrape{.targets = {}};          // whose metrics /metrics has as well
 };
 
@@ -71,6 +74,7 @@ class Proxy final : public net::RequestHandler {
  private:
   explicit Proxy(const ProxyOptions& options);
 
+  const char* local_route(std::string_view path) const;
   std::shared_ptr<Passage> begin(const net::HttpHead& head);
   std::shared_ptr<Passage> find(const net::HttpHead& head) const;
   std::variant<net::BodyLimit, net::HttpResponse> judge(const net::HttpHead& head,
@@ -84,6 +88,7 @@ class Proxy final : public net::RequestHandler {
   const ProxyOptions options_;
   std::unique_ptr<monitor::Traffic> traffic_;
   std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told
+  std::unique_ptr<monitor::Alerts> alerts_;          // null: there are no objectives
   RequestLog log_;
   KeyRing keys_;
   std::atomic<std::size_t> open_{0};  // requests that are forwarded

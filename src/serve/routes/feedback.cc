@@ -26,14 +26,15 @@ ApiError feedback_error(const Error& error, const char* param) {
 
 }  // namespace
 
-ApiResult<store::ScoreRow> keep_score(const store::ControlDb& control, const Call& call,
-                                      store::ScoreRow score) {
+ApiResult<store::ScoreRow> keep_score(Server& server, const store::ControlDb& control,
+                                      const Call& call, store::ScoreRow score) {
   score.tenant = call.principal.tenant;
   score.key_id = call.principal.key_id;
   score.created_s = static_cast<std::int64_t>(system_clock().wall_seconds());
   score.updated_s = score.created_s;
   Result<store::ScoreRow> kept = store::Scores(control).put(score, kScoresMax);
   if (!kept) return feedback_error(kept.error(), "id");
+  server.note_score(*kept);
   return *std::move(kept);
 }
 
@@ -49,7 +50,7 @@ void serve_feedback_create(Server& server, const Call& call) {
   if (control == nullptr) return;
   ApiResult<store::ScoreRow> score = wire::read_feedback(call.exchange->body(), server.rules());
   if (!score) return server.refuse(call, score.error());
-  const ApiResult<store::ScoreRow> kept = keep_score(*control, call, *std::move(score));
+  const ApiResult<store::ScoreRow> kept = keep_score(server, *control, call, *std::move(score));
   if (!kept) return server.refuse(call, kept.error());
   server.respond(call, 200, "application/json", wire::feedback_answer(*kept));
 }

@@ -11,10 +11,11 @@ namespace paring::serve {
 namespace {
 
 // Errors of the database itself end the call; an error of one score is that score's.
-void keep_all(const store::ControlDb& control, const Call& call, wire::LangfuseScoresCall& scores) {
+void keep_all(Server& server, const store::ControlDb& control, const Call& call,
+              wire::LangfuseScoresCall& scores) {
   for (wire::LangfuseScore& one : scores.scores) {
     if (one.error) continue;
-    const ApiResult<store::ScoreRow> kept = keep_score(control, call, one.score);
+    const ApiResult<store::ScoreRow> kept = keep_score(server, control, call, one.score);
     if (!kept) one.error = kept.error();
   }
 }
@@ -27,7 +28,7 @@ void serve_orq_feedback(Server& server, const Call& call) {
   ApiResult<wire::OrqFeedbackCall> read =
       wire::read_orq_feedback(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  const ApiResult<store::ScoreRow> kept = keep_score(*control, call, read->score);
+  const ApiResult<store::ScoreRow> kept = keep_score(server, *control, call, read->score);
   if (!kept) return server.refuse(call, kept.error());
   server.respond(call, 200, "application/json", std::move(read->answer));
 }
@@ -50,7 +51,7 @@ void serve_langfuse_scores(Server& server, const Call& call) {
   ApiResult<wire::LangfuseScoresCall> read =
       wire::read_langfuse_scores(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  keep_all(*control, call, *read);
+  keep_all(server, *control, call, *read);
   if (!read->is_list && read->scores.front().error) {
     return server.refuse(call, *read->scores.front().error);
   }
@@ -65,7 +66,7 @@ void serve_langfuse_ingestion(Server& server, const Call& call) {
   ApiResult<wire::LangfuseScoresCall> read =
       wire::read_langfuse_ingestion(call.exchange->body(), server.rules());
   if (!read) return server.refuse(call, read.error());
-  keep_all(*control, call, *read);
+  keep_all(server, *control, call, *read);
   server.respond(call, kMultiStatus, "application/json", wire::langfuse_ingestion_answer(*read));
 }
 

@@ -16,6 +16,9 @@ void serve_livez(Server& server, const Call& call);
 void serve_readyz(Server& server, const Call& call);
 // metrics.cc
 void serve_metrics(Server& server, const Call& call);
+// alerts.cc
+void serve_alerts(Server& server, const Call& call);
+void serve_alert_silence(Server& server, const Call& call);
 // models.cc
 void serve_models(Server& server, const Call& call);
 void serve_model(Server& server, const Call& call);

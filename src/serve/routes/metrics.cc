@@ -4,6 +4,7 @@
 #include "base/metrics.h"
 #include "kernels/ops.h"
 
+#include "serve/alert_samples.h"
 #include "serve/metrics_text.h"
 #include "serve/routes/handlers.h"
 #include "serve/sample_list.h"
@@ -106,6 +107,10 @@ void serve_metrics(Server& server, const Call& call) {
   add_costs(more_samples, server.joules_of_requests(), server.spent(),
             metrics().generation_tokens.value());
   add_scores(more_samples, server.score_sums());
+  if (const monitor::Alerts* const alerts = server.alerts()) {
+    const std::vector<MetricSample> found = alert_samples(*alerts);
+    more_samples.insert(more_samples.end(), found.begin(), found.end());
+  }
   // Samples of a name stand behind each other.
   std::stable_sort(more_samples.begin(), more_samples.end(),
                    [](const MetricSample& a, const MetricSample& b) { return a.name < b.name; });

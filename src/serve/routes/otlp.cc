@@ -156,7 +156,7 @@ void serve_otlp_logs(Server& server, const Call& call) {
   auto read = monitor::read_otlp_evaluations(bytes_of(*body));
   if (!read) return server.refuse(call, otlp_error(read.error()));
   for (monitor::OtlpEvaluation& evaluation : read->all) {
-    const auto kept = keep_score(*control, call, score_of(std::move(evaluation)));
+    const auto kept = keep_score(server, *control, call, score_of(std::move(evaluation)));
     if (!kept) return server.refuse(call, kept.error());
   }
   respond(server, call,

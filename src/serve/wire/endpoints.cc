@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/wire/endpoints.h"
 
+#include "serve/wire/alerts.h"
 #include "serve/wire/anthropic_messages.h"
 #include "serve/wire/detail/openai_answer.h"
 #include "serve/wire/feedback.h"
@@ -157,6 +158,10 @@ constexpr Endpoint kEndpoints[] = {
     query_of("/v1/quality", "list_quality",
              "How far live answers are from those of the original model", nullptr,
              quality_answer_shape),
+    query_of("/v1/alerts", "list_alerts", "Objectives, how they stand, and their alerts", nullptr,
+             alerts_answer_shape),
+    {"POST", "/v1/alerts/{objective}/silence", "silence_alerts", "Tell nobody for a while", kOpenAi,
+     silence_request, silence_answer_shape, nullptr, error_of<read_silence>},
     query_of("/v1/traffic", "list_traffic", "Requests that were served, newest first",
              traffic_list_query, traffic_list_answer_shape),
     query_of("/v1/traffic/summary", "summarize_traffic", "Sums and percentiles of requests",
