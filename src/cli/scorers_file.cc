@@ -30,7 +30,8 @@ Error at(const std::string& path, std::size_t line, const std::string& why, std:
 
 }  // namespace
 
-Result<std::vector<std::unique_ptr<improve::Scorer>>> read_scorers_file(const std::string& path) {
+Result<std::vector<std::unique_ptr<improve::Scorer>>> read_scorers_file(
+    const std::string& path, const improve::ScorerTools& tools) {
   PARING_TRY(const std::string text, read_small_file(path, config::kYamlBytesMax));
   const auto entries = config::read_yaml(text);
   if (!entries) {
@@ -64,7 +65,7 @@ Result<std::vector<std::unique_ptr<improve::Scorer>>> read_scorers_file(const st
   }
   std::vector<std::unique_ptr<improve::Scorer>> scorers;
   for (const Lines& each : found) {
-    auto scorer = improve::make_scorer(each.spec);
+    auto scorer = improve::make_scorer(each.spec, tools);
     if (!scorer) return at(path, each.line, scorer.error().message, scorer.error().hint);
     scorers.push_back(std::move(scorer).value());
   }

@@ -22,6 +22,7 @@ namespace paring::cli {
 
 // In the order of the file. InvalidArgument, with file and line: what is no such file, and scorers
 // that cannot be made. Errors of read_small_file().
-Result<std::vector<std::unique_ptr<improve::Scorer>>> read_scorers_file(const std::string& path);
+Result<std::vector<std::unique_ptr<improve::Scorer>>> read_scorers_file(
+    const std::string& path, const improve::ScorerTools& tools);
 
 }  // namespace paring::cli

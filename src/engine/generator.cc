@@ -128,8 +128,9 @@ Result<std::unique_ptr<Generator>> Generator::create(const LoadedModel& loaded, 
   return generator;
 }
 
-Result<api::Completion> Generator::generate(const api::Request& request,
-                                            const TextCallback& on_text) {
+Result<api::Completion> Generator::generate(
+    const api::Request& request, const TextCallback& on_text,
+    const std::function<std::unique_ptr<TokenConstraint>(std::size_t)>& constraint) {
   if (request.kind != api::RequestKind::kGenerate) {
     return unsupported("this engine answers requests of kind 'generate' only",
                        "ask for text with kind 'generate'");
@@ -139,6 +140,7 @@ Result<api::Completion> Generator::generate(const api::Request& request,
                                    .prompt = request.prompt,
                                    .max_tokens = request.max_tokens,
                                    .sampling = request.sampling,
+                                   .constraint = constraint,
                                    .adapter = adapter_},
                                   listener));
   while (engine_->step()) {

@@ -46,7 +46,10 @@ class Generator {
 
   // InvalidArgument for an empty or over-long prompt and bad sampling settings; Cancelled when the
   // callback said so. Stop strings are cut from the text.
-  Result<api::Completion> generate(const api::Request& request, const TextCallback& on_text);
+  // `constraint`: of SequenceRequest; what limits the tokens.
+  Result<api::Completion> generate(
+      const api::Request& request, const TextCallback& on_text,
+      const std::function<std::unique_ptr<TokenConstraint>(std::size_t)>& constraint = nullptr);
 
   // Bytes of cache and buffers that create() will take, those of a draft model not counted.
   static std::size_t bytes_for(const model::BlockSpec& spec, const GeneratorOptions& options,

@@ -90,15 +90,18 @@ bool is_good(const store::ScoreRow& score) {
   return std::ranges::find(kGoodWords, ascii_lower(*score.text)) != kGoodWords.end();
 }
 
-Labels labels_of(std::span<const store::ScoreRow> scores, std::span<const Condition> good,
-                 std::span<const Condition> bad) {
+Labels labels_of(std::span<const store::ScoreRow> scores, const Scales& scales) {
   Labels labels;
   for (const store::ScoreRow& score : scores) {
     if (score.number) labels.numbers.emplace(score.name, *score.number);
     // A score that a condition names means what the condition says, whoever gave it.
-    if (names(good, score.name) || names(bad, score.name)) {
-      if (any_holds(good, score)) ++labels.good;
-      if (any_holds(bad, score)) ++labels.bad;
+    if (names(scales.good, score.name) || names(scales.bad, score.name)) {
+      if (any_holds(scales.good, score)) ++labels.good;
+      if (any_holds(scales.bad, score)) ++labels.bad;
+      continue;
+    }
+    // One star of five is not good, though 1 of 1 is.
+    if (score.number && std::ranges::find(scales.unknown, score.name) != scales.unknown.end()) {
       continue;
     }
     if (!is_human(score)) continue;

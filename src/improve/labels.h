@@ -46,8 +46,7 @@ std::string condition_text(const Condition& condition);
 // Who speaks for people: what these sources say is feedback, what judges and rules say is not.
 inline constexpr std::array<std::string_view, 3> kHumanSources = {"user", "annotator", "api"};
 bool is_human(const store::ScoreRow& score) noexcept;
-// true, a number above 0.5 up to 1, or a word such as "good". Numbers on longer scales are neither
-// good nor, unless below 0.5, bad: a Condition says what they mean.
+// true, a number above 0.5 up to 1, or a word such as "good".
 bool is_good(const store::ScoreRow& score);
 
 struct Labels {
@@ -59,10 +58,16 @@ struct Labels {
   bool is_empty() const { return good + bad == 0 && !correction && better_than.empty(); }
   bool is_mixed() const { return good > 0 && bad > 0; }
 };
+// What numbers mean that are not on a scale from 0 to 1.
+struct Scales {
+  std::vector<Condition> good{};
+  std::vector<Condition> bad{};
+  // Names whose numbers say nothing unless a condition does (store::Scores::long_scales()).
+  std::vector<std::string> unknown{};
+};
 // Of scores of one answer, newest first. Conditions decide before what is_good() and is_bad() think
 // of the same score.
-Labels labels_of(std::span<const store::ScoreRow> scores, std::span<const Condition> good,
-                 std::span<const Condition> bad);
+Labels labels_of(std::span<const store::ScoreRow> scores, const Scales& scales);
 bool meets(const Labels& labels, const Condition& condition);
 
 // Of one answer; older ones are not looked at.

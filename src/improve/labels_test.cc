@@ -60,7 +60,7 @@ TEST(LabelsOf, TakesPeopleForPeopleAndTheNewestFirst) {
                                              number("judge", 0.2, "judge"),
                                              number("grounded", 0.9, "rule"),
                                              text("preference", "loser")};
-  const Labels labels = labels_of(rows, {}, {});
+  const Labels labels = labels_of(rows, {});
   EXPECT_EQ(labels.good, 1U);
   EXPECT_EQ(labels.bad, 0U) << "judges and rules are not feedback";
   EXPECT_EQ(labels.correction, "newer");
@@ -71,14 +71,23 @@ TEST(LabelsOf, TakesPeopleForPeopleAndTheNewestFirst) {
 }
 
 TEST(LabelsOf, ConditionsSayWhatLongerScalesMean) {
-  const std::vector<Condition> good = {*parse_condition("stars>=4"), *parse_condition("judge>0.9")};
-  const std::vector<Condition> bad = {*parse_condition("stars<=2")};
-  EXPECT_EQ(labels_of(std::vector{number("stars", 5)}, good, bad).good, 1U);
-  EXPECT_EQ(labels_of(std::vector{number("stars", 1)}, good, bad).bad, 1U);
-  EXPECT_TRUE(labels_of(std::vector{number("stars", 3)}, good, bad).is_empty());
-  EXPECT_EQ(labels_of(std::vector{number("judge", 0.95, "judge")}, good, bad).good, 1U);
-  EXPECT_EQ(labels_of(std::vector{number("stars", 0)}, good, bad).bad, 1U) << "and not twice";
-  EXPECT_TRUE(labels_of(std::vector{number("stars", 5), number("thumb", 0)}, good, bad).is_mixed());
+  Scales scales;
+  scales.good = {*parse_condition("stars>=4"), *parse_condition("judge>0.9")};
+  scales.bad = {*parse_condition("stars<=2")};
+  EXPECT_EQ(labels_of(std::vector{number("stars", 5)}, scales).good, 1U);
+  EXPECT_EQ(labels_of(std::vector{number("stars", 1)}, scales).bad, 1U);
+  EXPECT_TRUE(labels_of(std::vector{number("stars", 3)}, scales).is_empty());
+  EXPECT_EQ(labels_of(std::vector{number("judge", 0.95, "judge")}, scales).good, 1U);
+  EXPECT_EQ(labels_of(std::vector{number("stars", 0)}, scales).bad, 1U) << "and not twice";
+  EXPECT_TRUE(labels_of(std::vector{number("stars", 5), number("thumb", 0)}, scales).is_mixed());
+}
+
+TEST(LabelsOf, OneStarOfFiveIsNotGood) {
+  EXPECT_EQ(labels_of(std::vector{number("stars", 1)}, {}).good, 1U);
+  Scales scales;
+  scales.unknown = {"stars"};
+  EXPECT_TRUE(labels_of(std::vector{number("stars", 1), number("stars", 0)}, scales).is_empty());
+  EXPECT_EQ(labels_of(std::vector{number("thumb", 1)}, scales).good, 1U);
 }
 
 TEST(SingleTraces, AreThoseOfOneRequest) {

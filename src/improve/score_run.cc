@@ -63,7 +63,8 @@ class Run {
         scorers_(scorers),
         options_(options),
         now_s_(now_s),
-        sums_(scorers.size()) {
+        sums_(scorers.size()),
+        failures_(scorers.size()) {
     for (const auto& scorer : scorers) {
       ScorerTally tally;
       tally.name = scorer->name();
@@ -116,7 +117,7 @@ class Run {
     Answer answer{row, std::move(exchange).value(), std::nullopt};
     if (needs_reference_) {
       PARING_TRY(const auto rows, scores_of(scores_, row, traces_));
-      answer.reference = labels_of(rows, {}, {}).correction;
+      answer.reference = labels_of(rows, {}).correction;
     }
     return std::optional(std::move(answer));
   }
@@ -140,12 +141,18 @@ class Run {
       left.push_back(&answer);
       judged.push_back({answer.exchange, answer.row.tokens.answer_visible, answer.reference});
     }
+    if (failures_[s] >= kFailuresInARowMax) {
+      tally.not_asked += static_cast<std::int64_t>(judged.size());
+      return {};
+    }
     auto marks = scorer.score_all(judged);
     for (std::size_t i = 0; i < left.size(); ++i) {
       if (!marks[i]) {
+        ++failures_[s];
         if (++tally.failed == 1) tally.first_error = marks[i].error().text();
         continue;
       }
+      failures_[s] = 0;
       if (!*marks[i]) {
         ++tally.not_about;
         continue;
@@ -207,6 +214,7 @@ class Run {
   const ScoreRunOptions& options_;
   const std::int64_t now_s_;
   std::vector<Sums> sums_;
+  std::vector<std::int64_t> failures_;  // in a row
   SingleTraces traces_;
   ScoreReport report_;
   bool needs_reference_ = false;

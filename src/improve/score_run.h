@@ -22,6 +22,9 @@ namespace paring::improve {
 // Answers that are scored and kept together; so many are lost at most when a run is killed.
 inline constexpr std::int64_t kScoredAtOnce = 16;
 
+// A scorer that fails so often in a row is not asked any more by this run.
+inline constexpr std::int64_t kFailuresInARowMax = 32;
+
 struct ScoreRunOptions {
   store::TrafficFilter filter;  // REQUIRES: a tenant
   std::size_t limit = 0;        // the newest so many answers with their text; 0: all
@@ -36,6 +39,7 @@ struct ScorerTally {
   std::int64_t there = 0;      // were there already, of the same scorer
   std::int64_t not_about = 0;  // it has nothing to say about them
   std::int64_t failed = 0;     // tried again by the next run
+  std::int64_t not_asked = 0;  // because too many failed in a row
   std::string first_error;
   bool is_boolean = false;
   double mean = 0;

@@ -157,6 +157,17 @@ Result<std::vector<ScoreSum>> Scores::sums(std::int64_t limit) const {
   });
 }
 
+Result<std::vector<std::string>> Scores::long_scales(std::string_view tenant) const {
+  return control_.connections().read(
+      [&](Connection& connection) -> Result<std::vector<std::string>> {
+        return detail::collect<std::string>(
+            connection.query("SELECT DISTINCT name FROM scores WHERE tenant = ?1 AND "
+                             "(number < 0 OR number > 1) ORDER BY name",
+                             {tenant}),
+            [](const Cursor& row) { return row.text(0); });
+      });
+}
+
 Result<void> Scores::remove(std::string_view tenant, std::string_view id) const {
   return control_.connections().write(
       Durability::kPower, [&](Connection& connection) -> Result<void> {

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "store/control_db.h"
@@ -75,6 +76,8 @@ class Scores {
                               const PageRequest& page) const;
   // Of all tenants; the `limit` most frequent, those first.
   Result<std::vector<ScoreSum>> sums(std::int64_t limit) const;
+  // Names of which some number is below 0 or above 1: those are on a scale of their own.
+  Result<std::vector<std::string>> long_scales(std::string_view tenant) const;
   // NotFound.
   Result<void> remove(std::string_view tenant, std::string_view id) const;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/scores.h"
 
+#include <tuple>
+
 #include "store/control_db_for_test.h"
 
 namespace paring::store {
@@ -52,6 +54,24 @@ TEST_F(ScoresTest, ManyAreKeptTogetherOrNoneIs) {
   EXPECT_EQ(scores.put_all(std::vector{score("z"), score("u")}, 3).error().code,
             ErrorCode::kExhausted);
   EXPECT_FALSE(scores.find("a", "z")->has_value()) << "the one that fitted is taken back";
+}
+
+TEST_F(ScoresTest, LongScalesAreNamesWithNumbersBeyondOne) {
+  const ControlDb control = open();
+  const Scores scores(control);
+  ScoreRow row = score("1");
+  ASSERT_TRUE(scores.put(row, 10));
+  for (const auto& [id, name, number] : std::vector<std::tuple<const char*, const char*, double>>{
+           {"2", "stars", 1}, {"3", "stars", 4}, {"4", "delta", -1}, {"5", "rating", 1}}) {
+    row = score(id);
+    row.name = name;
+    row.number = number;
+    ASSERT_TRUE(scores.put(row, 10));
+  }
+  row = score("6", "b");
+  row.number = 7;
+  ASSERT_TRUE(scores.put(row, 10));
+  EXPECT_EQ(*scores.long_scales("a"), (std::vector<std::string>{"delta", "stars"}));
 }
 
 TEST_F(ScoresTest, TenantsAreApartAndBounded) {

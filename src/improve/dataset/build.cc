@@ -50,8 +50,11 @@ std::string beginning_of(const Exchange& exchange) {
 class Builder {
  public:
   Builder(const store::TrafficDb& traffic, const store::Scores& scores,
-          const DatasetOptions& options)
-      : traffic_(traffic), scores_(scores), options_(options) {
+          const DatasetOptions& options, std::vector<std::string> unknown_scales)
+      : traffic_(traffic),
+        scores_(scores),
+        options_(options),
+        scales_{options.good, options.bad, std::move(unknown_scales)} {
     dataset_.options = options;
   }
 
@@ -66,7 +69,7 @@ class Builder {
     if (!row.has_content) return left_out(LeftOut::kNoContent);
     if (row.status < 200 || row.status > 299) return left_out(LeftOut::kFailed);
     PARING_TRY(const auto rows, scores_of(scores_, row, traces_));
-    const Labels labels = labels_of(rows, options_.good, options_.bad);
+    const Labels labels = labels_of(rows, scales_);
     if (!std::ranges::all_of(options_.conditions,
                              [&](const Condition& c) { return meets(labels, c); })) {
       return left_out(LeftOut::kCondition);
@@ -291,6 +294,7 @@ class Builder {
   const store::TrafficDb& traffic_;
   const store::Scores& scores_;
   const DatasetOptions& options_;
+  const Scales scales_;
   SingleTraces traces_;
   Dataset dataset_;
   std::vector<Example> kept_;  // newest first
@@ -346,7 +350,8 @@ Result<Dataset> build_dataset(const store::TrafficDb& traffic, const store::Scor
   if (!options.filter.tenant) {
     return invalid_argument("a dataset is of one tenant, and none is chosen");
   }
-  Builder builder(traffic, scores, options);
+  PARING_TRY(std::vector<std::string> unknown, scores.long_scales(*options.filter.tenant));
+  Builder builder(traffic, scores, options, std::move(unknown));
   PARING_TRY_VOID(monitor::export_traffic(traffic, options.filter, /*with_content=*/false,
                                           [&](auto rows) { return builder.note(rows); }));
   const auto take = [&](std::span<const TrafficRequest> rows) -> Result<void> {

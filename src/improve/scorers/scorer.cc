@@ -4,11 +4,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/sha256.h"
 #include "base/text.h"
 #include "improve/scorers/fields.h"
+#include "improve/scorers/groundedness.h"
+#include "improve/scorers/judge_fields.h"
+#include "improve/scorers/similarity.h"
 #include "improve/scorers/simple.h"
 
 namespace paring::improve {
@@ -19,7 +23,7 @@ struct Kind {
   ScorerKind shown;
   // Changes with the rule, so that answers are marked again.
   int version;
-  Result<std::unique_ptr<Scorer>> (*make)(Fields& fields);
+  Result<std::unique_ptr<Scorer>> (*make)(Fields& fields, const ScorerTools& tools);
 };
 
 const std::vector<Kind>& kinds() {
@@ -30,6 +34,18 @@ const std::vector<Kind>& kinds() {
       {{"json", "fence, type", "the answer is JSON"}, 1, make_json_scorer},
       {{"length", "unit, min, max", "the answer's length is within bounds"}, 1, make_length_scorer},
       {{"refusal", "", "the answer refuses; 1: it does"}, 1, make_refusal_scorer},
+      {{"similarity", "measure, references, model", "how near the answer is to a reference"},
+       1,
+       make_similarity_scorer},
+      {{"groundedness", "", "the share of the answer that stands in its context"},
+       1,
+       make_groundedness_scorer},
+      {{"judge",
+        "rubric, scale, compare, model, url, key_env, format, answer_tokens, parallel, tries, "
+        "seconds",
+        "what a model says, with its reason"},
+       1,
+       make_judge},
   };
   return all;
 }
@@ -53,6 +69,9 @@ class ScorerMaker {
     Sha256 hash;
     hash.update(fmt::format("{} {}", spec.kind, version));
     for (const auto& [field, value] : spec.fields) {
+      // How it is asked, not what.
+      constexpr std::string_view kOutside[] = {"key_env", "parallel", "tries", "seconds"};
+      if (std::ranges::find(kOutside, field) != std::end(kOutside)) continue;
       hash.update(fmt::format("\n{}:{}={}:{}", field.size(), field, value.size(), value));
     }
     scorer.fingerprint_ = hex(hash.finish()).substr(0, 16);
@@ -75,7 +94,7 @@ const std::vector<ScorerKind>& scorer_kinds() {
   return shown;
 }
 
-Result<std::unique_ptr<Scorer>> make_scorer(const ScorerSpec& spec) {
+Result<std::unique_ptr<Scorer>> make_scorer(const ScorerSpec& spec, const ScorerTools& tools) {
   if (!is_name(spec.name)) {
     return invalid_argument(
         fmt::format("'{}' is no name of a scorer", escape_control(spec.name)),
@@ -95,7 +114,7 @@ Result<std::unique_ptr<Scorer>> make_scorer(const ScorerSpec& spec) {
                             known);
   }
   Fields fields(spec);
-  PARING_TRY(std::unique_ptr<Scorer> scorer, kind->make(fields));
+  PARING_TRY(std::unique_ptr<Scorer> scorer, kind->make(fields, tools));
   PARING_TRY_VOID(fields.end());
   ScorerMaker::name(*scorer, spec, kind->version);
   return scorer;

@@ -2,11 +2,13 @@
 // Scorer: judges a stored answer by itself. Made of a ScorerSpec, which a file of scorers holds
 // (cli/scorers_file.h). A scorer belongs to one thread.
 //
-//   PARING_TRY(auto scorer, improve::make_scorer({.name = "short", .kind = "length", ...}, {}));
+//   PARING_TRY(auto scorer, improve::make_scorer({.name = "short", .kind = "length", ...}));
 //   PARING_TRY(const auto mark, scorer->score({.exchange = exchange}));
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,14 +25,14 @@ namespace paring::improve {
 // What a scorer is told of an answer.
 struct Judged {
   const Exchange& exchange;
-  std::int64_t answer_tokens = 0;        // without reasoning, as the server counted them
-  std::optional<std::string> reference;  // what people said would have been right
+  std::int64_t answer_tokens = 0;             // without reasoning, as the server counted them
+  std::optional<std::string> reference = {};  // what people said would have been right
 };
 
 struct Mark {
   double value = 0;
-  bool is_boolean = false;  // the value is 0 or 1
-  std::string comment;      // why; may be empty
+  bool is_boolean = false;   // the value is 0 or 1
+  std::string comment = {};  // why; may be empty
 };
 
 class Scorer {
@@ -60,10 +62,28 @@ inline constexpr std::size_t kScorerNameBytesMax = 64;
 inline constexpr std::size_t kScorersMax = 100;
 
 struct ScorerSpec {
-  std::string name;                           // of the scores: a-z, 0-9, '_', '-', '.'
-  std::string kind;                           // a row of scorer_kinds()
-  std::map<std::string, std::string> fields;  // all but kind
-  std::string folder = ".";                   // where files that it names lie
+  std::string name;                                // of the scores: a-z, 0-9, '_', '-', '.'
+  std::string kind;                                // a row of scorer_kinds()
+  std::map<std::string, std::string> fields = {};  // all but kind
+  std::string folder = ".";                        // where files that it names lie
+};
+
+class JudgeModel;
+
+// Vectors of texts, in their order, all of one length.
+using Embed =
+    std::function<Result<std::vector<std::vector<float>>>(std::span<const std::string> texts)>;
+
+// What scorers need of their surroundings, made when one asks for it. Absent ones cannot be had.
+struct ScorerTools {
+  // A chat model in this process, by its path or name, whose answers have so many tokens at most.
+  std::function<Result<std::shared_ptr<JudgeModel>>(const std::string& model,
+                                                    std::size_t answer_tokens)>
+      open_judge = nullptr;
+  // An encoder, likewise.
+  std::function<Result<Embed>(const std::string& model)> open_encoder = nullptr;
+  // The value of an environment variable.
+  std::function<std::optional<std::string>(const std::string& name)> variable = nullptr;
 };
 
 struct ScorerKind {
@@ -75,6 +95,6 @@ const std::vector<ScorerKind>& scorer_kinds();
 
 // InvalidArgument, naming the field: an unknown kind or field, a value that is none, a missing one.
 // Errors of the files that it names.
-Result<std::unique_ptr<Scorer>> make_scorer(const ScorerSpec& spec);
+Result<std::unique_ptr<Scorer>> make_scorer(const ScorerSpec& spec, const ScorerTools& tools = {});
 
 }  // namespace paring::improve

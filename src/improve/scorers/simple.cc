@@ -119,7 +119,7 @@ std::string_view json_in(std::string_view answer, bool strips_fence) {
   return trimmed(answer);
 }
 
-Result<std::unique_ptr<Scorer>> make_regex_scorer(Fields& fields) {
+Result<std::unique_ptr<Scorer>> make_regex_scorer(Fields& fields, const ScorerTools&) {
   PARING_TRY(const std::string text, fields.needed("pattern"));
   PARING_TRY(const std::string must, fields.word("must", {"match", "not_match"}));
   if (text.size() > kPatternBytesMax) {
@@ -135,13 +135,13 @@ Result<std::unique_ptr<Scorer>> make_regex_scorer(Fields& fields) {
       std::make_unique<RegexScorer>(std::move(pattern), must == "match"));
 }
 
-Result<std::unique_ptr<Scorer>> make_json_scorer(Fields& fields) {
+Result<std::unique_ptr<Scorer>> make_json_scorer(Fields& fields, const ScorerTools&) {
   PARING_TRY(const std::string fence, fields.word("fence", {"strip", "keep"}));
   PARING_TRY(std::string type, fields.word("type", {"any", "object", "array"}));
   return std::unique_ptr<Scorer>(std::make_unique<JsonScorer>(fence == "strip", std::move(type)));
 }
 
-Result<std::unique_ptr<Scorer>> make_length_scorer(Fields& fields) {
+Result<std::unique_ptr<Scorer>> make_length_scorer(Fields& fields, const ScorerTools&) {
   PARING_TRY(std::string unit, fields.word("unit", {"characters", "words", "tokens"}));
   PARING_TRY(const auto least, fields.number("min", 0, kLengthMost));
   PARING_TRY(const auto most, fields.number("max", 0, kLengthMost));
@@ -151,7 +151,7 @@ Result<std::unique_ptr<Scorer>> make_length_scorer(Fields& fields) {
       std::move(unit), least.value_or(0), most.value_or(std::numeric_limits<double>::infinity())));
 }
 
-Result<std::unique_ptr<Scorer>> make_refusal_scorer(Fields&) {
+Result<std::unique_ptr<Scorer>> make_refusal_scorer(Fields&, const ScorerTools&) {
   return std::unique_ptr<Scorer>(std::make_unique<RefusalScorer>());
 }
 

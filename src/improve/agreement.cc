@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "improve/agreement.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "measure/statistics.h"
+#include "monitor/traffic_export.h"
+
+namespace paring::improve {
+
+namespace {
+
+constexpr double kLowest = 0.025;
+constexpr std::uint64_t kSeed = 20261124;
+
+using Cells = std::vector<double>;  // [human * ratings + judge]
+
+// One minus observed by expected disagreement; nothing where none is expected.
+std::optional<double> kappa_of(const Cells& cells, const std::vector<double>& ratings,
+                               bool is_weighted) {
+  const std::size_t size = ratings.size();
+  std::vector<double> rows(size), columns(size);
+  double count = 0;
+  for (std::size_t h = 0; h < size; ++h) {
+    for (std::size_t j = 0; j < size; ++j) {
+      rows[h] += cells[h * size + j];
+      columns[j] += cells[h * size + j];
+      count += cells[h * size + j];
+    }
+  }
+  double observed = 0, expected = 0;
+  for (std::size_t h = 0; h < size; ++h) {
+    for (std::size_t j = 0; j < size; ++j) {
+      const double distance = ratings[h] - ratings[j];
+      const double weight = is_weighted ? distance * distance : (h == j ? 0.0 : 1.0);
+      observed += weight * cells[h * size + j];
+      expected += weight * rows[h] * columns[j] / count;
+    }
+  }
+  if (!(expected > 0)) return std::nullopt;
+  return 1 - observed / expected;
+}
+
+struct Interval {
+  std::optional<double> low;
+  std::optional<double> high;
+};
+
+Interval interval_of(std::vector<double> kappas) {
+  // Rounds in which chance explains everything have none; too many of them leave no interval.
+  if (kappas.size() < kAgreementRounds / 2) return {};
+  std::ranges::sort(kappas);
+  return {measure::quantile(kappas, kLowest), measure::quantile(kappas, 1 - kLowest)};
+}
+
+void add_intervals(const std::vector<std::size_t>& pair_cells, Agreement& agreement) {
+  std::vector<double> plain, weighted;
+  const std::size_t size = agreement.ratings.size();
+  for (std::size_t round = 0; round < kAgreementRounds; ++round) {
+    RandomStream random({.seed = kSeed, .sequence = round});
+    Cells cells(size * size);
+    for (std::size_t i = 0; i < pair_cells.size(); ++i) {
+      ++cells[pair_cells[random.below(static_cast<std::uint32_t>(pair_cells.size()))]];
+    }
+    if (const auto kappa = kappa_of(cells, agreement.ratings, false)) plain.push_back(*kappa);
+    if (size < 3) continue;
+    if (const auto kappa = kappa_of(cells, agreement.ratings, true)) weighted.push_back(*kappa);
+  }
+  const Interval interval = interval_of(std::move(plain));
+  agreement.low = interval.low;
+  agreement.high = interval.high;
+  if (size < 3) return;
+  const Interval more = interval_of(std::move(weighted));
+  agreement.weighted_low = more.low;
+  agreement.weighted_high = more.high;
+}
+
+}  // namespace
+
+Result<Agreement> agreement_of(std::span<const RatingPair> pairs) {
+  Agreement agreement;
+  agreement.count = pairs.size();
+  std::set<double> ratings;
+  for (const RatingPair& pair : pairs) {
+    ratings.insert(pair.human);
+    ratings.insert(pair.judge);
+    if (ratings.size() > kRatingsMax) {
+      return invalid_argument(fmt::format("there are more than {} different ratings", kRatingsMax),
+                              "say from where on they are good, such as 'quality>=4'");
+    }
+  }
+  agreement.ratings.assign(ratings.begin(), ratings.end());
+  const std::size_t size = ratings.size();
+  const auto place = [&](double rating) {
+    return static_cast<std::size_t>(std::ranges::lower_bound(agreement.ratings, rating) -
+                                    agreement.ratings.begin());
+  };
+  agreement.table.assign(size, std::vector<std::size_t>(size));
+  Cells cells(size * size);
+  std::vector<std::size_t> pair_cells;
+  std::size_t equal = 0;
+  for (const RatingPair& pair : pairs) {
+    const std::size_t h = place(pair.human), j = place(pair.judge);
+    ++agreement.table[h][j];
+    ++cells[h * size + j];
+    pair_cells.push_back(h * size + j);
+    equal += h == j ? 1 : 0;
+  }
+  if (pairs.empty()) return agreement;
+  agreement.equal = static_cast<double>(equal) / static_cast<double>(pairs.size());
+  agreement.kappa = kappa_of(cells, agreement.ratings, false);
+  if (size > 2) agreement.weighted_kappa = kappa_of(cells, agreement.ratings, true);
+  const bool is_binary = size <= 2 && ratings.contains(1) && (size == 1 || ratings.contains(0));
+  if (is_binary || (size == 1 && ratings.contains(0))) {
+    const auto cell = [&](double human, double judge) {
+      if (!ratings.contains(human) || !ratings.contains(judge)) return 0.0;
+      return cells[place(human) * size + place(judge)];
+    };
+    const double good = cell(1, 1) + cell(1, 0), bad = cell(0, 0) + cell(0, 1);
+    if (good > 0) agreement.true_good = cell(1, 1) / good;
+    if (bad > 0) agreement.true_bad = cell(0, 0) / bad;
+  }
+  add_intervals(pair_cells, agreement);
+  return agreement;
+}
+
+Result<Rating> parse_rating(const std::string& text) {
+  if (text.empty()) return invalid_argument("a rating without a name");
+  if (text.find_first_of("<>=") == std::string::npos) return Rating{text, std::nullopt};
+  PARING_TRY(Condition condition, parse_condition(text));
+  std::string name = condition.name;
+  return Rating{std::move(name), std::move(condition)};
+}
+
+Result<RatingPairs> rating_pairs(const store::TrafficDb& traffic, const store::Scores& scores,
+                                 const store::TrafficFilter& filter, const Rating& judge,
+                                 const std::optional<Rating>& human) {
+  if (!filter.tenant) return invalid_argument("ratings are of one tenant, and none is chosen");
+  if (human && human->condition.has_value() != judge.condition.has_value()) {
+    return invalid_argument("a number cannot be compared with what is good or bad",
+                            "give conditions for both, such as 'quality>=4' and 'stars>=4'");
+  }
+  SingleTraces traces;
+  const auto note = [&](std::span<const store::TrafficRequest> rows) -> Result<void> {
+    for (const store::TrafficRequest& row : rows) traces.add(row);
+    return {};
+  };
+  PARING_TRY_VOID(monitor::export_traffic(traffic, filter, /*with_content=*/false, note));
+  Scales scales;
+  PARING_TRY(scales.unknown, scores.long_scales(*filter.tenant));
+  RatingPairs found;
+  const auto value_of = [](const Rating& rating, double number) {
+    if (!rating.condition) return number;
+    Labels labels;
+    labels.numbers[rating.name] = number;
+    return meets(labels, *rating.condition) ? 1.0 : 0.0;
+  };
+  const auto newest = [](std::span<const store::ScoreRow> rows, const std::string& name,
+                         bool of_people) -> std::optional<double> {
+    for (const store::ScoreRow& row : rows) {
+      if (row.name == name && row.number && is_human(row) == of_people) return row.number;
+    }
+    return std::nullopt;
+  };
+  const auto take = [&](const store::TrafficRequest& row) -> Result<void> {
+    PARING_TRY(const auto rows, scores_of(scores, row, traces));
+    const auto said = newest(rows, judge.name, false);
+    if (!said) return {};
+    ++found.judged;
+    const double judged = value_of(judge, *said);
+    if (judge.condition && judged == 1) ++found.judged_good;
+    if (human) {
+      const auto rated = newest(rows, human->name, true);
+      if (rated) found.pairs.push_back({value_of(*human, *rated), judged});
+      return {};
+    }
+    if (!judge.condition && judged != 0 && judged != 1) {
+      return invalid_argument(
+          fmt::format("'{}' is a number, and people said good or bad", escape_control(judge.name)),
+          fmt::format("say from where on it is good, such as '{}>=4', or name people's score with "
+                      "--human",
+                      judge.name));
+    }
+    if (!judge.condition && judged == 1) ++found.judged_good;
+    const Labels labels = labels_of(rows, scales);
+    const std::size_t bad = labels.bad + (labels.correction ? 1 : 0);
+    if (labels.good > 0 && bad > 0) ++found.mixed;
+    if ((labels.good > 0) != (bad > 0))
+      found.pairs.push_back({labels.good > 0 ? 1.0 : 0.0, judged});
+    return {};
+  };
+  const auto take_all = [&](std::span<const store::TrafficRequest> rows) -> Result<void> {
+    for (const store::TrafficRequest& row : rows) PARING_TRY_VOID(take(row));
+    return {};
+  };
+  PARING_TRY_VOID(monitor::export_traffic(traffic, filter, /*with_content=*/false, take_all));
+  return found;
+}
+
+}  // namespace paring::improve
