@@ -140,6 +140,25 @@ for line in iter(sys.stdin.readline, ""):
   fi
 }
 
+# otel_collector: OpenTelemetry's collector from tests/collector, in build/otel-collector; its versions are pinned by
+# the go.sum there. Fails without a word to the user: the caller says what is missing then.
+otel_collector() {
+  local out=build/otel-collector go want
+  go=$(command -v go || command -v /usr/local/go/bin/go) || return 1
+  want=$(cat tests/collector/* | sha256sum)
+  if [ -f "$out/.has" ] && [ "$(cat "$out/.has")" = "$want" ]; then
+    say "OpenTelemetry's collector is in $out"
+    return
+  fi
+  mkdir -p "$out"
+  rm -f "$out/.has"
+  # The Go that is here, never one that go.mod would have it download.
+  (cd tests/collector && GOTOOLCHAIN=local CGO_ENABLED=0 "$go" build -mod=readonly -trimpath -ldflags='-s -w' \
+    -o "../../$out/collector" .) > "$out/build.log" 2>&1 || return 1
+  echo "$want" > "$out/.has"
+  say "OpenTelemetry's collector is built in $out"
+}
+
 # python_environment REQUIREMENTS: .venv with the pinned packages; nothing is done when it has them already.
 python_environment() {
   local requirements=$1 stamp want
