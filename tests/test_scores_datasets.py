@@ -232,6 +232,19 @@ def test_scores_can_be_made_beside_a_running_server(paring, small, tmp_path):
             (True, "rule", "i cannot help")]
 
 
+def test_the_example_runs_but_for_its_judge(paring, filled, root, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(filled, data)
+    example = (root / "deploy" / "scorers.yaml").read_text()
+    for name in ("scorers.yaml", "answer.schema.json"):
+        shutil.copy(root / "deploy" / name, tmp_path / name)
+    (tmp_path / "scorers.yaml").write_text(example.replace(":8000/", ":9/") + "    tries: 1\n")
+    report = {one["name"]: one for one in score(paring, data, tmp_path / "scorers.yaml")["scorers"]}
+    assert list(report) == ["refused", "empty_talk", "brief", "is_json", "near_reference", "grounded", "quality"]
+    assert report["is_json"]["mean"] == 0 and report["near_reference"]["scored"] == 1
+    assert report["grounded"]["not_about"] == 11 and report["quality"]["failed"] == 11
+
+
 @pytest.mark.parametrize("text, told", [
     ("scorers:\n  a:\n    kind: regx\n", ["line 3", "'a'", "regx"]),
     ("scorers:\n  a:\n    pattern: x\n", ["line 3", "'a'", "no 'kind'"]),

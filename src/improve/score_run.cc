@@ -39,6 +39,14 @@ double student_t(double freedom) {
          (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom * freedom * freedom);
 }
 
+// At most kCommentBytesMax bytes, in whole characters.
+std::string beginning_of(const std::string& text) {
+  if (text.size() <= kCommentBytesMax) return text;
+  std::size_t end = kCommentBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return text.substr(0, end);
+}
+
 // An answer that is to be scored.
 struct Answer {
   TrafficRequest row;
@@ -181,7 +189,7 @@ class Run {
     score.name = scorer.name();
     score.type = mark.is_boolean ? "boolean" : "numeric";
     score.number = mark.value;
-    score.comment = mark.comment.substr(0, kCommentBytesMax);
+    score.comment = beginning_of(mark.comment);
     score.source = scorer.source();
     score.author = kAuthor;
     score.metadata =

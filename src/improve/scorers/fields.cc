@@ -7,6 +7,8 @@
 #include <charconv>
 #include <filesystem>
 
+#include "base/file.h"
+#include "base/sha256.h"
 #include "base/text.h"
 
 namespace paring::improve {
@@ -45,9 +47,15 @@ Result<std::string> Fields::word(const std::string& name, const std::vector<std:
   return wrong(name, fmt::format("it takes {}", fmt::join(words, " or ")));
 }
 
-std::string Fields::path(const std::string& file) const {
+Result<std::string> Fields::file(const std::string& name, const std::string& file,
+                                 std::size_t bytes_max) {
   const std::filesystem::path given(file);
-  return given.is_absolute() ? file : (std::filesystem::path(spec_.folder) / given).string();
+  const std::string path =
+      given.is_absolute() ? file : (std::filesystem::path(spec_.folder) / given).string();
+  Result<std::string> text = read_small_file(path, bytes_max);
+  if (!text) return wrong(name, text.error().message, text.error().hint);
+  files_hash_ += sha256_hex(*text);
+  return text;
 }
 
 Result<void> Fields::end() const {

@@ -3,6 +3,7 @@
 // thread.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <set>
 #include <string>
@@ -24,8 +25,11 @@ class Fields {
   Result<std::optional<double>> number(const std::string& name, double least, double most);
   // One of `words`; absent: the first. InvalidArgument: another.
   Result<std::string> word(const std::string& name, const std::vector<std::string>& words);
-  // A path, of files beside the one that names it.
-  std::string path(const std::string& file) const;
+  // The text of a file, which lies beside the one that names it. InvalidArgument: it cannot be
+  // read.
+  Result<std::string> file(const std::string& name, const std::string& file, std::size_t bytes_max);
+  // The hashes of all that file() gave.
+  const std::string& files_hash() const noexcept { return files_hash_; }
   // InvalidArgument: a field that was not asked for.
   Result<void> end() const;
   Error wrong(const std::string& name, const std::string& why, std::string hint = {}) const;
@@ -33,6 +37,7 @@ class Fields {
  private:
   const ScorerSpec& spec_;
   std::set<std::string> asked_;
+  std::string files_hash_;
 };
 
 }  // namespace paring::improve

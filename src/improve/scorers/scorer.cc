@@ -31,7 +31,7 @@ const std::vector<Kind>& kinds() {
       {{"regex", "pattern, must", "the answer matches a regular expression (RE2), or does not"},
        1,
        make_regex_scorer},
-      {{"json", "fence, type", "the answer is JSON"}, 1, make_json_scorer},
+      {{"json", "fence, type, schema", "the answer is JSON, of a schema"}, 1, make_json_scorer},
       {{"length", "unit, min, max", "the answer's length is within bounds"}, 1, make_length_scorer},
       {{"refusal", "", "the answer refuses; 1: it does"}, 1, make_refusal_scorer},
       {{"similarity", "measure, references, model", "how near the answer is to a reference"},
@@ -63,11 +63,12 @@ bool is_name(std::string_view name) {
 // Sets what every scorer has.
 class ScorerMaker {
  public:
-  static void name(Scorer& scorer, const ScorerSpec& spec, int version) {
+  static void name(Scorer& scorer, const ScorerSpec& spec, int version,
+                   const std::string& files_hash) {
     scorer.name_ = spec.name;
     scorer.kind_ = spec.kind;
     Sha256 hash;
-    hash.update(fmt::format("{} {}", spec.kind, version));
+    hash.update(fmt::format("{} {} {}", spec.kind, version, files_hash));
     for (const auto& [field, value] : spec.fields) {
       // How it is asked, not what.
       constexpr std::string_view kOutside[] = {"key_env", "parallel", "tries", "seconds"};
@@ -116,7 +117,7 @@ Result<std::unique_ptr<Scorer>> make_scorer(const ScorerSpec& spec, const Scorer
   Fields fields(spec);
   PARING_TRY(std::unique_ptr<Scorer> scorer, kind->make(fields, tools));
   PARING_TRY_VOID(fields.end());
-  ScorerMaker::name(*scorer, spec, kind->version);
+  ScorerMaker::name(*scorer, spec, kind->version, fields.files_hash());
   return scorer;
 }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "advise/diagnosis/words.h"
-#include "base/file.h"
 #include "improve/dataset/example_line.h"
 
 namespace paring::improve {
@@ -100,13 +99,12 @@ double rouge_l(std::string_view answer, std::string_view reference) {
          static_cast<double>(a.size() + b.size());
 }
 
-Result<std::map<std::string, std::string>> read_references(const std::string& path) {
-  PARING_TRY(const std::string text, read_small_file(path, kReferencesBytesMax));
+Result<std::map<std::string, std::string>> parse_references(std::string_view text) {
   std::map<std::string, std::string> references;
   std::size_t number = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = std::string_view(text).substr(at, end - at);
+    const std::string_view line = text.substr(at, end - at);
     at = end + 1;
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
@@ -117,8 +115,8 @@ Result<std::map<std::string, std::string>> read_references(const std::string& pa
                  : std::string();
     };
     if (field("question").empty() || field("reference").empty()) {
-      return invalid_argument(fmt::format(
-          "{}:{}: no JSON object with texts \"question\" and \"reference\"", path, number));
+      return invalid_argument(
+          fmt::format("line {}: no JSON object with texts \"question\" and \"reference\"", number));
     }
     references[normal_form(field("question"))] = field("reference");
   }
@@ -129,7 +127,8 @@ Result<std::unique_ptr<Scorer>> make_similarity_scorer(Fields& fields, const Sco
   PARING_TRY(std::string measure, fields.word("measure", {"f1", "rouge_l", "cosine"}));
   std::map<std::string, std::string> references;
   if (const auto file = fields.text("references")) {
-    auto read = read_references(fields.path(*file));
+    PARING_TRY(const std::string text, fields.file("references", *file, kReferencesBytesMax));
+    auto read = parse_references(text);
     if (!read) return fields.wrong("references", read.error().message, read.error().hint);
     references = std::move(read).value();
   }

@@ -21,8 +21,8 @@ inline constexpr std::size_t kRougeWordsMax = 8192;
 
 inline constexpr std::size_t kReferencesBytesMax = std::size_t{64} << 20;
 // References by question, in normal_form(). JSON lines {"question": ..., "reference": ...}.
-// InvalidArgument names file, line and field.
-Result<std::map<std::string, std::string>> read_references(const std::string& path);
+// InvalidArgument names the line.
+Result<std::map<std::string, std::string>> parse_references(std::string_view text);
 
 // measure: f1 (of words, as advise::word_f1), rouge_l or cosine; model: the encoder, for cosine;
 // references: a file. Without one, or for questions that it does not have, the reference is

@@ -72,11 +72,27 @@ TEST_F(Similarity, ComparesVectors) {
 
 TEST_F(Similarity, NamesTheLineThatIsWrong) {
   for (const char* text : {"{\"question\": \"a\"}\n", "[]\n", "{\n", "{\"reference\": 3}\n"}) {
-    const auto read = read_references(write("refs.jsonl", std::string("\n") + text));
+    const auto read = parse_references(std::string("\n") + text);
     ASSERT_FALSE(read) << text;
-    EXPECT_NE(read.error().message.find("refs.jsonl:2"), std::string::npos);
+    EXPECT_NE(read.error().message.find("line 2"), std::string::npos);
   }
-  EXPECT_FALSE(read_references(path("none")));
+  const auto made = [&](const char* text) {
+    write("refs.jsonl", text);
+    return make_scorer({.name = "s",
+                        .kind = "similarity",
+                        .fields = {{"references", "refs.jsonl"}},
+                        .folder = folder_.string()});
+  };
+  EXPECT_FALSE(made("{\n"));
+  const auto one = made("{\"question\": \"a\", \"reference\": \"b\"}\n");
+  const auto other = made("{\"question\": \"a\", \"reference\": \"c\"}\n");
+  ASSERT_TRUE(one && other);
+  EXPECT_NE((*one)->fingerprint(), (*other)->fingerprint()) << "a changed file is another scorer";
+  std::filesystem::remove(path("refs.jsonl"));
+  EXPECT_FALSE(make_scorer({.name = "s",
+                            .kind = "similarity",
+                            .fields = {{"references", "refs.jsonl"}},
+                            .folder = folder_.string()}));
 }
 
 }  // namespace

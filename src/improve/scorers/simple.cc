@@ -6,8 +6,10 @@
 
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
+#include "improve/json_schema.h"
 #include "improve/scorers/refusal.h"
 
 namespace paring::improve {
@@ -44,14 +46,19 @@ class RegexScorer final : public Scorer {
 
 class JsonScorer final : public Scorer {
  public:
-  JsonScorer(bool strips_fence, std::string type)
-      : strips_fence_(strips_fence), type_(std::move(type)) {}
+  JsonScorer(bool strips_fence, std::string type, std::optional<JsonSchema> schema)
+      : strips_fence_(strips_fence), type_(std::move(type)), schema_(std::move(schema)) {}
   Result<std::optional<Mark>> score(const Judged& judged) override {
     const std::string_view text = json_in(judged.exchange.answer, strips_fence_);
     const auto json = nlohmann::json::parse(text, nullptr, false);
     if (json.is_discarded()) return std::optional(yes_or_no(false, "no JSON"));
     const bool is_of_type = type_ == "any" || (type_ == "object" && json.is_object()) ||
                             (type_ == "array" && json.is_array());
+    if (is_of_type && schema_) {
+      PARING_TRY(std::string fault, schema_->fault_in(text));
+      const bool is_valid = fault.empty();
+      return std::optional(yes_or_no(is_valid, std::move(fault)));
+    }
     return std::optional(yes_or_no(
         is_of_type, is_of_type ? "" : fmt::format("{} in place of {}", json.type_name(), type_)));
   }
@@ -59,6 +66,7 @@ class JsonScorer final : public Scorer {
  private:
   const bool strips_fence_;
   const std::string type_;
+  const std::optional<JsonSchema> schema_;
 };
 
 std::size_t characters_in(std::string_view text) {
@@ -104,6 +112,13 @@ class RefusalScorer final : public Scorer {
   }
 };
 
+Result<std::optional<JsonSchema>> read_schema(Fields& fields, const std::string& file) {
+  PARING_TRY(const std::string text, fields.file("schema", file, JsonSchema::kBytesMax));
+  Result<JsonSchema> schema = JsonSchema::parse(text);
+  if (!schema) return fields.wrong("schema", schema.error().message, schema.error().hint);
+  return std::optional(std::move(schema).value());
+}
+
 }  // namespace
 
 std::string_view json_in(std::string_view answer, bool strips_fence) {
@@ -138,7 +153,12 @@ Result<std::unique_ptr<Scorer>> make_regex_scorer(Fields& fields, const ScorerTo
 Result<std::unique_ptr<Scorer>> make_json_scorer(Fields& fields, const ScorerTools&) {
   PARING_TRY(const std::string fence, fields.word("fence", {"strip", "keep"}));
   PARING_TRY(std::string type, fields.word("type", {"any", "object", "array"}));
-  return std::unique_ptr<Scorer>(std::make_unique<JsonScorer>(fence == "strip", std::move(type)));
+  std::optional<JsonSchema> schema;
+  if (const auto file = fields.text("schema")) {
+    PARING_TRY(schema, read_schema(fields, *file));
+  }
+  return std::unique_ptr<Scorer>(
+      std::make_unique<JsonScorer>(fence == "strip", std::move(type), std::move(schema)));
 }
 
 Result<std::unique_ptr<Scorer>> make_length_scorer(Fields& fields, const ScorerTools&) {

@@ -12,7 +12,7 @@ namespace paring::improve {
 // pattern (RE2), must: match | not_match. 1: it does as it must.
 Result<std::unique_ptr<Scorer>> make_regex_scorer(Fields& fields, const ScorerTools& tools);
 // fence: strip | keep (whether ```json ... ``` around it is looked through), type: any | object |
-// array. 1: the whole answer is such JSON.
+// array, schema: a file. 1: the whole answer is such JSON.
 Result<std::unique_ptr<Scorer>> make_json_scorer(Fields& fields, const ScorerTools& tools);
 // unit: characters | words | tokens; min, max. 1: within, both ends included.
 Result<std::unique_ptr<Scorer>> make_length_scorer(Fields& fields, const ScorerTools& tools);

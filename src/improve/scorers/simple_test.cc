@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "improve/scorers/scorer.h"
 
 namespace paring::improve {
@@ -41,6 +43,22 @@ TEST(JsonScorer, WantsTheWholeAnswer) {
   EXPECT_EQ(mark_of("json", {}, "```"), 0);
   EXPECT_EQ(mark_of("json", {}, ""), 0);
   EXPECT_EQ(mark_of("json", {}, std::string(100'000, '[')), 0) << "however deep";
+}
+
+TEST(JsonScorer, HoldsASchemaFromAFile) {
+  const std::string folder = testing::TempDir();
+  std::ofstream(folder + "/answer.schema.json")
+      << R"({"type":"object","required":["a"],"properties":{"a":{"type":"integer"}}})";
+  const ScorerSpec spec{"s", "json", {{"schema", "answer.schema.json"}}, folder};
+  const auto scorer = make_scorer(spec);
+  ASSERT_TRUE(scorer) << scorer.error().text();
+  Exchange exchange;
+  exchange.answer = R"({"a": 3})";
+  EXPECT_EQ((*(*scorer)->score({exchange}))->value, 1);
+  exchange.answer = R"({"a": "3"})";
+  EXPECT_EQ((*(*scorer)->score({exchange}))->value, 0);
+  EXPECT_NE((*(*scorer)->score({exchange}))->comment.find("/a"), std::string::npos);
+  EXPECT_FALSE(make_scorer({"s", "json", {{"schema", "none.json"}}, folder}));
 }
 
 TEST(LengthScorer, CountsCharactersWordsAndTokens) {
