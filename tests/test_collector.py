@@ -135,8 +135,8 @@ def test_a_real_collector_reads_spans_and_histograms(paring, small, tmp_path):
 def test_a_real_collector_hands_on_the_spans_of_others(paring, small, tmp_path):
     _, key = keyed(paring, tmp_path / "data", "--name", "red", "--tenant", "red", "--scopes", "inference,metrics")
     with ServerProcess(paring.path, f"small={small}", "--data-dir", tmp_path / "data") as server:
-        # Without a queue the application hears what Paring answered.
-        paring_exporter = {"endpoint": server.url, "headers": key, "compression": "none",
+        # Without a queue the application hears what Paring answered. Its spans are compressed, as by default.
+        paring_exporter = {"endpoint": server.url, "headers": key,
                            "sending_queue": {"enabled": False}, "retry_on_failure": {"enabled": False}}
         with Collector(tmp_path, {"otlp_http": paring_exporter}, kinds=["traces"]) as collector:
             exporter = OTLPSpanExporter(endpoint=collector.url + "/v1/traces")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenTelemetry in and out: what `paring serve` sends to a collector, and what OpenTelemetry's own SDK sends to it."""
+import gzip
 import http.server
 import json
 import pathlib
@@ -111,6 +112,21 @@ def test_each_request_is_a_span_of_the_callers_trace(paring, small):
                  for scope in of_resource.scope_metrics for metric in scope.metrics}
         assert {"gen_ai.client.token.usage", "gen_ai.server.request.duration"} <= names
         assert not list(pathlib.Path(server.folder).glob("traffic/*/*.db")), "it was told to keep nothing"
+
+
+def test_each_kind_goes_where_its_variable_says(paring, small):
+    with Collector() as spans, Collector() as metrics, ServerProcess(paring.path, f"small={small}", env={
+            "OTEL_EXPORTER_OTLP_ENDPOINT": metrics.url, "OTEL_EXPORTER_OTLP_HEADERS": "x-team=all",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": spans.url + "/v1/traces",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-team=spans", "OTEL_SERVICE_NAME": "front",
+            "OTEL_RESOURCE_ATTRIBUTES": "service.name=listed,deployment.environment.name=test"}) as server:
+        assert post(server, "/v1/chat/completions", CHAT)[0] == 200
+        spans.wait(lambda: spans.spans)
+        metrics.wait(lambda: metrics.metrics)
+        assert not spans.metrics and not metrics.spans
+        assert (spans.headers[0]["x-team"], metrics.headers[0]["x-team"]) == ("spans", "all")
+        told = attributes_of(metrics.metrics[0].resource_metrics[0].resource)
+        assert (told["service.name"], told["deployment.environment.name"]) == ("front", "test")
 
 
 def test_a_collector_that_is_away_or_slow_holds_nobody_up(paring, small):
@@ -228,9 +244,9 @@ def test_evaluation_events_are_feedback(receiver):
     assert scores["Tone"]["value"] == "polite" and scores["Tone"]["type"] == "categorical"
 
 
-def raw(server, path, body, content_type, key="red"):
-    request = urllib.request.Request(server.url + path, body, {**(server.keys[key] if key else {}),
-                                                              "content-type": content_type})
+def raw(server, path, body, content_type, key="red", headers=None):
+    request = urllib.request.Request(server.url + path, body, {
+        **(server.keys[key] if key else {}), "content-type": content_type, **(headers or {})})
     try:
         with urllib.request.urlopen(request) as response:
             return response.status, response.read(), response.headers
@@ -238,6 +254,7 @@ def raw(server, path, body, content_type, key="red"):
         return error.code, error.read(), error.headers
 
 
+GZIP = {"content-encoding": "gzip"}
 SPANS_JSON = {"resourceSpans": [{"scopeSpans": [{"spans": [
     {"traceId": TRACE, "spanId": "00000000000000aa", "name": "chat", "startTimeUnixNano": str(time.time_ns()),
      "endTimeUnixNano": str(time.time_ns() + 10**9), "attributes": [
@@ -280,6 +297,26 @@ def test_what_is_no_otlp_is_refused(receiver, path, body, content_type, status):
     got, text, _ = raw(receiver, path, body, content_type)
     assert got == status, text
     assert json.loads(text)["error"]["message"]
+
+
+def test_gzip_is_taken_up_to_a_bound(receiver):
+    body = json.dumps(SPANS_JSON).replace("\\ud800", "").replace("json-model", "packed-model")
+    body = body.replace("00000000000000aa", "00000000000000ac").encode()  # a span is stored once
+    assert raw(receiver, "/v1/traces", gzip.compress(body), "application/json", headers=GZIP)[0] == 200
+    assert any(row["model"] == "packed-model" for row in get(receiver, "/v1/traffic")["data"])
+    assert raw(receiver, "/v1/logs", gzip.compress(b""), "application/x-protobuf", headers=GZIP)[0] == 200
+    bomb = gzip.compress(bytes(256 << 20))
+    assert len(bomb) < 1 << 20
+    before = receiver.memory()
+    for path in ("/v1/traces", "/v1/logs"):
+        status, text, _ = raw(receiver, path, bomb, "application/x-protobuf", headers=GZIP)
+        assert status == 413 and str(16 << 20) in json.loads(text)["error"]["message"]
+        assert raw(receiver, path, body, "application/json", headers=GZIP)[0] == 400, "it is not what it says"
+        assert raw(receiver, path, gzip.compress(body)[:-9], "application/json", headers=GZIP)[0] == 400
+        assert raw(receiver, path, body, "application/json", headers={"content-encoding": "zstd"})[0] == 415
+    assert receiver.memory() - before < 128 << 20, "less than what a bomb holds"
+    # A route that does not unpack does not take it either.
+    assert raw(receiver, "/v1/feedback", gzip.compress(b"{}"), "application/json", headers=GZIP)[0] == 415
 
 
 def test_without_a_key_nothing_comes_in(receiver):

@@ -94,7 +94,7 @@ serve::AccessLog access_log(const std::string& name) {
 Result<std::optional<monitor::OtlpTarget>> otlp_target(const config::SettingValues& settings) {
   const std::string endpoint =
       is_set(settings.serve_otlp_endpoint) ? settings.serve_otlp_endpoint : "";
-  return monitor::otlp_target_of(endpoint, "", [](const char* name) -> std::optional<std::string> {
+  return monitor::otlp_target_of(endpoint, [](const char* name) -> std::optional<std::string> {
     const char* const value = std::getenv(name);
     if (value == nullptr || *value == '\0') return std::nullopt;
     return value;

@@ -31,14 +31,14 @@ const char* otlp_drop_name(OtlpDrop reason) noexcept {
 }
 
 Result<std::unique_ptr<OtlpExporter>> OtlpExporter::start(const Options& options) {
-  std::vector<net::HttpHeader> headers = options.target.headers;
-  headers.push_back({"Content-Type", "application/x-protobuf"});
   PARING_TRY(std::unique_ptr<HttpPoster> made, HttpPoster::start(options.answer_seconds));
   const std::shared_ptr<HttpPoster> poster = std::move(made);
   return std::make_unique<OtlpExporter>(
       options,
-      [poster, headers](const std::string& url, std::string body) {
-        return poster->post(url, headers, std::move(body));
+      [poster](const OtlpSignal& to, std::string body) {
+        std::vector<net::HttpHeader> headers = to.headers;
+        headers.push_back({"Content-Type", "application/x-protobuf"});
+        return poster->post(to.url, std::move(headers), std::move(body));
       },
       [poster, seconds = options.stop_seconds] { poster->hurry(seconds); });
 }
@@ -146,7 +146,9 @@ bool OtlpExporter::is_due(double now) const {
 }
 
 void OtlpExporter::send() {
-  const OtlpReply reply = post_(options_.target.traces_url, otlp_traces(rows_, options_.resource));
+  // Only histograms are wanted.
+  if (options_.target.traces.url.empty()) return end_batch();
+  const OtlpReply reply = post_(options_.target.traces, otlp_traces(rows_, options_.resource));
   const bool is_taken = reply.status >= 200 && reply.status < 300;
   if (!is_taken) fail_post();
   const bool was_well = std::exchange(is_well_, is_taken);
@@ -163,9 +165,9 @@ void OtlpExporter::send() {
 }
 
 void OtlpExporter::send_metrics() {
-  if (!has_news_) return;
+  if (!has_news_ || options_.target.metrics.url.empty()) return;
   const OtlpReply reply =
-      post_(options_.target.metrics_url, metrics_.request(system_clock().wall_seconds()));
+      post_(options_.target.metrics, metrics_.request(system_clock().wall_seconds()));
   // They are sums since the start: what did not arrive is in the next ones.
   has_news_ = reply.status < 200 || reply.status >= 300;
   if (has_news_) fail_post();
@@ -179,6 +181,11 @@ void OtlpExporter::settle(std::optional<OtlpDrop> dropped) {
     sent_ += rows;
     metrics().otlp_spans.add(static_cast<std::uint64_t>(rows));
   }
+  end_batch();
+}
+
+void OtlpExporter::end_batch() {
+  const auto rows = static_cast<std::int64_t>(rows_.size());
   rows_.clear();
   tries_ = 0;
   try_again_at_.reset();

@@ -50,8 +50,8 @@ using OtlpReply = PostReply;
 
 class OtlpExporter {
  public:
-  // Posts a body to an address and waits for the answer.
-  using Post = std::function<OtlpReply(const std::string& url, std::string body)>;
+  // Posts a body and waits for the answer.
+  using Post = std::function<OtlpReply(const OtlpSignal& to, std::string body)>;
   struct Options {
     OtlpTarget target{};
     OtlpResource resource{};
@@ -97,6 +97,7 @@ class OtlpExporter {
   void send();
   void send_metrics();
   void settle(std::optional<OtlpDrop> dropped);
+  void end_batch();
   void drop(OtlpDrop reason, std::int64_t rows);
   void fail_post();
   void wait();

@@ -34,7 +34,11 @@ TrafficRequest numbered(int number) {
 
 OtlpExporter::Options options_for(const std::string& endpoint) {
   OtlpExporter::Options options;
-  options.target = otlp_target(endpoint, "x-key=k%2C1").value();
+  const auto environment = [](std::string_view name) -> std::optional<std::string> {
+    if (name == "OTEL_EXPORTER_OTLP_HEADERS") return "x-key=k%2C1";
+    return std::nullopt;
+  };
+  options.target = *otlp_target_of(endpoint, environment).value();
   options.interval_seconds = kLong;
   return options;
 }
@@ -48,9 +52,9 @@ class FakeCollector {
  public:
   explicit FakeCollector(std::deque<OtlpReply> first = {}) : replies_(std::move(first)) {}
   OtlpExporter::Post post() {
-    return [this](const std::string& url, std::string body) {
+    return [this](const OtlpSignal& to, std::string body) {
       const std::lock_guard lock(mutex);
-      if (url.ends_with("/v1/metrics")) {
+      if (to.url.ends_with("/v1/metrics")) {
         metrics.push_back(std::move(body));
         return OtlpReply{200};
       }
@@ -126,7 +130,7 @@ TEST(OtlpExporter, WhoRecordsDoesNotWaitForACollectorThatHangs) {
   OtlpExporter::Options options = options_for("http://c");
   options.batch_rows = 1;
   options.queue_slots = 4;
-  OtlpExporter exporter(options, [&](const std::string&, const std::string&) {
+  OtlpExporter exporter(options, [&](const OtlpSignal&, const std::string&) {
     if (++posts == 1) {
       has_come.release();
       may_answer.acquire();
@@ -229,40 +233,117 @@ TEST(OtlpExporter, EndsInTimeAlthoughTheCollectorHangs) {
   held.clear();
 }
 
-TEST(OtlpTarget, OfTheEnvironmentUnlessASettingSaysOtherwise) {
-  std::map<std::string, std::string> variables;
-  const Environment environment = [&](const char* name) -> std::optional<std::string> {
-    const auto found = variables.find(name);
-    if (found == variables.end()) return std::nullopt;
-    return found->second;
-  };
-  EXPECT_FALSE(otlp_target_of("", "", environment).value().has_value());
+class OtlpTargets : public testing::Test {
+ protected:
+  Result<std::optional<OtlpTarget>> read(std::string_view setting = "") const {
+    return otlp_target_of(setting, [&](const char* name) -> std::optional<std::string> {
+      const auto found = variables.find(name);
+      if (found == variables.end()) return std::nullopt;
+      return found->second;
+    });
+  }
+  static std::string text_of(const OtlpSignal& signal) {
+    std::string text = signal.url;
+    for (const net::HttpHeader& header : signal.headers) {
+      text += "|" + header.name + "=" + header.value;
+    }
+    return text;
+  }
+  std::map<std::string, std::string, std::less<>> variables;
+};
+
+TEST_F(OtlpTargets, AreThoseOfTheEnvironmentUnlessASettingSaysOtherwise) {
+  EXPECT_FALSE(read().value().has_value());
   variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = "https://c:4318/base/";
   variables["OTEL_EXPORTER_OTLP_HEADERS"] = "Authorization=Bearer%20t, x-tenant = a ,";
-  OtlpTarget target = *otlp_target_of("", "", environment).value();
-  EXPECT_EQ(target.traces_url, "https://c:4318/base/v1/traces");
-  EXPECT_EQ(target.metrics_url, "https://c:4318/base/v1/metrics");
-  ASSERT_EQ(target.headers.size(), 2u);
-  EXPECT_EQ(target.headers[0].name, "Authorization");
-  EXPECT_EQ(target.headers[0].value, "Bearer t");
-  EXPECT_EQ(target.headers[1].name, "x-tenant");
-  EXPECT_EQ(target.headers[1].value, "a");
-  target = *otlp_target_of("http://other", "x=1", environment).value();
-  EXPECT_EQ(target.traces_url, "http://other/v1/traces");
-  ASSERT_EQ(target.headers.size(), 1u);
-  EXPECT_EQ(target.headers[0].value, "1");
+  OtlpTarget target = *read().value();
+  EXPECT_EQ(text_of(target.traces),
+            "https://c:4318/base/v1/traces|Authorization=Bearer t|x-tenant=a");
+  EXPECT_EQ(text_of(target.metrics),
+            "https://c:4318/base/v1/metrics|Authorization=Bearer t|x-tenant=a");
+  EXPECT_EQ(target.resource.service_name, "paring");
+  EXPECT_TRUE(target.resource.attributes.empty());
+  target = *read("http://other").value();
+  EXPECT_EQ(target.traces.url, "http://other/v1/traces");
+  EXPECT_EQ(target.traces.headers.size(), 2u);
 }
 
-TEST(OtlpTarget, SaysWhatIsWrongWithoutAnyValue) {
+TEST_F(OtlpTargets, OfOneKindComeBeforeThoseOfAll) {
+  variables["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "http://t:1/my/spans/";
+  EXPECT_EQ(text_of(read().value()->traces), "http://t:1/my/spans/") << "as it stands there";
+  EXPECT_EQ(text_of(read().value()->metrics), "") << "nobody asked for them";
+  variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://all";
+  variables["OTEL_EXPORTER_OTLP_HEADERS"] = "k=all";
+  variables["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] = "k=spans";
+  EXPECT_EQ(text_of(read().value()->traces), "http://t:1/my/spans/|k=spans");
+  EXPECT_EQ(text_of(read().value()->metrics), "http://all/v1/metrics|k=all");
+  variables["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] = "http://m";
+  EXPECT_EQ(text_of(read().value()->metrics), "http://m|k=all");
+  // What is said to the program comes before what is said to all of them.
+  EXPECT_EQ(text_of(read("http://flag").value()->traces), "http://flag/v1/traces|k=spans");
+  EXPECT_EQ(text_of(read("http://flag").value()->metrics), "http://flag/v1/metrics|k=all");
+}
+
+TEST_F(OtlpTargets, SayWhoSends) {
+  variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://c";
+  variables["OTEL_RESOURCE_ATTRIBUTES"] =
+      "service.name=listed,deployment.environment.name=test%2C%20two,a=1,a=2,service.version=9";
+  using Attributes = std::vector<std::pair<std::string, std::string>>;
+  OtlpResource resource = read().value()->resource_with("0.1");
+  EXPECT_EQ(resource.service_name, "listed");
+  EXPECT_EQ(resource.attributes, (Attributes{{"deployment.environment.name", "test, two"},
+                                             {"a", "2"},
+                                             {"service.version", "9"}}));
+  variables["OTEL_SERVICE_NAME"] = "named";
+  resource = read().value()->resource_with("0.1");
+  EXPECT_EQ(resource.service_name, "named") << "comes first";
+  const std::string sent = otlp_traces(std::vector{numbered(1)}, resource);
+  EXPECT_NE(sent.find("named"), std::string::npos);
+  EXPECT_NE(sent.find("test, two"), std::string::npos);
+  EXPECT_EQ(sent.find("listed"), std::string::npos);
+  const std::size_t version = sent.find("service.version");
+  ASSERT_NE(version, std::string::npos);
+  EXPECT_EQ(sent.find("service.version", version + 1), std::string::npos) << "it is there once";
+  variables["OTEL_RESOURCE_ATTRIBUTES"] = "a=%ff";
+  EXPECT_FALSE(read());
+}
+
+TEST_F(OtlpTargets, SayWhatIsWrongWithoutAnyValue) {
   for (const char* endpoint :
        {"collector:4318", "ftp://c", "http://", "http://c d", "http://c?x"}) {
-    EXPECT_FALSE(otlp_target(endpoint, "")) << endpoint;
+    EXPECT_FALSE(read(endpoint)) << endpoint;
+    for (const char* name : {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"}) {
+      variables = {{name, endpoint}};
+      ASSERT_FALSE(read()) << name << endpoint;
+      EXPECT_NE(read().error().text().find(name), std::string::npos) << "it is named";
+    }
   }
+  variables = {{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"}};
   for (const char* headers :
        {"s3cret", "a b=s3cret", "=s3cret", "x=s3cret%", "x=s3cret%0d%0aevil: 1", "x=%zzs3cret"}) {
-    const auto target = otlp_target("http://c", headers);
+    variables["OTEL_EXPORTER_OTLP_HEADERS"] = headers;
+    const auto target = read();
     ASSERT_FALSE(target) << headers;
     EXPECT_EQ(target.error().text().find("s3cret"), std::string::npos) << headers;
+    EXPECT_NE(target.error().text().find("OTEL_EXPORTER_OTLP_HEADERS"), std::string::npos);
+  }
+}
+
+TEST(OtlpExporter, SendsNothingOfAKindThatNobodyAskedFor) {
+  for (const bool has_spans : {true, false}) {
+    OtlpExporter::Options options = options_for("http://c");
+    (has_spans ? options.target.metrics : options.target.traces).url.clear();
+    FakeCollector collector;
+    {
+      OtlpExporter exporter(options, collector.post());
+      exporter.record(numbered(1));
+      EXPECT_TRUE(exporter.flush(30));
+      EXPECT_EQ(exporter.stats().sent, has_spans ? 1 : 0);
+    }  // sends the histograms
+    const std::lock_guard lock(collector.mutex);
+    EXPECT_EQ(collector.traces.size(), has_spans ? 1u : 0u);
+    EXPECT_EQ(collector.metrics.size(), has_spans ? 0u : 1u);
   }
 }
 

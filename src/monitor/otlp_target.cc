@@ -5,12 +5,13 @@
 #include <utility>
 
 #include "base/text.h"
+#include "text/unicode.h"
 
 namespace paring::monitor {
 
 namespace {
 
-constexpr std::size_t kHeadersMax = 64;
+constexpr std::size_t kPairsMax = 64;
 
 std::string_view trimmed(std::string_view text) {
   const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
@@ -52,59 +53,119 @@ bool is_name(std::string_view text) {
   });
 }
 
-bool is_value(std::string_view text) {
+bool is_header_value(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c >= ' ' && c < '\x7f'; });
 }
 
-Error wrong_headers(const std::string& why) {
-  return invalid_argument("the headers for OpenTelemetry: " + why,
-                          "write them as name=value,other=value, with %2C for a comma in a value");
+bool is_attribute_value(std::string_view text) { return text::is_well_formed_utf8(text); }
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+// Of "name=value,other=value", values percent-encoded.
+Result<Pairs> pairs_of(const std::string& variable, std::string_view text,
+                       bool (*is_value)(std::string_view)) {
+  const auto wrong = [&](const std::string& why) {
+    return invalid_argument(
+        variable + ": " + why,
+        "write name=value,other=value, with %2C for a comma in a value and %3D for '='");
+  };
+  Pairs pairs;
+  while (!text.empty()) {
+    const std::size_t comma = text.find(',');
+    const std::string_view pair = trimmed(text.substr(0, comma));
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    if (pair.empty()) continue;
+    const std::size_t equals = pair.find('=');
+    const std::string_view name = trimmed(pair.substr(0, equals));
+    if (equals == std::string_view::npos) return wrong("one has no '='");
+    if (!is_name(name)) return wrong("one has a name that cannot be sent");
+    const std::optional<std::string> value = percent_decoded(trimmed(pair.substr(equals + 1)));
+    if (!value || !is_value(*value)) {
+      return wrong("the value of '" + std::string(name) + "' cannot be sent");
+    }
+    if (pairs.size() >= kPairsMax) {
+      return wrong("it has more than " + std::to_string(kPairsMax) + " of them");
+    }
+    pairs.emplace_back(name, *value);
+  }
+  return pairs;
 }
 
-}  // namespace
-
-Result<OtlpTarget> otlp_target(std::string_view endpoint, std::string_view headers) {
+// Without a '/' at its end.
+Result<std::string> address_of(const std::string& variable, std::string_view endpoint) {
   endpoint = trimmed(endpoint);
   const std::string scheme = ascii_lower(endpoint.substr(0, endpoint.find("://")));
   const bool is_clean = std::ranges::all_of(endpoint, [](char c) { return c > ' ' && c < '\x7f'; });
   if ((scheme != "http" && scheme != "https") || endpoint.size() <= scheme.size() + 3 ||
       endpoint.find("://") == std::string_view::npos || !is_clean ||
       endpoint.find_first_of("?#") != std::string_view::npos) {
-    return invalid_argument("the endpoint for OpenTelemetry is no address of a collector",
+    return invalid_argument(variable + " is no address of a collector of OpenTelemetry",
                             "it is like http://collector:4318");
   }
   while (endpoint.ends_with('/')) endpoint.remove_suffix(1);
-  OtlpTarget target{std::string(endpoint) + "/v1/traces", std::string(endpoint) + "/v1/metrics"};
-  while (!headers.empty()) {
-    const std::size_t comma = headers.find(',');
-    const std::string_view pair = trimmed(headers.substr(0, comma));
-    headers.remove_prefix(comma == std::string_view::npos ? headers.size() : comma + 1);
-    if (pair.empty()) continue;
-    const std::size_t equals = pair.find('=');
-    const std::string_view name = trimmed(pair.substr(0, equals));
-    if (equals == std::string_view::npos) return wrong_headers("one has no '='");
-    if (!is_name(name)) return wrong_headers("one has a name that HTTP does not know");
-    const std::optional<std::string> value = percent_decoded(trimmed(pair.substr(equals + 1)));
-    if (!value || !is_value(*value)) {
-      return wrong_headers("the value of '" + std::string(name) + "' cannot be sent");
-    }
-    if (target.headers.size() >= kHeadersMax) return wrong_headers("there are too many");
-    target.headers.push_back({std::string(name), *value});
-  }
-  return target;
+  return std::string(endpoint);
 }
 
-Result<std::optional<OtlpTarget>> otlp_target_of(std::string_view endpoint_setting,
-                                                 std::string_view headers_setting,
-                                                 const Environment& environment) {
-  const auto chosen = [&](std::string_view setting, const char* name) {
-    if (!setting.empty()) return std::string(setting);
-    return environment(name).value_or("");
+// TRACES or METRICS.
+Result<OtlpSignal> signal_of(std::string_view setting, const Environment& environment,
+                             const std::string& kind) {
+  const std::string general = "OTEL_EXPORTER_OTLP_";
+  const std::string own = general + kind + "_";
+  const std::string path = "/v1/" + ascii_lower(kind);
+  const auto value_of = [&](const std::string& name) {
+    return environment(name.c_str()).value_or("");
   };
-  const std::string endpoint = chosen(endpoint_setting, "OTEL_EXPORTER_OTLP_ENDPOINT");
-  if (endpoint.empty()) return std::optional<OtlpTarget>();
-  PARING_TRY(OtlpTarget target,
-             otlp_target(endpoint, chosen(headers_setting, "OTEL_EXPORTER_OTLP_HEADERS")));
+  OtlpSignal signal;
+  if (!setting.empty()) {
+    PARING_TRY(signal.url, address_of("the endpoint", setting));
+    signal.url += path;
+  } else if (const std::string as_is = value_of(own + "ENDPOINT"); !as_is.empty()) {
+    PARING_TRY(signal.url, address_of(own + "ENDPOINT", as_is));
+    if (trimmed(as_is).ends_with('/')) signal.url += '/';
+  } else if (const std::string base = value_of(general + "ENDPOINT"); !base.empty()) {
+    PARING_TRY(signal.url, address_of(general + "ENDPOINT", base));
+    signal.url += path;
+  } else {
+    return signal;
+  }
+  std::string variable = own + "HEADERS";
+  if (value_of(variable).empty()) variable = general + "HEADERS";
+  PARING_TRY(const Pairs headers, pairs_of(variable, value_of(variable), is_header_value));
+  for (const auto& [name, value] : headers) signal.headers.push_back({name, value});
+  return signal;
+}
+
+Result<OtlpResource> resource_of(const Environment& environment) {
+  constexpr const char* kAttributes = "OTEL_RESOURCE_ATTRIBUTES";
+  OtlpResource resource;
+  PARING_TRY(Pairs pairs,
+             pairs_of(kAttributes, environment(kAttributes).value_or(""), is_attribute_value));
+  for (auto& [name, value] : pairs) {
+    if (name == "service.name") {
+      if (!value.empty()) resource.service_name = std::move(value);
+      continue;
+    }
+    // An attribute is there once.
+    std::erase_if(resource.attributes, [&](const auto& each) { return each.first == name; });
+    resource.attributes.emplace_back(std::move(name), std::move(value));
+  }
+  const std::string name = environment("OTEL_SERVICE_NAME").value_or("");
+  if (!is_attribute_value(name)) {
+    return invalid_argument("OTEL_SERVICE_NAME is no UTF-8", "write it in UTF-8");
+  }
+  if (!name.empty()) resource.service_name = name;
+  return resource;
+}
+
+}  // namespace
+
+Result<std::optional<OtlpTarget>> otlp_target_of(std::string_view endpoint,
+                                                 const Environment& environment) {
+  OtlpTarget target;
+  PARING_TRY(target.traces, signal_of(endpoint, environment, "TRACES"));
+  PARING_TRY(target.metrics, signal_of(endpoint, environment, "METRICS"));
+  if (target.traces.url.empty() && target.metrics.url.empty()) return std::optional<OtlpTarget>();
+  PARING_TRY(target.resource, resource_of(environment));
   return std::optional<OtlpTarget>(std::move(target));
 }
 

@@ -20,6 +20,7 @@ using detail::ProtobufWriter;
 using store::TrafficRequest;
 
 constexpr std::string_view kScope = "paring";
+constexpr std::string_view kVersion = "service.version";
 constexpr std::size_t kTraceDigits = 32;
 constexpr std::size_t kSpanDigits = 16;
 enum SpanKind : std::uint8_t { kInternal = 1, kServer = 2 };
@@ -208,9 +209,12 @@ void put_spans(ProtobufWriter& scope, const TrafficRequest& row, const OtlpResou
 ProtobufWriter resource_of(const OtlpResource& resource) {
   ProtobufWriter out;
   put_text(out, 1, "service.name", resource.service_name);
-  if (!resource.service_version.empty()) {
-    put_text(out, 1, "service.version", resource.service_version);
+  const bool is_told_otherwise = std::ranges::any_of(
+      resource.attributes, [](const auto& each) { return each.first == kVersion; });
+  if (!resource.service_version.empty() && !is_told_otherwise) {
+    put_text(out, 1, kVersion, resource.service_version);
   }
+  for (const auto& [name, value] : resource.attributes) put_text(out, 1, name, value);
   return out;
 }
 

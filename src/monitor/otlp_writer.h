@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "store/traffic_rows.h"
@@ -21,6 +22,9 @@ struct OtlpResource {
   std::string service_version{};
   std::string server_address{};  // empty: not told
   int server_port = 0;
+  // More of the resource, as its operator says it; "service.version" among them is told in the
+  // place of ours.
+  std::vector<std::pair<std::string, std::string>> attributes{};
 };
 
 // A span of each request, with its waiting, prefill and decode as children where they are known. A

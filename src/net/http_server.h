@@ -91,6 +91,9 @@ struct BodyLimit {
   // on_request() is called on the I/O thread and must keep to what on_head() keeps to. For probes,
   // which are to be answered however long the threads of the pool are at work.
   bool is_quick = false;
+  // Bodies with "content-encoding: gzip" are taken too, as they came: see gunzip(). Others with a
+  // coding are 415.
+  bool takes_gzip = false;
 };
 // Bytes of a streamed body that wait to be read.
 inline constexpr std::size_t kStreamedBytesMax = std::size_t{256} << 10;

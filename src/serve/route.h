@@ -28,6 +28,7 @@ struct AnswerUsage;
 struct RoutePolicy {
   enum class Takes : std::uint8_t {
     kBody,
+    kPacked,  // a body that may come compressed by gzip; the route unpacks it
     kWork,    // a body that a model computes for: a key's rates hold, and the request has a row in
               // the database of traffic
     kTokens,  // a body that a tokenizer works for: the rates hold

@@ -12,6 +12,7 @@ constexpr std::size_t kTextBody = std::size_t{8} << 20;
 constexpr std::size_t kFormBody = std::size_t{64} << 10;
 constexpr std::optional<Scope> kAnybody = std::nullopt;
 constexpr auto kWork = RoutePolicy::Takes::kWork;
+constexpr auto kPacked = RoutePolicy::Takes::kPacked;
 constexpr auto kTokens = RoutePolicy::Takes::kTokens;
 constexpr RoutePolicy kProbe{kAnybody, kNoBody, RoutePolicy::Takes::kNothing};
 
@@ -91,8 +92,8 @@ const std::vector<Route>& routes() {
        "/api/public/scores/{score_id}",
        {Scope::kInference, kNoBody},
        serve_langfuse_delete},
-      {"POST", "/v1/traces", {Scope::kInference, kTextBody}, serve_otlp_traces},
-      {"POST", "/v1/logs", {Scope::kInference, kTextBody}, serve_otlp_logs},
+      {"POST", "/v1/traces", {Scope::kInference, kTextBody, kPacked}, serve_otlp_traces},
+      {"POST", "/v1/logs", {Scope::kInference, kTextBody, kPacked}, serve_otlp_logs},
       {"GET", "/v1/quality", {Scope::kMetrics, kNoBody}, serve_quality},
       {"GET", "/v1/alerts", {Scope::kMetrics, kNoBody}, serve_alerts},
       {"POST", "/v1/alerts/{objective}/silence", {Scope::kAdmin, kTextBody}, serve_alert_silence},

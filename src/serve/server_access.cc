@@ -146,7 +146,10 @@ std::variant<net::BodyLimit, net::HttpResponse> Server::judge(const net::HttpHea
     }
   }
   if (policy.takes == RoutePolicy::Takes::kNothing) return net::BodyLimit{.is_quick = true};
-  if (policy.takes != RoutePolicy::Takes::kFile) return net::BodyLimit{policy.body_bytes_max};
+  if (policy.takes != RoutePolicy::Takes::kFile) {
+    return net::BodyLimit{.bytes = policy.body_bytes_max,
+                          .takes_gzip = policy.takes == RoutePolicy::Takes::kPacked};
+  }
   const auto file_bytes = static_cast<std::size_t>(options().batches.files.file_bytes_max);
   return net::BodyLimit{.bytes = policy.body_bytes_max + file_bytes, .is_streamed = true};
 }

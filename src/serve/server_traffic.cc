@@ -29,7 +29,7 @@ Result<void> Server::keep_rows(std::unique_ptr<monitor::Traffic> traffic) {
   traffic_ = std::move(traffic);
   if (const auto& target = options().otlp) {
     PARING_TRY(exporter_, monitor::OtlpExporter::start(
-                              {.target = *target, .resource = {.service_version = version()}}));
+                              {.target = *target, .resource = target->resource_with(version())}));
   }
   if (const auto& alerts = options().alerts) {
     const std::string& folder = options().data_folder;

@@ -294,8 +294,11 @@ void Connection::expect_body(const BodyLimit& limit) {
         {413, "body_too_large", "the body is larger than " + std::to_string(bytes_max) + " bytes"});
   }
   const std::string* coding = flight_->head.find("content-encoding");
-  if (coding != nullptr && !coding->empty() && ascii_lower(*coding) != "identity") {
-    return refuse({415, "unknown_content_coding", "bodies are taken uncompressed only"});
+  const std::string name = coding == nullptr ? std::string() : ascii_lower(*coding);
+  if (!name.empty() && name != "identity" && (name != "gzip" || !limit.takes_gzip)) {
+    return refuse({415, "unknown_content_coding",
+                   limit.takes_gzip ? "bodies are taken plain or as gzip"
+                                    : "bodies are taken uncompressed only"});
   }
   const std::uint64_t bytes = framing.content_length.value_or(limit.is_streamed ? bytes_max : 0);
   if (limit.is_streamed && !reserve_body(kStreamedBytesMax)) return;

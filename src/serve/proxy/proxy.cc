@@ -86,7 +86,7 @@ Result<std::unique_ptr<Proxy>> Proxy::start(const ProxyOptions& options) {
   if (options.otlp) {
     PARING_TRY(proxy->exporter_,
                monitor::OtlpExporter::start(
-                   {.target = *options.otlp, .resource = {.service_version = version()}}));
+                   {.target = *options.otlp, .resource = options.otlp->resource_with(version())}));
   }
   if (options.alerts) {
     PARING_TRY(proxy->alerts_,

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "monitor/otlp_json.h"
 #include "monitor/otlp_reader.h"
+#include "net/gzip.h"
 #include "serve/batch/storage_failure.h"
 #include "serve/routes/feedback.h"
 #include "serve/routes/handlers.h"
@@ -26,6 +27,8 @@ namespace {
 
 constexpr const char* kProtobuf = "application/x-protobuf";
 constexpr const char* kJson = "application/json";
+// What a compressed body may become: twice what one may be that comes plain.
+constexpr std::size_t kInflatedBytesMax = std::size_t{16} << 20;
 
 // The type without its parameters.
 std::string media_type(const Call& call) {
@@ -36,22 +39,39 @@ std::string media_type(const Call& call) {
   return ascii_lower(type);
 }
 
+// The body as it was before the client compressed it; refused and false when that cannot be told.
+bool unpack(Server& server, const Call& call) {
+  const std::string* const coding = call.exchange->head().find("content-encoding");
+  if (coding == nullptr || ascii_lower(*coding) != "gzip") return true;
+  Result<std::string> plain = net::gunzip(call.exchange->body(), kInflatedBytesMax);
+  if (!plain) {
+    const bool is_large = plain.error().code == ErrorCode::kExhausted;
+    server.refuse(call, {.status = is_large ? 413 : 400,
+                         .code = is_large ? "body_too_large" : "invalid_value",
+                         .message = plain.error().text(),
+                         .param = "content-encoding"});
+    return false;
+  }
+  call.exchange->body() = std::move(*plain);
+  return true;
+}
+
 // The body in Protocol Buffers; answered and nothing when it is not OTLP.
 std::optional<std::string> body_of(Server& server, const Call& call, monitor::OtlpRequest request) {
   const std::string type = media_type(call);
-  if (type == kProtobuf) return std::string(call.exchange->body());
-  if (type == kJson) {
-    Result<std::string> read = monitor::otlp_of_json(call.exchange->body(), request);
-    if (read) return std::move(*read);
-    server.refuse(call, {400, "invalid_value", read.error().text(), ""});
+  if (type != kProtobuf && type != kJson) {
+    server.refuse(call, {.status = 415,
+                         .code = "unsupported_media_type",
+                         .message = fmt::format("the content type is '{}'; OTLP comes as {} or {}",
+                                                redact(type), kProtobuf, kJson),
+                         .param = "content-type"});
     return std::nullopt;
   }
-  server.refuse(call, {.status = 415,
-                       .code = "unsupported_media_type",
-                       .message = fmt::format("the content type is '{}'; OTLP comes as {} or {}, "
-                                              "without compression",
-                                              redact(type), kProtobuf, kJson),
-                       .param = "content-type"});
+  if (!unpack(server, call)) return std::nullopt;
+  if (type == kProtobuf) return std::move(call.exchange->body());
+  Result<std::string> read = monitor::otlp_of_json(call.exchange->body(), request);
+  if (read) return std::move(*read);
+  server.refuse(call, {400, "invalid_value", read.error().text(), ""});
   return std::nullopt;
 }
 
