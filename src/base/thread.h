@@ -38,6 +38,7 @@ inline constexpr std::string_view kKeeper = "paring-keeper";
 inline constexpr std::string_view kDisk = "paring-disk";
 inline constexpr std::string_view kBatches = "paring-batches";
 inline constexpr std::string_view kLines = "paring-lines";
+inline constexpr std::string_view kCanary = "paring-canary";  // how changes that are tried do
 inline constexpr std::string_view kWatchdog = "paring-watchdog";
 }  // namespace thread_names
 

@@ -108,7 +108,7 @@ void ModelRegistry::set_options(const RegistryOptions& options) {
 Result<void> ModelRegistry::check_names(const ModelSource& source) const {
   std::set<std::string> taken;
   for (const SlotPtr& slot : slots_) {
-    if (slot->is_forgotten || slot->source.name == source.name) continue;
+    if (slot->is_forgotten || slot->is_canary || slot->source.name == source.name) continue;
     for (std::string& name : names_of(slot->source)) taken.insert(std::move(name));
   }
   for (const std::string& name : names_of(source)) {
@@ -169,7 +169,7 @@ Result<void> ModelRegistry::load(const std::string& name) {
 
 ModelRegistry::SlotPtr ModelRegistry::find(const std::string& name) const {
   for (const SlotPtr& slot : slots_) {
-    if (slot->is_forgotten) continue;
+    if (slot->is_forgotten || slot->is_canary) continue;
     if (name.empty()) return slot;
     const std::vector<std::string> names = names_of(slot->source);
     if (std::find(names.begin(), names.end(), name) != names.end()) return slot;
@@ -191,7 +191,7 @@ std::string ModelRegistry::known_name(const std::string& name) const {
 std::string ModelRegistry::known_names() const {
   std::string known;
   for (const SlotPtr& slot : slots_) {
-    if (slot->is_forgotten) continue;
+    if (slot->is_forgotten || slot->is_canary) continue;
     for (const std::string& name : names_of(slot->source)) {
       known += (known.empty() ? "" : ", ") + name;
     }
@@ -231,7 +231,7 @@ void ModelRegistry::acquire(const ModelWish& asked, Done done) {
     lock.unlock();
     done(error);
   };
-  const SlotPtr slot = find(wish.name);
+  const SlotPtr slot = wish.is_canary ? canary_of(wish.name) : find(wish.name);
   if (slot == nullptr) return refuse(unknown(wish.name));
   if (slot->state == ModelState::kReady) {
     slot->used_at = now;
@@ -309,7 +309,9 @@ ModelStatus ModelRegistry::status_of(const Slot& slot) const {
 std::vector<ModelStatus> ModelRegistry::list() const {
   const std::lock_guard lock(mutex_);
   std::vector<ModelStatus> all;
-  for (const SlotPtr& slot : slots_) all.push_back(status_of(*slot));
+  for (const SlotPtr& slot : slots_) {
+    if (!slot->is_canary) all.push_back(status_of(*slot));
+  }
   return all;
 }
 

@@ -47,6 +47,7 @@ struct ModelWish {
   bool is_operators = false;  // who asks may see paths, and why a file cannot be loaded
   // Idle models may be unloaded to make room. False: it must fit beside those that are there.
   bool may_evict = true;
+  bool is_canary = false;  // the canary of the model, see add_canary()
 };
 
 class ModelRegistry {
@@ -99,6 +100,21 @@ class ModelRegistry {
   // By its own name or that of an adapter, "": the first. 404.
   ApiResult<ModelStatus> status(const std::string& name) const;
 
+  // A canary: the same model by another file or with other options, in memory beside it. No name
+  // means it: requests have it by find_canary() and acquire() with is_canary only. One a model.
+  // NotFound: no model of this name. InvalidArgument: it has one, or its adapters' names differ.
+  Result<void> add_canary(const ModelSource& source);
+  // That of the model or adapter which a request names, when it is ready.
+  std::optional<ModelUse> find_canary(const std::string& asked);
+  // 404: there is none.
+  ApiResult<ModelStatus> canary_status(const std::string& name) const;
+  // It is the model from now on; what was goes when its last request has ended, and no request
+  // waits. NotFound; Unavailable while either comes or goes.
+  Result<void> keep_canary(const std::string& name);
+  // It takes no more requests, and goes when those that run have ended. Nothing happens when there
+  // is none. REQUIRES: it is not being loaded.
+  void drop_canary(const std::string& name);
+
   // Nothing is loaded from now on; who waits gets an error.
   void stop();
 
@@ -110,6 +126,7 @@ class ModelRegistry {
 
   // REQUIRE mutex_.
   SlotPtr find(const std::string& name) const;
+  SlotPtr canary_of(const std::string& name) const;
   std::string resolved(const std::string& name) const;
   std::string known_names() const;
   ApiError unknown(const std::string& name) const;

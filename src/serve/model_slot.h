@@ -20,6 +20,7 @@ struct ModelRegistry::Slot {
   ModelSource source;
   ModelState state = ModelState::kUnloaded;
   bool is_forgotten = false;  // it is being unloaded, and its name means nothing any more
+  bool is_canary = false;     // of the model of its name: no request finds it by that
   std::shared_ptr<ServedModel> model;
   std::optional<ModelPlan> plan;       // of what is to be loaded
   std::uint64_t bytes = 0;             // promised to it

@@ -20,6 +20,8 @@ struct ModelSource {
   // Known for good: a request loads it again. Else its name is forgotten when it is unloaded on
   // request, since it came by one.
   bool is_configured = true;
+
+  bool operator==(const ModelSource&) const = default;
 };
 
 enum class ModelState : std::uint8_t { kUnloaded, kLoading, kReady, kUnloading };

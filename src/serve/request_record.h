@@ -28,6 +28,12 @@ namespace paring::serve {
 
 class CapturedContent;
 
+// Which side of which trial of a change a request is on (canary/trial.h); of no trial: 0.
+struct TrialPlace {
+  std::int64_t trial = 0;
+  bool is_changed = false;
+};
+
 // Which requests get a line. Probes and scrapes that succeed have one at the level debug only.
 enum class AccessLog : std::uint8_t { kAll, kFailed, kOff };
 
@@ -54,6 +60,7 @@ struct RequestFacts {
   double seconds = 0;
   net::RequestEnd end;
   std::shared_ptr<CapturedContent> content;  // null: none is kept. Taken by the row
+  TrialPlace trial;
 };
 
 // The id of a request: the client's own (x-request-id) where it is harmless, else one of ours.
@@ -90,8 +97,8 @@ class RequestLog {
   TaskThread thread_{thread_names::kLog};
 };
 
-// Setters are for one thread each: set_caller, set_user and set_model for who reads the request,
-// the others for who writes its answer.
+// Setters are for one thread each: set_caller, set_user, set_model and set_trial for who reads the
+// request, the others for who writes its answer.
 class RequestRecord {
  public:
   // `log` must outlive this.
@@ -111,10 +118,12 @@ class RequestRecord {
     facts_.tenant = tenant;
   }
   void set_user(const std::string& user) { facts_.user = user; }
+  const std::string& user() const noexcept { return facts_.user; }
   void set_model(const std::string& model, const std::string& variant) {
     facts_.model = model;
     facts_.variant = variant;
   }
+  void set_trial(const TrialPlace& place) { facts_.trial = place; }
   // Before the answer begins. Who writes it adds to it.
   void set_content(std::shared_ptr<CapturedContent> content) {
     facts_.content = std::move(content);

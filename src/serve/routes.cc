@@ -14,6 +14,7 @@ constexpr std::optional<Scope> kAnybody = std::nullopt;
 constexpr auto kWork = RoutePolicy::Takes::kWork;
 constexpr auto kPacked = RoutePolicy::Takes::kPacked;
 constexpr auto kTokens = RoutePolicy::Takes::kTokens;
+constexpr RoutePolicy kTokenized{Scope::kInference, kTextBody, kTokens};
 constexpr RoutePolicy kProbe{kAnybody, kNoBody, RoutePolicy::Takes::kNothing};
 
 // The segments of a path, as HttpHead::segments has them.
@@ -61,10 +62,7 @@ const std::vector<Route>& routes() {
       {"POST", "/v1/completions", {Scope::kInference, kTextBody, kWork}, serve_completions},
       {"POST", "/v1/responses", {Scope::kInference, kTextBody, kWork}, serve_responses},
       {"POST", "/v1/messages", {Scope::kInference, kTextBody, kWork}, serve_anthropic_messages},
-      {"POST",
-       "/v1/messages/count_tokens",
-       {Scope::kInference, kTextBody, kTokens},
-       serve_anthropic_count},
+      {"POST", "/v1/messages/count_tokens", kTokenized, serve_anthropic_count},
       {"POST", "/v1/embeddings", {Scope::kEmbeddings, kTextBody, kWork}, serve_embeddings},
       {"POST", "/v1/rerank", {Scope::kEmbeddings, kTextBody, kWork}, serve_rerank},
       {"POST", "/v1/score", {Scope::kEmbeddings, kTextBody, kWork}, serve_score},
@@ -97,6 +95,11 @@ const std::vector<Route>& routes() {
       {"GET", "/v1/quality", {Scope::kMetrics, kNoBody}, serve_quality},
       {"GET", "/v1/alerts", {Scope::kMetrics, kNoBody}, serve_alerts},
       {"POST", "/v1/alerts/{objective}/silence", {Scope::kAdmin, kTextBody}, serve_alert_silence},
+      {"POST", "/v1/canaries", {Scope::kAdmin, kTextBody}, serve_canary_create},
+      {"GET", "/v1/canaries", {Scope::kMetrics, kNoBody}, serve_canary_list},
+      {"GET", "/v1/canaries/{canary_id}", {Scope::kMetrics, kNoBody}, serve_canary},
+      {"POST", "/v1/canaries/{canary_id}/stop", {Scope::kAdmin, kNoBody}, serve_canary_stop},
+      {"GET", "/v1/advice/ledger", {Scope::kMetrics, kNoBody}, serve_advice_ledger},
       {"GET", "/v1/traffic", {Scope::kMetrics, kNoBody}, serve_traffic_list},
       {"GET", "/v1/traffic/summary", {Scope::kMetrics, kNoBody}, serve_traffic_summary},
       {"GET", "/v1/traffic/series", {Scope::kMetrics, kNoBody}, serve_traffic_series},
@@ -105,8 +108,8 @@ const std::vector<Route>& routes() {
        "/v1/traffic/requests/{request_id}",
        {Scope::kMetrics, kNoBody},
        serve_traffic_request},
-      {"POST", "/tokenize", {Scope::kInference, kTextBody, kTokens}, serve_tokenize},
-      {"POST", "/detokenize", {Scope::kInference, kTextBody, kTokens}, serve_detokenize},
+      {"POST", "/tokenize", kTokenized, serve_tokenize},
+      {"POST", "/detokenize", kTokenized, serve_detokenize},
       {"POST", "/api/chat", {Scope::kInference, kTextBody, kWork}, serve_ollama_chat},
       {"POST", "/api/generate", {Scope::kInference, kTextBody, kWork}, serve_ollama_generate},
       {"POST", "/api/embed", {Scope::kEmbeddings, kTextBody, kWork}, serve_ollama_embed},

@@ -37,6 +37,8 @@ struct AdapterSource {
   std::string name;
   std::string path;  // what model::AdapterFile opens
   float scale = 1;   // upon the file's own
+
+  bool operator==(const AdapterSource&) const = default;
 };
 
 struct ServedAdapter {
@@ -59,6 +61,8 @@ struct ServedModelOptions {
   bool has_prefix_cache = true;
   bool locks_memory = false;
   std::vector<AdapterSource> adapters = {};  // names that differ
+
+  bool operator==(const ServedModelOptions&) const = default;
 };
 
 // A model's cache when nobody says: room for eight longest sequences, at most this many tokens and

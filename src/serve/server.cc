@@ -131,6 +131,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Exec
   if (server->control_) {
     PARING_TRY(const store::RecoveredReservations recovered, server->gate_.recover());
     static_cast<void>(recovered);
+    PARING_TRY_VOID(server->begin_canaries());
     PARING_TRY(server->batches_,
                BatchService::open(*server->control_, *server, server->keys_, options.batches));
   }
@@ -174,6 +175,7 @@ Server::~Server() {
   if (batches_ != nullptr) batches_->stop(0);  // its lines are answered by way of http_
   if (http_ != nullptr) http_->stop(0);        // no new requests, and those that run are cancelled
   abandon_answers();
+  if (canaries_ != nullptr) canaries_->stop_all();
   finisher_.finish();  // what is to be audited is written
   batches_.reset();
   registry_.reset();
@@ -329,6 +331,14 @@ ApiResult<std::shared_ptr<Ticket>> Server::admit(const Call& call, const ServedM
 
 void Server::with_model(const Call& call, const std::string& name, double deadline,
                         WithModel then) {
+  // Lines of batches wait for nobody: what they take says little.
+  if (canaries_ != nullptr && call.record->is_work() && call.priority >= 0) {
+    const std::string& user = call.record->user();
+    TrialPlace place;
+    const auto use = canaries_->choose(name, user.empty() ? call.id : user, place);
+    call.record->set_trial(place);
+    if (use) return then(*use);
+  }
   if (const auto use = registry_->find_ready(name)) return then(*use);
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
   call.exchange->on_gone([cancelled] { cancelled->store(true); });

@@ -33,6 +33,7 @@
 #include "serve/answer_sharing.h"
 #include "serve/answering.h"
 #include "serve/batch_service.h"
+#include "serve/canary/canaries.h"
 #include "serve/engine_loop.h"
 #include "serve/mask_pool.h"
 #include "serve/model_registry.h"
@@ -136,6 +137,8 @@ class Server : public net::RequestHandler {
   BatchService* batches(const Call& call);
   // Of lines of batches, which their results tell of.
   RequestLog& line_log() noexcept { return line_log_; }
+  // Changes that are tried on a share of the requests; null without a database.
+  Canaries* canaries() noexcept { return canaries_.get(); }
   // What was served; null: this server keeps none.
   const store::TrafficDb* traffic() const noexcept {
     return traffic_ == nullptr ? nullptr : &traffic_->db();
@@ -243,6 +246,7 @@ class Server : public net::RequestHandler {
   Result<void> keep_rows(std::unique_ptr<monitor::Traffic> traffic);
   // The row of a request to who wants it; `done`: see TrafficWriter::record().
   void keep(const RequestFacts& facts, std::function<void(bool)> done);
+  Result<void> begin_canaries();
   void abandon_answers();
   void send(const Call& call, net::HttpResponse response);
   // Calls `send`, which ends the answer: at once, or where traffic is kept in sync, when the
@@ -285,7 +289,8 @@ class Server : public net::RequestHandler {
   std::unique_ptr<monitor::Alerts> alerts_;          // null: there are no objectives
   KeyRing keys_;
   Gate gate_;
-  std::optional<Auditor> auditor_;  // where there is a database
+  std::optional<Auditor> auditor_;      // where there is a database
+  std::unique_ptr<Canaries> canaries_;  // null without a database
   RequestRecords records_;
   RequestLog line_log_{AccessLog::kOff};
   TaskThread finisher_{thread_names::kFinisher};

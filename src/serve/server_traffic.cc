@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/version.h"
+#include "serve/canary/trial_request.h"
 #include "serve/server.h"
 #include "serve/traffic_row.h"
 
@@ -39,9 +40,11 @@ Result<void> Server::keep_rows(std::unique_ptr<monitor::Traffic> traffic) {
                     .file = folder.empty() ? std::string() : folder + "/" + monitor::kAlertsFile},
                    this->traffic()));
   }
-  if (traffic_ == nullptr && exporter_ == nullptr && alerts_ == nullptr) return {};
+  if (!control_ && exporter_ == nullptr && alerts_ == nullptr) return {};
   const auto record = [this](const RequestFacts& facts) {
-    if (has_row(facts)) keep(facts, {});
+    const bool is_wanted =
+        traffic_ != nullptr || exporter_ != nullptr || alerts_ != nullptr || facts.trial.trial != 0;
+    if (is_wanted && has_row(facts)) keep(facts, {});
   };
   records_.log().set_observer(record);
   line_log_.set_observer(record);
@@ -51,6 +54,7 @@ Result<void> Server::keep_rows(std::unique_ptr<monitor::Traffic> traffic) {
 void Server::keep(const RequestFacts& facts, std::function<void(bool)> done) {
   store::TrafficRequest row = row_of(facts);
   if (alerts_ != nullptr) alerts_->observe(row);
+  if (facts.trial.trial != 0) note_trial(*canaries_, facts, row);
   if (exporter_ != nullptr) {
     // Prompts and answers do not leave, nor are they copied for it.
     std::optional<store::TrafficContent> content = std::exchange(row.content, std::nullopt);

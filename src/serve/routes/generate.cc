@@ -73,7 +73,6 @@ void answer(Server& server, const Call& call, wire::GenerateCall& asked, const M
     request.timeout_seconds = std::max(kSecondsMin, deadline - system_clock().monotonic_seconds());
   }
   keep(server, call, request);
-  call.record->set_user(request.user);
   ApiResult<AnswerPlan> plan = prepare(request, model, server.options().limits, server.masks());
   if (!plan) return server.refuse(call, plan.error());
   if (server.semantic_cache() != nullptr) {
@@ -106,6 +105,7 @@ void generate(Server& server, const Call& call, ApiResult<wire::GenerateCall> re
       *request.timeout_seconds <= server.options().limits.timeout_seconds_max) {
     deadline = system_clock().monotonic_seconds() + *request.timeout_seconds;
   }
+  call.record->set_user(request.user);
   server.with_model(call, request.model, deadline,
                     [&server, call, asked, deadline](const ModelUse& model) {
                       answer(server, call, *asked, model, deadline);

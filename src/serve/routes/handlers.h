@@ -72,6 +72,12 @@ void serve_batch_create(Server& server, const Call& call);
 void serve_batch_list(Server& server, const Call& call);
 void serve_batch(Server& server, const Call& call);
 void serve_batch_cancel(Server& server, const Call& call);
+// canaries.cc
+void serve_canary_create(Server& server, const Call& call);
+void serve_canary_list(Server& server, const Call& call);
+void serve_canary(Server& server, const Call& call);
+void serve_canary_stop(Server& server, const Call& call);
+void serve_advice_ledger(Server& server, const Call& call);
 // tokens.cc
 void serve_tokenize(Server& server, const Call& call);
 void serve_detokenize(Server& server, const Call& call);

@@ -3,6 +3,7 @@
 
 #include "serve/wire/alerts.h"
 #include "serve/wire/anthropic_messages.h"
+#include "serve/wire/canaries.h"
 #include "serve/wire/detail/openai_answer.h"
 #include "serve/wire/feedback.h"
 #include "serve/wire/langfuse_scores.h"
@@ -162,6 +163,17 @@ constexpr Endpoint kEndpoints[] = {
              alerts_answer_shape),
     {"POST", "/v1/alerts/{objective}/silence", "silence_alerts", "Tell nobody for a while", kOpenAi,
      silence_request, silence_answer_shape, nullptr, error_of<read_silence>},
+    {"POST", "/v1/canaries", "create_canary", "Try a change on a share of the requests", kOpenAi,
+     canary_request, canary_answer_shape, nullptr, error_of<read_canary>},
+    query_of("/v1/canaries", "list_canaries", "Changes that were tried", canary_list_query,
+             canary_list_answer_shape),
+    query_of("/v1/canaries/{canary_id}", "get_canary", "A change that is or was tried", nullptr,
+             canary_answer_shape),
+    {"POST", "/v1/canaries/{canary_id}/stop", "stop_canary", "Take a change back", kOpenAi, nullptr,
+     canary_answer_shape, nullptr, nullptr},
+    query_of("/v1/advice/ledger", "list_advice",
+             "What was predicted of changes, and what came of it", canary_list_query,
+             advice_ledger_answer_shape),
     query_of("/v1/traffic", "list_traffic", "Requests that were served, newest first",
              traffic_list_query, traffic_list_answer_shape),
     query_of("/v1/traffic/summary", "summarize_traffic", "Sums and percentiles of requests",

@@ -182,6 +182,46 @@ CREATE INDEX scores_of_subject ON scores(tenant, subject_kind, subject_id);
 
 PRAGMA user_version = 3;
 )sql"},
+    {4, R"sql(
+-- A change of how models are served, as it was advised: what was predicted is written before it is
+-- tried, and what came of it is added.
+CREATE TABLE advice(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  made_s INTEGER NOT NULL,
+  made_by TEXT NOT NULL,
+  model TEXT NOT NULL,
+  variant_before TEXT NOT NULL,
+  action TEXT NOT NULL,
+  parameters TEXT NOT NULL,              -- a JSON object
+  prediction TEXT NOT NULL,              -- a JSON array: metric, now, low, expected, high
+  predicted_loss TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER advice_keeps_rows BEFORE DELETE ON advice
+  BEGIN SELECT RAISE(ABORT, 'the ledger of advice is append-only'); END;
+CREATE TRIGGER advice_keeps_values BEFORE UPDATE ON advice
+  BEGIN SELECT RAISE(ABORT, 'the ledger of advice is append-only'); END;
+
+CREATE TABLE advice_events(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  advice_id INTEGER NOT NULL REFERENCES advice(id),
+  at_s INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK(kind IN ('applied', 'measured', 'kept', 'rolled_back', 'inconclusive',
+                                    'failed')),
+  actor TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  measured TEXT NOT NULL                 -- a JSON array: metric, before, after, low, high, n
+) STRICT;
+CREATE INDEX advice_events_of ON advice_events(advice_id);
+-- It ends once.
+CREATE UNIQUE INDEX advice_ends_once ON advice_events(advice_id)
+  WHERE kind IN ('kept', 'rolled_back', 'inconclusive', 'failed');
+CREATE TRIGGER advice_events_keep_rows BEFORE DELETE ON advice_events
+  BEGIN SELECT RAISE(ABORT, 'the ledger of advice is append-only'); END;
+CREATE TRIGGER advice_events_keep_values BEFORE UPDATE ON advice_events
+  BEGIN SELECT RAISE(ABORT, 'the ledger of advice is append-only'); END;
+
+PRAGMA user_version = 4;
+)sql"},
 };
 
 // One file a day (store/traffic.h). Times are seconds since 1970-01-01 UTC.

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Canaries: changes that are tried on a share of a model's requests before they hold for all. Each
+// is in the ledger of advice with what was predicted of it before anything is loaded; then a second
+// model is in memory beside the first (ModelRegistry::add_canary()), a Trial compares the two, and
+// the change is kept, or taken back. One a model. Thread-safe; a thread of its own looks at trials.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "serve/api_error.h"
+#include "serve/canary/change.h"
+#include "serve/canary/trial.h"
+#include "serve/model_registry.h"
+#include "serve/request_record.h"
+#include "store/advice_ledger.h"
+
+namespace paring::serve {
+
+struct CanaryRequest {
+  std::string model;   // as requests name it
+  std::string action;  // "": action_of() the change
+  CanaryChange change;
+  TrialRules rules;
+  double share = 0.5;             // of the requests, that get the change; above 0 and below 1
+  std::string parameters = "{}";  // for the ledger: JSON of all of the above
+  std::string prediction = "[]";  // JSON, see store/advice_ledger.h
+  std::string predicted_loss;
+};
+
+// Of one that has not ended.
+struct CanaryStanding {
+  bool is_loading = false;
+  double seconds = 0;  // since requests come
+  TrialCount before = {};
+  TrialCount changed = {};
+  std::vector<TrialMeasure> measures = {};
+};
+
+class Canaries {
+ public:
+  struct Audit {
+    std::string_view actor;
+    std::string_view action;  // "canary.start"
+    std::string_view object;
+    std::string_view detail;
+  };
+  struct Parts {
+    ModelRegistry& models;
+    const store::ControlDb& control;
+    std::function<void(const Audit&)> audit;
+    // JSON of what was measured, for the ledger.
+    std::function<std::string(const std::vector<TrialMeasure>&)> measured;
+    const Clock& clock = system_clock();
+  };
+  // All of them must outlive this.
+  explicit Canaries(Parts parts);
+  // stop().
+  ~Canaries();
+  Canaries(const Canaries&) = delete;
+  Canaries& operator=(const Canaries&) = delete;
+
+  // Before requests come: what a process that died had begun is written down as failed. It is taken
+  // back, since a model is loaded as it is configured.
+  Result<void> recover();
+
+  // Loads the changed model beside the present one; `done` gets the id in the ledger when requests
+  // are shared out, maybe on another thread. 404: no such model; 409: it is not in memory, or has a
+  // canary; 400: nothing would change, or it is no decoder; and why it cannot be loaded.
+  using Done = std::function<void(const ApiResult<std::int64_t>&)>;
+  void start(const CanaryRequest& request, const std::string& actor, Done done);
+  // Takes the change back. 404: no such canary; 409: it is being loaded, or has ended.
+  std::optional<ApiError> stop(std::int64_t id, const std::string& actor);
+  // Nothing when it has ended or never was.
+  std::optional<CanaryStanding> standing(std::int64_t id) const;
+
+  // For a request that names `model`: the canary when it is to have it, and in `place` the side
+  // that it is on. Requests of one `key` are all on one side.
+  std::optional<ModelUse> choose(const std::string& model, std::string_view key, TrialPlace& place);
+  // A request that choose() gave a place has ended.
+  void note(const TrialPlace& place, const TrialRequest& request);
+
+  // Takes back those that run, and takes no more: the server ends. One thread.
+  void stop_all();
+
+ private:
+  enum class Stage : std::uint8_t { kLoading, kRunning, kEnding };
+  struct Active {
+    std::int64_t id = 0;
+    Stage stage = Stage::kLoading;
+    CanaryRequest request;
+    ModelSource before;  // as the model was known when it began
+    std::optional<Trial> trial;
+    double ending_since = 0;  // monotonic
+  };
+  using ActivePtr = std::shared_ptr<Active>;
+
+  ApiResult<ActivePtr> begin(const CanaryRequest& request, const std::string& actor);
+  void begin_trial(const ActivePtr& active, const std::string& actor);
+  void forget(const ActivePtr& active);
+  ActivePtr find(std::int64_t id) const;
+  void run();
+  TrialOutcome outcome_of(Active& active, double now) const;
+  // Whether it could be ended; else it is tried again.
+  bool end(const ActivePtr& active, TrialOutcome outcome, const std::string& actor);
+  void write(const Active& active, std::string_view kind, const std::string& actor,
+             const std::string& detail, const std::string& measured = "[]");
+
+  const Parts parts_;
+  const store::AdviceLedger ledger_;
+  mutable std::mutex mutex_;
+  std::condition_variable wakes_;
+  std::map<std::string, ActivePtr> active_;  // by model, guarded by mutex_, as are their fields
+  std::atomic<std::size_t> running_{0};      // so that requests need no lock where there is none
+  bool has_news_ = false;
+  bool is_stopping_ = false;
+  Thread thread_;
+};
+
+}  // namespace paring::serve
