@@ -13,6 +13,7 @@
 #include "config/yaml.h"
 #include "constraint_target.h"
 #include "engine/loaded_model.h"
+#include "improve_targets.h"
 #include "io/gguf.h"
 #include "io/gguf_writer.h"
 #include "io/imatrix.h"
@@ -346,6 +347,8 @@ constexpr Target kTargets[] = {
     {"otlp_json", run_otlp_json, 30},
     {"metrics_page", run_metrics_page, 60},
     {"redaction", run_redaction, 20},
+    {"exchange", run_exchange, 20},
+    {"json_schema", run_json_schema, 50},
     {"wire_openai_chat", run_wire_openai_chat, 40},
     {"wire_openai_completions", run_wire_openai_completions, 40},
     {"wire_openai_responses", run_wire_openai_responses, 40},

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "improve/detail/json_depth.h"
 #include "monitor/content_filter.h"
 #include "text/chat_request.h"
 
@@ -79,6 +80,10 @@ bool has_cut(std::string_view text) noexcept {
 }
 
 Result<Exchange> read_exchange(const store::TrafficContent& content) {
+  if (std::max(detail::json_depth(content.prompt), detail::json_depth(content.answer)) >
+      detail::kJsonDepthMax) {
+    return invalid_argument("the kept text is nested too deep");
+  }
   Exchange exchange;
   const Json prompt = Json::parse(content.prompt, nullptr, false);
   const Json answer = Json::parse(content.answer, nullptr, false);

@@ -76,14 +76,18 @@ TEST(ReadExchange, SeesWhatWasCut) {
 }
 
 TEST(ReadExchange, RefusesWhatIsNoExchange) {
+  constexpr const char* kPrompt = R"([{"role":"user","content":"a"}])";
+  const std::string deep = R"({"content":"","tool_calls":)" + std::string(100'000, '[') +
+                           std::string(100'000, ']') + "}";
   for (const auto& [prompt, answer] : std::vector<std::pair<const char*, const char*>>{
            {"", kAnswer},
            {"{", kAnswer},
-           {R"([{"role":"user","content":"a"}])", R"("text")"},
+           {kPrompt, R"("text")"},
            {R"("text")", kAnswer},
            {R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])",
             kAnswer},
-           {"[1]", kAnswer}}) {
+           {"[1]", kAnswer},
+           {kPrompt, deep.c_str()}}) {
     EXPECT_FALSE(read_exchange({prompt, answer})) << prompt;
   }
 }

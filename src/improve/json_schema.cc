@@ -8,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "improve/detail/json_depth.h"
 #include "improve/detail/schema_check.h"
 
 namespace paring::improve {
@@ -269,6 +270,10 @@ Result<JsonSchema> JsonSchema::parse(std::string_view text) {
   if (text.size() > kBytesMax) {
     return invalid_argument(fmt::format("a schema has at most {} bytes", kBytesMax));
   }
+  if (detail::json_depth(text) > detail::kJsonDepthMax) {
+    return invalid_argument(
+        fmt::format("a schema is nested at most {} deep", detail::kJsonDepthMax));
+  }
   auto state = std::make_unique<State>();
   state->schema = Json::parse(text, nullptr, false);
   if (state->schema.is_discarded()) return invalid_argument("the schema is no JSON");
@@ -277,6 +282,9 @@ Result<JsonSchema> JsonSchema::parse(std::string_view text) {
 }
 
 Result<std::string> JsonSchema::fault_in(std::string_view text) const {
+  if (detail::json_depth(text) > detail::kJsonDepthMax) {
+    return exhausted(fmt::format("the value is nested deeper than {}", detail::kJsonDepthMax));
+  }
   const Json value = Json::parse(text, nullptr, false);
   if (value.is_discarded()) return std::string("no JSON");
   Validator validator(state_->schema, state_->patterns);

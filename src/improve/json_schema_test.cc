@@ -96,6 +96,11 @@ TEST(JsonSchema, IsBounded) {
   std::string nested = "true";
   for (int i = 0; i < 200; ++i) nested = R"({"not":)" + nested + "}";
   EXPECT_FALSE(JsonSchema::parse(nested));
+  const std::string endless = std::string(100'000, '[') + std::string(100'000, ']');
+  const auto unique_deep = JsonSchema::parse(R"({"uniqueItems":true})");
+  EXPECT_EQ(unique_deep->fault_in("[" + endless + "," + endless + "]").error().code,
+            ErrorCode::kExhausted);
+  EXPECT_FALSE(JsonSchema::parse(R"({"const":)" + endless + "}"));
   std::string many = "[0";
   for (int i = 1; i < 3000; ++i) many += "," + std::to_string(i);
   const auto unique = JsonSchema::parse(R"({"uniqueItems":true})");
