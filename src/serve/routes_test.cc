@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "base/text.h"
@@ -37,6 +38,17 @@ TEST(Routes, EveryPathOfTheDocumentIsServed) {
           });
       EXPECT_TRUE(is_served) << method << ' ' << path;
     }
+  }
+}
+
+TEST(Routes, AreAllInTheDocumentButThePagesForPeople) {
+  const std::set<std::string> pages = {"/", "/monitor", "/page/{file}"};
+  const auto document = nlohmann::json::parse(wire::openapi_document("1"));
+  for (const Route& route : routes()) {
+    const bool is_described = document["paths"].contains(route.path) &&
+                              document["paths"][route.path].contains(ascii_lower(route.method));
+    EXPECT_NE(is_described, pages.contains(route.path))
+        << route.method << ' ' << route.path << ": describe it in wire/endpoints.cc";
   }
 }
 

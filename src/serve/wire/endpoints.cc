@@ -17,6 +17,7 @@
 #include "serve/wire/openai_files.h"
 #include "serve/wire/openai_responses.h"
 #include "serve/wire/orq_feedback.h"
+#include "serve/wire/otlp_answer.h"
 #include "serve/wire/pooling.h"
 #include "serve/wire/quality.h"
 #include "serve/wire/traffic.h"
@@ -52,6 +53,22 @@ constexpr Endpoint query_of(const char* path, const char* name, const char* summ
           .stream_type = nullptr,
           .check = nullptr,
           .query = query};
+}
+
+// Takes OTLP over HTTP, which is read by its own rules.
+constexpr Endpoint otlp_of(const char* path, const char* name, const char* summary,
+                           const Shape& (*request)(), const Shape& (*answer)()) {
+  return {.method = "POST",
+          .path = path,
+          .name = name,
+          .summary = summary,
+          .protocol = kOpenAi,
+          .request = request,
+          .answer = answer,
+          .stream_type = nullptr,
+          .check = nullptr,
+          .form_type = "application/json",
+          .binary_type = "application/x-protobuf"};
 }
 
 constexpr Endpoint kEndpoints[] = {
@@ -174,6 +191,10 @@ constexpr Endpoint kEndpoints[] = {
     query_of("/v1/advice/ledger", "list_advice",
              "What was predicted of changes, and what came of it", canary_list_query,
              advice_ledger_answer_shape),
+    otlp_of("/v1/traces", "otlp_traces", "Take spans of other programs (OTLP)", otlp_traces_request,
+            otlp_traces_answer_shape),
+    otlp_of("/v1/logs", "otlp_logs", "Take evaluation events of other programs (OTLP)",
+            otlp_logs_request, otlp_logs_answer_shape),
     query_of("/v1/traffic", "list_traffic", "Requests that were served, newest first",
              traffic_list_query, traffic_list_answer_shape),
     query_of("/v1/traffic/summary", "summarize_traffic", "Sums and percentiles of requests",

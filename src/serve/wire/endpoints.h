@@ -30,8 +30,10 @@ struct Endpoint {
   // What is wrong with a body; null: no body.
   std::optional<ApiError> (*check)(std::string_view body, const WireRules& rules);
   const Shape& (*query)() = nullptr;  // of what may stand behind '?'; null: nothing is read
-  const char* form_type = nullptr;    // of bodies that are no JSON: checked as they come
+  const char* form_type = nullptr;    // of bodies that `check` is not for
   const char* answer_type = nullptr;  // of answers that are no JSON
+  const char* binary_type =
+      nullptr;  // what bodies and answers may be instead, with the same fields
 };
 
 std::span<const Endpoint> endpoints() noexcept;

@@ -132,7 +132,7 @@ Json error_responses(const Endpoint& endpoint) {
       {"405", "Not with this method."},
       {"408", "The request did not arrive in time."},
       {"413", "The request is too large."},
-      {"415", "The body is compressed."},
+      {"415", "The body is compressed, or of a type that is not read here."},
       {"429", "The key's limit is reached; Retry-After tells when to come back."},
       {"500", "The server's own fault."},
       {"503", "The server is full, loading or going down; Retry-After tells when to come back."},
@@ -155,6 +155,11 @@ Json error_responses(const Endpoint& endpoint) {
 Json content_of(const char* type, Json schema) {
   if (type == nullptr) return json_content(std::move(schema));
   return {{type, {{"schema", std::move(schema)}}}};
+}
+
+void add_binary(const Endpoint& endpoint, Json& content) {
+  if (endpoint.binary_type == nullptr) return;
+  content[endpoint.binary_type] = {{"schema", {{"type", "string"}, {"format", "binary"}}}};
 }
 
 // The {...} of the path, and what may stand behind '?'.
@@ -189,11 +194,13 @@ Json operation_of(const Endpoint& endpoint) {
     Json schema = schema_of(endpoint.request(), Of::kRequest);
     operation["requestBody"] = {{"required", true},
                                 {"content", content_of(endpoint.form_type, std::move(schema))}};
+    add_binary(endpoint, operation["requestBody"]["content"]);
   }
   Json content = content_of(endpoint.answer_type, schema_of(endpoint.answer(), Of::kAnswer));
   if (endpoint.stream_type != nullptr) {
     content[endpoint.stream_type] = {{"schema", {{"type", "string"}}}};
   }
+  add_binary(endpoint, content);
   operation["responses"] = {{"200", {{"description", "The answer."}, {"content", content}}}};
   operation["responses"].update(error_responses(endpoint));
   return operation;

@@ -33,6 +33,9 @@ class Page {
     if (endpoint.answer_type != nullptr) {
       text_ += " The answer is `" + std::string(endpoint.answer_type) + "`.";
     }
+    if (endpoint.binary_type != nullptr) {
+      text_ += " Or it is `" + std::string(endpoint.binary_type) + "`, and so is the answer then.";
+    }
     text_ += "\n\n";
     if (endpoint.query != nullptr) add_table("query", endpoint.query());
     if (endpoint.request != nullptr) add_table("field", endpoint.request());
