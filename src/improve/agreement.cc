@@ -147,9 +147,9 @@ Result<RatingPairs> rating_pairs(const store::TrafficDb& traffic, const store::S
     return invalid_argument("a number cannot be compared with what is good or bad",
                             "give conditions for both, such as 'quality>=4' and 'stars>=4'");
   }
-  SingleTraces traces;
+  PARING_TRY(AnswerScores of_answers, AnswerScores::open(scores, *filter.tenant));
   const auto note = [&](std::span<const store::TrafficRequest> rows) -> Result<void> {
-    for (const store::TrafficRequest& row : rows) traces.add(row);
+    of_answers.note(rows);
     return {};
   };
   PARING_TRY_VOID(monitor::export_traffic(traffic, filter, /*with_content=*/false, note));
@@ -170,7 +170,7 @@ Result<RatingPairs> rating_pairs(const store::TrafficDb& traffic, const store::S
     return std::nullopt;
   };
   const auto take = [&](const store::TrafficRequest& row) -> Result<void> {
-    PARING_TRY(const auto rows, scores_of(scores, row, traces));
+    PARING_TRY(const auto rows, of_answers.of(row));
     const auto said = newest(rows, judge.name, false);
     if (!said) return {};
     ++found.judged;

@@ -134,13 +134,30 @@ bool SingleTraces::is_single(const store::TrafficRequest& row) const {
   return found != single_.end() && found->second;
 }
 
-Result<std::vector<store::ScoreRow>> scores_of(const store::Scores& scores,
-                                               const store::TrafficRequest& row,
-                                               const SingleTraces& traces) {
+Result<AnswerScores> AnswerScores::open(const store::Scores& scores, const std::string& tenant) {
+  constexpr std::int64_t kScoresAtOnce = 1000;
+  AnswerScores answers(scores);
+  store::PageRequest request{.after = "", .limit = kScoresAtOnce, .oldest_first = true};
+  for (;;) {
+    PARING_TRY(const auto page, scores.list(tenant, {}, request));
+    for (const store::ScoreRow& score : page.rows) {
+      answers.subjects_.insert(score.subject_kind + ' ' + score.subject_id);
+    }
+    if (!page.has_more || page.rows.empty()) return answers;
+    request.after = page.rows.back().id;
+  }
+}
+
+void AnswerScores::note(std::span<const store::TrafficRequest> rows) {
+  for (const store::TrafficRequest& row : rows) traces_.add(row);
+}
+
+Result<std::vector<store::ScoreRow>> AnswerScores::of(const store::TrafficRequest& row) const {
   std::vector<store::ScoreRow> all;
-  const auto add = [&](const char* kind, const std::string& id) -> Result<void> {
-    PARING_TRY(auto page,
-               scores.list(row.tenant, {kind, id, ""}, {.after = "", .limit = kScoresOfAnswerMax}));
+  const auto add = [&](const std::string& kind, const std::string& id) -> Result<void> {
+    if (!subjects_.contains(kind + ' ' + id)) return {};
+    PARING_TRY(auto page, scores_->list(row.tenant, {kind, id, ""},
+                                        {.after = "", .limit = kScoresOfAnswerMax}));
     std::move(page.rows.begin(), page.rows.end(), std::back_inserter(all));
     return {};
   };
@@ -148,7 +165,7 @@ Result<std::vector<store::ScoreRow>> scores_of(const store::Scores& scores,
   if (!row.span_id.empty()) PARING_TRY_VOID(add("span", row.span_id));
   // Applications of Orq and Langfuse know one id, and call it the trace's.
   PARING_TRY_VOID(add("trace", row.id));
-  if (row.trace_id != row.id && traces.is_single(row)) {
+  if (row.trace_id != row.id && traces_.is_single(row)) {
     PARING_TRY_VOID(add("trace", row.trace_id));
   }
   // A score that was given again is as new as its last time.

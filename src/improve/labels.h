@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the scores of an answer say about it, taken together. Stateless but for SingleTraces.
+// What the scores of an answer say about it, taken together. Stateless but for its classes.
 #pragma once
 
 #include <array>
@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -83,10 +84,23 @@ class SingleTraces {
   std::unordered_map<std::string, bool> single_;  // by trace
 };
 
-// Scores of the response, its span, and its trace where it is the only one in it; newest first. The
-// id of a response counts as one of a trace too.
-Result<std::vector<store::ScoreRow>> scores_of(const store::Scores& scores,
-                                               const store::TrafficRequest& row,
-                                               const SingleTraces& traces);
+// The scores of answers of one tenant. Told of all requests first, it knows which traces are
+// single.
+class AnswerScores {
+ public:
+  // Notes which subjects have scores, so that most answers cost no look-up. `scores` must outlive
+  // the result; scores that come later of subjects without any are not seen.
+  static Result<AnswerScores> open(const store::Scores& scores, const std::string& tenant);
+  void note(std::span<const store::TrafficRequest> rows);
+  // Of the response, its span, and its trace where it is the only one in it; newest first. The id
+  // of a response counts as one of a trace too.
+  Result<std::vector<store::ScoreRow>> of(const store::TrafficRequest& row) const;
+
+ private:
+  explicit AnswerScores(const store::Scores& scores) : scores_(&scores) {}
+  const store::Scores* scores_;
+  std::unordered_set<std::string> subjects_;  // "kind id"
+  SingleTraces traces_;
+};
 
 }  // namespace paring::improve

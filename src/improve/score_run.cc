@@ -86,9 +86,8 @@ class Run {
   bool is_full() const {
     return options_.limit > 0 && report_.answers >= static_cast<std::int64_t>(options_.limit);
   }
-  void note(std::span<const TrafficRequest> rows) {
-    for (const TrafficRequest& row : rows) traces_.add(row);
-  }
+  // For scorers that need a reference.
+  void set_answers(AnswerScores answers) { answers_ = std::move(answers); }
 
   Result<void> take(std::span<const TrafficRequest> rows) {
     std::vector<Answer> answers;
@@ -124,7 +123,7 @@ class Run {
     if (exchange->is_answer_cut) return left_out("its answer was cut when it was kept");
     Answer answer{row, std::move(exchange).value(), std::nullopt};
     if (needs_reference_) {
-      PARING_TRY(const auto rows, scores_of(scores_, row, traces_));
+      PARING_TRY(const auto rows, answers_->of(row));
       answer.reference = labels_of(rows, {}).correction;
     }
     return std::optional(std::move(answer));
@@ -223,7 +222,7 @@ class Run {
   const std::int64_t now_s_;
   std::vector<Sums> sums_;
   std::vector<std::int64_t> failures_;  // in a row
-  SingleTraces traces_;
+  std::optional<AnswerScores> answers_;
   ScoreReport report_;
   bool needs_reference_ = false;
 };
@@ -256,11 +255,13 @@ Result<ScoreReport> run_scorers(const store::TrafficDb& traffic, const store::Sc
   }
   Run run(scores, scorers, options, now_s);
   if (run.needs_reference()) {
+    PARING_TRY(AnswerScores answers, AnswerScores::open(scores, *options.filter.tenant));
     PARING_TRY_VOID(monitor::export_traffic(traffic, options.filter, /*with_content=*/false,
                                             [&](auto rows) -> Result<void> {
-                                              run.note(rows);
+                                              answers.note(rows);
                                               return {};
                                             }));
+    run.set_answers(std::move(answers));
   }
   std::string cursor;
   do {

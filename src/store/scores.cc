@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <map>
+#include <string>
 
 #include "store/detail/connections.h"
 
@@ -15,7 +17,12 @@ using detail::Connection;
 using detail::Cursor;
 using detail::Durability;
 
-// REQUIRES: the columns in the order of the table.
+// In the order of the table.
+#define PARING_SCORE_COLUMNS                                                                 \
+  "SELECT tenant, id, subject_kind, subject_id, name, type, number, text, comment, source, " \
+  "author, key_id, metadata, created_s, updated_s FROM scores "
+
+// REQUIRES: those columns.
 ScoreRow row_of(const Cursor& row) {
   return {.tenant = row.text(0),
           .id = row.text(1),
@@ -41,25 +48,41 @@ Result<std::vector<ScoreRow>> rows_of(Result<Cursor> rows) {
 Result<std::optional<ScoreRow>> find_in(Connection& connection, std::string_view tenant,
                                         std::string_view id) {
   PARING_TRY(std::vector<ScoreRow> rows,
-             rows_of(connection.query(
-                 "SELECT tenant, id, subject_kind, subject_id, name, type, number, text, comment, "
-                 "source, author, key_id, metadata, created_s, updated_s FROM scores "
-                 "WHERE tenant = ?1 AND id = ?2",
-                 {tenant, id})));
+             rows_of(connection.query(PARING_SCORE_COLUMNS "WHERE tenant = ?1 AND id = ?2",
+                                      {tenant, id})));
   if (rows.empty()) return std::optional<ScoreRow>();
   return std::optional<ScoreRow>(std::move(rows.front()));
 }
 
-Result<ScoreRow> put_in(Connection& connection, const ScoreRow& score, std::int64_t scores_max) {
-  PARING_TRY(const std::optional<ScoreRow> before, find_in(connection, score.tenant, score.id));
-  if (!before) {
-    PARING_TRY(const std::int64_t count,
-               connection.integer("SELECT count(*) FROM scores WHERE tenant = ?1", {score.tenant}));
-    if (count >= scores_max) {
-      return exhausted(fmt::format("'{}' has {} scores, that is the limit", score.tenant, count),
+// How many scores tenants have, counted once for all that one transaction puts: counting reads
+// them.
+class Counts {
+ public:
+  explicit Counts(std::int64_t scores_max) : scores_max_(scores_max) {}
+  // One more. Exhausted when that is too many.
+  Result<void> add(Connection& connection, const std::string& tenant) {
+    auto found = counts_.find(tenant);
+    if (found == counts_.end()) {
+      PARING_TRY(const std::int64_t count,
+                 connection.integer("SELECT count(*) FROM scores WHERE tenant = ?1", {tenant}));
+      found = counts_.emplace(tenant, count).first;
+    }
+    if (found->second >= scores_max_) {
+      return exhausted(fmt::format("'{}' has {} scores, that is the limit", tenant, found->second),
                        "delete scores that are not needed");
     }
+    ++found->second;
+    return {};
   }
+
+ private:
+  const std::int64_t scores_max_;
+  std::map<std::string, std::int64_t> counts_;
+};
+
+Result<ScoreRow> put_in(Connection& connection, const ScoreRow& score, Counts& counts) {
+  PARING_TRY(const std::optional<ScoreRow> before, find_in(connection, score.tenant, score.id));
+  if (!before) PARING_TRY_VOID(counts.add(connection, score.tenant));
   ScoreRow now = score;
   if (before) now.created_s = before->created_s;
   PARING_TRY_VOID(detail::as_void(connection.execute(
@@ -75,20 +98,45 @@ Result<ScoreRow> put_in(Connection& connection, const ScoreRow& score, std::int6
   return now;
 }
 
+#define PARING_SCORE_SUBJECT                                         \
+  "WHERE tenant = ?1 AND subject_kind = ?2 AND subject_id = ?3 AND " \
+  "(?4 = '' OR name = ?4) AND "
+#define PARING_SCORE_ANY                                                                   \
+  "WHERE tenant = ?1 AND (?2 = '' OR subject_kind = ?2) AND (?3 = '' OR subject_id = ?3) " \
+  "AND (?4 = '' OR name = ?4) AND "
+#define PARING_SCORE_OLDEST "rowid > ?5 ORDER BY rowid LIMIT ?6"
+#define PARING_SCORE_NEWEST "rowid < ?5 ORDER BY rowid DESC LIMIT ?6"
+
+Result<Cursor> of_subject(Connection& connection, const detail::Values& values, bool oldest_first) {
+  if (oldest_first) {
+    return connection.query(PARING_SCORE_COLUMNS PARING_SCORE_SUBJECT PARING_SCORE_OLDEST, values);
+  }
+  return connection.query(PARING_SCORE_COLUMNS PARING_SCORE_SUBJECT PARING_SCORE_NEWEST, values);
+}
+
+Result<Cursor> of_all(Connection& connection, const detail::Values& values, bool oldest_first) {
+  if (oldest_first) {
+    return connection.query(PARING_SCORE_COLUMNS PARING_SCORE_ANY PARING_SCORE_OLDEST, values);
+  }
+  return connection.query(PARING_SCORE_COLUMNS PARING_SCORE_ANY PARING_SCORE_NEWEST, values);
+}
+
 }  // namespace
 
 Result<ScoreRow> Scores::put(const ScoreRow& score, std::int64_t scores_max) const {
   return control_.connections().write(Durability::kPower,
                                       [&](Connection& connection) -> Result<ScoreRow> {
-                                        return put_in(connection, score, scores_max);
+                                        Counts counts(scores_max);
+                                        return put_in(connection, score, counts);
                                       });
 }
 
 Result<void> Scores::put_all(std::span<const ScoreRow> scores, std::int64_t scores_max) const {
   return control_.connections().write(
       Durability::kPower, [&](Connection& connection) -> Result<void> {
+        Counts counts(scores_max);
         for (const ScoreRow& score : scores) {
-          const Result<ScoreRow> done = put_in(connection, score, scores_max);
+          const Result<ScoreRow> done = put_in(connection, score, counts);
           if (!done) return done.error();
         }
         return {};
@@ -115,27 +163,11 @@ Result<Page<ScoreRow>> Scores::list(std::string_view tenant, const ScoreFilter& 
     const detail::Values values = {tenant, filter.subject_kind, filter.subject_id, filter.name,
                                    row_id, page.limit + 1};
     Page<ScoreRow> found;
-    if (page.oldest_first) {
-      PARING_TRY(
-          found.rows,
-          rows_of(connection.query(
-              "SELECT tenant, id, subject_kind, subject_id, name, type, number, text, comment, "
-              "source, author, key_id, metadata, created_s, updated_s FROM scores "
-              "WHERE tenant = ?1 AND (?2 = '' OR subject_kind = ?2) AND "
-              "(?3 = '' OR subject_id = ?3) AND (?4 = '' OR name = ?4) AND rowid > ?5 "
-              "ORDER BY rowid LIMIT ?6",
-              values)));
-    } else {
-      PARING_TRY(
-          found.rows,
-          rows_of(connection.query(
-              "SELECT tenant, id, subject_kind, subject_id, name, type, number, text, comment, "
-              "source, author, key_id, metadata, created_s, updated_s FROM scores "
-              "WHERE tenant = ?1 AND (?2 = '' OR subject_kind = ?2) AND "
-              "(?3 = '' OR subject_id = ?3) AND (?4 = '' OR name = ?4) AND rowid < ?5 "
-              "ORDER BY rowid DESC LIMIT ?6",
-              values)));
-    }
+    // A subject is found by its index. It would not be used were the subject's condition one of
+    // two.
+    const bool has_subject = !filter.subject_kind.empty() && !filter.subject_id.empty();
+    PARING_TRY(found.rows, rows_of(has_subject ? of_subject(connection, values, page.oldest_first)
+                                               : of_all(connection, values, page.oldest_first)));
     found.has_more = static_cast<std::int64_t>(found.rows.size()) > page.limit;
     if (found.has_more) found.rows.pop_back();
     return found;

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <tuple>
 #include <unordered_set>
@@ -24,6 +26,9 @@ namespace {
 
 using store::TrafficRequest;
 
+// Requests that began in one moment, to the last bit of a double; there is hardly a second one.
+constexpr std::int64_t kOfAMoment = 64;
+constexpr double kEndOfTime = std::numeric_limits<double>::infinity();
 // Ends of answers that are not their end.
 constexpr std::array<std::string_view, 3> kEarlyEnds = {"length", "cancelled", "error"};
 
@@ -49,17 +54,17 @@ std::string beginning_of(const Exchange& exchange) {
 
 class Builder {
  public:
-  Builder(const store::TrafficDb& traffic, const store::Scores& scores,
-          const DatasetOptions& options, std::vector<std::string> unknown_scales)
+  Builder(const store::TrafficDb& traffic, AnswerScores scores, const DatasetOptions& options,
+          std::vector<std::string> unknown_scales)
       : traffic_(traffic),
-        scores_(scores),
+        scores_(std::move(scores)),
         options_(options),
         scales_{options.good, options.bad, std::move(unknown_scales)} {
     dataset_.options = options;
   }
 
   Result<void> note(std::span<const TrafficRequest> rows) {
-    for (const TrafficRequest& row : rows) traces_.add(row);
+    scores_.note(rows);
     return {};
   }
 
@@ -68,7 +73,7 @@ class Builder {
     ++dataset_.requests;
     if (!row.has_content) return left_out(LeftOut::kNoContent);
     if (row.status < 200 || row.status > 299) return left_out(LeftOut::kFailed);
-    PARING_TRY(const auto rows, scores_of(scores_, row, traces_));
+    PARING_TRY(const auto rows, scores_.of(row));
     const Labels labels = labels_of(rows, scales_);
     if (!std::ranges::all_of(options_.conditions,
                              [&](const Condition& c) { return meets(labels, c); })) {
@@ -127,12 +132,16 @@ class Builder {
 
   Result<std::variant<LeftOut, Exchange>> read_quietly(const TrafficRequest& row) {
     using Read = std::variant<LeftOut, Exchange>;
-    PARING_TRY(std::vector<TrafficRequest> found, traffic_.find(row.id));
-    const auto same = std::ranges::find_if(found, [&](const TrafficRequest& each) {
-      return each.content && each.tenant == row.tenant && each.span_id == row.span_id &&
-             each.started_s == row.started_s;
+    // By its moment, which leads to its day at once; an id may be of any.
+    store::TrafficFilter filter{.from_s = row.started_s,
+                                .to_s = std::nextafter(row.started_s, kEndOfTime)};
+    filter.tenant = row.tenant;
+    PARING_TRY(store::TrafficPage page,
+               traffic_.page(filter, "", kOfAMoment, store::TrafficParts::kAll));
+    const auto same = std::ranges::find_if(page.rows, [&](const TrafficRequest& each) {
+      return each.content && each.id == row.id && each.span_id == row.span_id;
     });
-    if (same == found.end()) return Read(LeftOut::kNoContent);
+    if (same == page.rows.end()) return Read(LeftOut::kNoContent);
     if (options_.redaction != nullptr && !options_.redaction->apply(*same->content)) {
       return Read(LeftOut::kNotRedacted);
     }
@@ -292,10 +301,9 @@ class Builder {
 
   static constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
   const store::TrafficDb& traffic_;
-  const store::Scores& scores_;
+  AnswerScores scores_;
   const DatasetOptions& options_;
   const Scales scales_;
-  SingleTraces traces_;
   Dataset dataset_;
   std::vector<Example> kept_;  // newest first
   std::vector<std::string> keys_;
@@ -351,7 +359,8 @@ Result<Dataset> build_dataset(const store::TrafficDb& traffic, const store::Scor
     return invalid_argument("a dataset is of one tenant, and none is chosen");
   }
   PARING_TRY(std::vector<std::string> unknown, scores.long_scales(*options.filter.tenant));
-  Builder builder(traffic, scores, options, std::move(unknown));
+  PARING_TRY(AnswerScores of_answers, AnswerScores::open(scores, *options.filter.tenant));
+  Builder builder(traffic, std::move(of_answers), options, std::move(unknown));
   PARING_TRY_VOID(monitor::export_traffic(traffic, options.filter, /*with_content=*/false,
                                           [&](auto rows) { return builder.note(rows); }));
   const auto take = [&](std::span<const TrafficRequest> rows) -> Result<void> {
