@@ -113,8 +113,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def messages(self, asked):
         usage = {"input_tokens": 3, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 5, "output_tokens": 9}
+        if asked.get("stream"):
+            return self.message_events(asked, usage)
         self.answer(200, {"id": "m", "type": "message", "role": "assistant", "model": asked["model"], "usage": usage,
                           "content": [{"type": "text", "text": "hi"}], "stop_reason": "max_tokens"})
+
+    def message_events(self, asked, usage):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        events = [{"type": "message_start", "message": {
+            "id": "m", "type": "message", "role": "assistant", "model": asked["model"], "content": [],
+            "usage": {**usage, "output_tokens": 1}}}, block]
+        events += [{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": f"word {i} "}}
+                   for i in range(CHUNKS)]
+        events += [{"type": "content_block_stop", "index": 0},
+                   {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}},
+                   {"type": "message_stop"}]
+        for event in events:
+            self.send(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n")
+        self.wfile.write(b"0\r\n\r\n")
 
     def cut(self):
         self.wfile.flush()

@@ -82,6 +82,7 @@ Result<serve::ProxyOptions> proxy_options(const config::SettingValues& settings,
   }
   PARING_TRY(options.content, content_filter(settings));
   options.traffic.writer.mode = *mode;
+  PARING_TRY(options.prices, price_book(settings));
   PARING_TRY(options.otlp, otlp_target(settings));
   PARING_TRY(options.alerts, alert_options(settings));
   options.traffic.retention = traffic_retention(settings);

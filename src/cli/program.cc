@@ -15,29 +15,18 @@ constexpr const char* kSettingsGroup =
 
 // Settings of `paring serve` that every server of ours has.
 bool is_of_monitor(std::string_view key) {
-  constexpr std::string_view kKeys[] = {"serve_host",
-                                        "serve_port",
-                                        "serve_requests_max",
-                                        "serve_connections_max",
-                                        "serve_header_seconds",
-                                        "serve_connections_per_address_max",
-                                        "serve_body_seconds",
-                                        "serve_idle_seconds",
-                                        "serve_write_seconds",
-                                        "serve_trusted_proxies",
-                                        "serve_tls_key",
-                                        "serve_tls_certificate",
-                                        "serve_access_log",
-                                        "serve_drain_seconds",
-                                        "serve_traffic",
-                                        "serve_traffic_days",
-                                        "serve_content",
-                                        "serve_content_days",
-                                        "serve_content_bytes",
-                                        "serve_content_share",
-                                        "serve_redact",
-                                        "serve_otlp_endpoint",
-                                        "serve_slo"};
+  constexpr std::string_view kKeys[] = {"serve_host",           "serve_port",
+                                        "serve_requests_max",   "serve_connections_max",
+                                        "serve_header_seconds", "serve_connections_per_address_max",
+                                        "serve_body_seconds",   "serve_idle_seconds",
+                                        "serve_write_seconds",  "serve_trusted_proxies",
+                                        "serve_tls_key",        "serve_tls_certificate",
+                                        "serve_access_log",     "serve_drain_seconds",
+                                        "serve_traffic",        "serve_traffic_days",
+                                        "serve_content",        "serve_content_days",
+                                        "serve_content_bytes",  "serve_content_share",
+                                        "serve_redact",         "serve_otlp_endpoint",
+                                        "serve_price_book",     "serve_slo"};
   return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
 }
 

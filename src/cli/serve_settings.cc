@@ -101,6 +101,11 @@ Result<std::optional<monitor::OtlpTarget>> otlp_target(const config::SettingValu
   });
 }
 
+Result<monitor::PriceBook> price_book(const config::SettingValues& settings) {
+  if (!is_set(settings.serve_price_book)) return monitor::PriceBook();
+  return monitor::PriceBook::load(settings.serve_price_book);
+}
+
 Result<std::optional<monitor::AlertOptions>> alert_options(const config::SettingValues& settings) {
   if (!is_set(settings.serve_slo)) return std::optional<monitor::AlertOptions>();
   PARING_TRY(monitor::AlertOptions options, read_slo_file(settings.serve_slo));
@@ -140,9 +145,7 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
   if (settings.serve_cpu_watts > 0) {
     options.watts.busy_cpu = static_cast<double>(settings.serve_cpu_watts);
   }
-  if (is_set(settings.serve_price_book)) {
-    PARING_TRY(options.prices, monitor::PriceBook::load(settings.serve_price_book));
-  }
+  PARING_TRY(options.prices, price_book(settings));
   options.models = {
       .memory_budget_bytes = settings.serve_memory_budget,
       .loaded_max = settings.serve_models_max,

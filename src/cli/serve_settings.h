@@ -17,6 +17,8 @@ Result<serve::ServerOptions> server_options(const config::SettingValues& setting
 
 // Of any server of ours: where it listens, and what it takes from whom.
 Result<net::HttpServerOptions> http_options(const config::SettingValues& settings);
+// None: one that charges nothing. Errors of monitor::PriceBook::load().
+Result<monitor::PriceBook> price_book(const config::SettingValues& settings);
 // Where spans go; absent: nowhere. Errors of monitor::otlp_target_of().
 Result<std::optional<monitor::OtlpTarget>> otlp_target(const config::SettingValues& settings);
 // Objectives and who is told; absent: none. Errors of read_slo_file().

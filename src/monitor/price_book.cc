@@ -77,13 +77,18 @@ std::optional<double> day_of(const std::string& text) {
 
 Result<TokenPrices> read_model(const Json& object, const std::string& where) {
   PARING_TRY_VOID(only(object, where,
-                       {"prompt_per_million", "cached_prompt_per_million", "answer_per_million"}));
+                       {"prompt_per_million", "cached_prompt_per_million", "answer_per_million",
+                        "reasoning_per_million"}));
   TokenPrices prices;
   PARING_TRY(prices.prompt, price_of(object, where, "prompt_per_million"));
   PARING_TRY(prices.answer, price_of(object, where, "answer_per_million"));
   prices.cached_prompt = prices.prompt;
   if (object.contains("cached_prompt_per_million")) {
     PARING_TRY(prices.cached_prompt, price_of(object, where, "cached_prompt_per_million"));
+  }
+  prices.reasoning = prices.answer;
+  if (object.contains("reasoning_per_million")) {
+    PARING_TRY(prices.reasoning, price_of(object, where, "reasoning_per_million"));
   }
   return prices;
 }
@@ -130,6 +135,20 @@ bool is_too_deep(std::string_view json) {
 }
 
 }  // namespace
+
+const TokenPrices* Prices::of_model(std::string_view model) const noexcept {
+  const auto found = models.find(model);
+  if (found != models.end()) return &found->second;
+  const TokenPrices* best = nullptr;
+  std::size_t longest = 0;
+  for (const auto& [name, price] : models) {
+    if (!name.ends_with('*') || name.size() < longest) continue;
+    if (!model.starts_with(std::string_view(name).substr(0, name.size() - 1))) continue;
+    best = &price;
+    longest = name.size();
+  }
+  return best;
+}
 
 Result<PriceBook> PriceBook::read(std::string_view json) {
   if (json.size() > kBytesMax || is_too_deep(json)) {
@@ -191,13 +210,12 @@ store::TrafficMoney PriceBook::of_tokens(double when_s, std::string_view model,
                                          const store::TrafficTokens& tokens) const {
   const Prices* const prices = at(when_s);
   if (prices == nullptr) return {};
-  const auto found = prices->models.find(model);
-  if (found == prices->models.end()) return {};
-  const TokenPrices& price = found->second;
-  const auto answer = static_cast<double>(tokens.answer_visible + tokens.answer_reasoning);
-  const double sum = static_cast<double>(tokens.prompt_fresh) * price.prompt +
-                     static_cast<double>(tokens.prompt_cached) * price.cached_prompt +
-                     answer * price.answer;
+  const TokenPrices* const price = prices->of_model(model);
+  if (price == nullptr) return {};
+  const double sum = static_cast<double>(tokens.prompt_fresh) * price->prompt +
+                     static_cast<double>(tokens.prompt_cached) * price->cached_prompt +
+                     static_cast<double>(tokens.answer_visible) * price->answer +
+                     static_cast<double>(tokens.answer_reasoning) * price->reasoning;
   return {.tokens = sum / kMillion, .currency = currency_};
 }
 

@@ -7,9 +7,13 @@
 //    "prices": [{"from": "2026-01-01", "hardware_per_hour": 0.09, "electricity_per_kwh": 0.30,
 //                "models": {"some-model": {"prompt_per_million": 0.15,
 //                                          "cached_prompt_per_million": 0.075,
-//                                          "answer_per_million": 0.60}}}]}
+//                                          "answer_per_million": 0.60,
+//                                          "reasoning_per_million": 0.60}}}]}
 //
-// A price holds from its day (UTC) until the next one's. Immutable.
+// A cached token costs what one of the prompt does, and one of reasoning what one of the answer
+// does, where no price of theirs is told. The name of a model may end with '*', for all that begin
+// so; the longest that fits holds. A price holds from its day (UTC) until the next one's.
+// Immutable.
 #pragma once
 
 #include <map>
@@ -26,6 +30,7 @@ struct TokenPrices {  // of a million
   double prompt = 0;
   double cached_prompt = 0;
   double answer = 0;
+  double reasoning = 0;
 };
 
 struct Prices {
@@ -33,6 +38,8 @@ struct Prices {
   double hardware_per_hour = 0;
   double electricity_per_kwh = 0;
   std::map<std::string, TokenPrices, std::less<>> models;
+  // Null: it has no price.
+  const TokenPrices* of_model(std::string_view model) const noexcept;
 };
 
 class PriceBook {
@@ -49,7 +56,7 @@ class PriceBook {
 
   // What served here: the machine's time that the request took, and its energy.
   store::TrafficMoney of_work(double when_s, double work_seconds, double joules) const;
-  // What another's model asks; nothing for a model that has no price.
+  // What another's model asks; in no currency for one that has no price.
   store::TrafficMoney of_tokens(double when_s, std::string_view model,
                                 const store::TrafficTokens& tokens) const;
   const std::string& currency() const noexcept { return currency_; }

@@ -47,6 +47,19 @@ TEST(PriceBook, TokensCostWhatTheirClassDoes) {
   EXPECT_EQ(book.of_tokens(kJanuary, "x", tokens).currency, "");
 }
 
+TEST(PriceBook, ReasoningAndFamiliesOfModels) {
+  const PriceBook book = PriceBook::read(R"({"currency":"EUR","prices":[{"from":"2026-01-01",
+    "models":{"gpt-*":{"answer_per_million":1}, "gpt-big*":{"answer_per_million":2},
+              "gpt-big":{"answer_per_million":4,"reasoning_per_million":3}}}]})")
+                             .value();
+  const store::TrafficTokens tokens{.answer_visible = 1000000, .answer_reasoning = 1000000};
+  EXPECT_DOUBLE_EQ(book.of_tokens(kJanuary, "gpt-big", tokens).tokens, 4 + 3) << "exactly it";
+  EXPECT_DOUBLE_EQ(book.of_tokens(kJanuary, "gpt-big-2026", tokens).tokens, 2 + 2) << "longest";
+  EXPECT_DOUBLE_EQ(book.of_tokens(kJanuary, "gpt-small", tokens).tokens, 1 + 1);
+  EXPECT_DOUBLE_EQ(book.of_tokens(kJanuary, "gpt-", tokens).tokens, 1 + 1);
+  EXPECT_EQ(book.of_tokens(kJanuary, "gpt", tokens).currency, "");
+}
+
 TEST(PriceBook, WhatIsWrongIsNamed) {
   const auto complaint = [](const std::string& text) {
     const auto book = PriceBook::read(text);

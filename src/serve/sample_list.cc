@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace paring::serve {
 
@@ -123,17 +124,25 @@ void add_machine(std::vector<MetricSample>& all, const monitor::MachineReading& 
   }
 }
 
+void add_money(std::vector<MetricSample>& all, const store::TrafficMoney& money) {
+  if (money.currency.empty()) return;
+  for (const auto& [part, amount] :
+       {std::pair("hardware", money.hardware), std::pair("energy", money.energy),
+        std::pair("tokens", money.tokens)}) {
+    all.push_back(
+        sample_of(samples::kMoney, {{"currency", money.currency}, {"part", part}}, amount));
+  }
+}
+
 void add_costs(std::vector<MetricSample>& all, double joules, const store::TrafficMoney& money,
                std::uint64_t tokens) {
   // Without rows of requests none was charged.
   if (tokens > 0 && joules > 0) {
     all.push_back(sample_of(samples::kJoulesPerToken, {}, joules / static_cast<double>(tokens)));
   }
-  if (money.currency.empty()) return;
+  add_money(all, money);
+  if (money.currency.empty() || tokens == 0) return;
   const SampleLabels currency = {{"currency", money.currency}};
-  all.push_back(sample_of(samples::kMoney, {currency[0], {"part", "hardware"}}, money.hardware));
-  all.push_back(sample_of(samples::kMoney, {currency[0], {"part", "energy"}}, money.energy));
-  if (tokens == 0) return;
   const double sum = money.hardware + money.energy;
   all.push_back(sample_of(samples::kMoneyPerToken, currency, sum / static_cast<double>(tokens)));
 }

@@ -47,6 +47,8 @@ void add_probes(std::vector<MetricSample>& all, const cost::Probes* probes);
 void add_certificate(std::vector<MetricSample>& all, const std::string& model,
                      const api::Certificate& certificate);
 void add_machine(std::vector<MetricSample>& all, const monitor::MachineReading& reading);
+// Money by its parts; nothing where nobody was charged.
+void add_money(std::vector<MetricSample>& all, const store::TrafficMoney& money);
 // What answers cost: joules and money of requests by the tokens generated for them.
 void add_costs(std::vector<MetricSample>& all, double joules, const store::TrafficMoney& money,
                std::uint64_t tokens);

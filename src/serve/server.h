@@ -25,6 +25,7 @@
 #include "monitor/machine_watch.h"
 #include "monitor/otlp_exporter.h"
 #include "monitor/price_book.h"
+#include "monitor/token_costs.h"
 #include "monitor/traffic.h"
 #include "net/http_server.h"
 #include "serve/access/auditor.h"
@@ -160,6 +161,10 @@ class Server : public net::RequestHandler {
   const cost::Probes* probes() const noexcept { return probes_ ? &*probes_ : nullptr; }
   double joules_of_requests() const { return energy_.totals().requests; }
   store::TrafficMoney spent() const;
+  // What a row of another's model costs. `is_told`: see monitor::TokenCosts.
+  void charge_tokens(store::TrafficRequest& row) {
+    token_costs_.charge(options().prices, row, "", /*is_told=*/true);
+  }
   // Sums of what is kept of feedback; empty without a database.
   std::vector<store::ScoreSum> score_sums();
   // How many lines of batches may run now.
@@ -283,6 +288,7 @@ class Server : public net::RequestHandler {
   monitor::EnergyMeter energy_;  // samples machine_
   mutable std::mutex spent_mutex_;
   store::TrafficMoney spent_;  // guarded by spent_mutex_
+  monitor::TokenCosts token_costs_;
   ScoreBoard scores_;
   std::unique_ptr<monitor::Traffic> traffic_;        // null: nothing is kept of requests
   std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told of them

@@ -81,8 +81,14 @@ void Server::note_score(const store::ScoreRow& score) noexcept {
 }
 
 store::TrafficMoney Server::spent() const {
+  store::TrafficMoney money = token_costs_.total();
   const std::lock_guard lock(spent_mutex_);
-  return spent_;
+  if (spent_.currency.empty()) return money;
+  // Those of another currency belong to the price book before.
+  const double tokens = money.currency == spent_.currency ? money.tokens : 0;
+  money = spent_;
+  money.tokens = tokens;
+  return money;
 }
 
 std::vector<store::ScoreSum> Server::score_sums() {

@@ -7,6 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "serve/proxy/anthropic_content.h"
+#include "serve/proxy/json_member.h"
+
 namespace paring::serve {
 
 namespace {
@@ -14,17 +17,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kCallsMax = 128;  // of tools, in one answer
-
-const Json* member(const Json& object, const char* name) {
-  if (!object.is_object()) return nullptr;
-  const auto found = object.find(name);
-  return found == object.end() ? nullptr : &*found;
-}
-
-std::string text_of(const Json& object, const char* name) {
-  const Json* const text = member(object, name);
-  return text != nullptr && text->is_string() ? text->get<std::string>() : std::string();
-}
 
 // The choice of index 0; null: none.
 const Json* first_choice(const Json& answer) {
@@ -48,6 +40,7 @@ std::string reasoning_of(const Json& message) {
 class Collected {
  public:
   void add(const Json& event) {
+    if (is_anthropic(event)) return anthropic_.add(event);
     const Json* const choice = first_choice(event);
     if (choice == nullptr) return;
     has_choice_ = true;
@@ -61,8 +54,10 @@ class Collected {
     if (calls == nullptr || !calls->is_array()) return;
     for (const Json& call : *calls) add_call(call);
   }
-  bool has_choice() const { return has_choice_; }
+  bool is_of_anthropic() const { return anthropic_.has_begun(); }
+  bool has_choice() const { return has_choice_ || is_of_anthropic(); }
   Json chat() && {
+    if (is_of_anthropic()) return std::move(anthropic_).chat();
     Json message = {{"role", "assistant"}, {"content", std::move(text_)}};
     if (!reasoning_.empty()) message["reasoning_content"] = std::move(reasoning_);
     for (auto& [place, call] : calls_) message["tool_calls"].push_back(std::move(call));
@@ -90,6 +85,7 @@ class Collected {
   }
 
   bool has_choice_ = false;
+  AnthropicAnswer anthropic_;
   std::string text_;
   std::string reasoning_;
   std::map<std::int64_t, Json> calls_;  // by index
@@ -115,7 +111,7 @@ std::string json_text(const Json& value) {
 }  // namespace
 
 bool has_passed_content(std::string_view path) noexcept {
-  return path.ends_with("/chat/completions") || path.ends_with("/completions");
+  return path.ends_with("/completions") || path.ends_with("/messages");
 }
 
 bool read_passed(store::TrafficContent& content) {
@@ -136,7 +132,7 @@ bool read_passed(store::TrafficContent& content) {
     collected.add(whole);
   }
   if (!collected.has_choice()) return false;
-  content.prompt = json_text(*prompt);
+  content.prompt = json_text(collected.is_of_anthropic() ? anthropic_prompt(body) : *prompt);
   content.answer =
       json_text(messages != nullptr ? std::move(collected).chat() : std::move(collected).text());
   return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The prompt and the answer of what passed a proxy, out of the bytes that passed: OpenAI's chats
-// and completions, whole or as a stream. Pure functions.
+// and completions and Anthropic's messages, whole or as a stream. Pure functions.
 #pragma once
 
 #include <cstddef>

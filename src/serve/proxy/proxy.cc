@@ -23,6 +23,7 @@
 #include "serve/proxy/passed_content.h"
 #include "serve/proxy/upstream_request.h"
 #include "serve/route.h"
+#include "serve/sample_list.h"
 #include "serve/wire/alerts.h"
 
 namespace paring::serve {
@@ -243,6 +244,7 @@ std::string Proxy::metrics_page() const {
   const MetricSample running[] = {
       {kRunningGauge.name, "Requests that are forwarded", {}, static_cast<double>(open)}};
   std::vector<MetricSample> samples(std::begin(running), std::end(running));
+  add_money(samples, costs_.total());
   if (options_.content != nullptr) {
     const std::vector<MetricSample> redactions = redaction_samples(*options_.content);
     samples.insert(samples.end(), redactions.begin(), redactions.end());
@@ -323,6 +325,7 @@ void Proxy::finish(Passage& passage) {
   if (passage.error_code.empty()) passage.error_code = facts.error_code;
   if (!passage.is_local) {
     store::TrafficRequest row = passage_row(passage);
+    costs_.charge(options_.prices, row, passage.answering_model, !passage.is_counted);
     row.model = known_model(std::move(row.model));
     Metrics& cells = metrics();
     const store::TrafficTokens& tokens = row.tokens;

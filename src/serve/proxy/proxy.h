@@ -23,7 +23,9 @@
 #include "monitor/alerts.h"
 #include "monitor/content_filter.h"
 #include "monitor/otlp_exporter.h"
+#include "monitor/price_book.h"
 #include "monitor/scraper.h"
+#include "monitor/token_costs.h"
 #include "monitor/traffic.h"
 #include "net/http_server.h"
 #include "net/upstream_client.h"
@@ -46,6 +48,7 @@ struct ProxyOptions {
   double drain_seconds = 30;
   AccessLog access_log = AccessLog::kAll;
   monitor::Traffic::Options traffic{};
+  monitor::PriceBook prices{};                              // of tokens
   std::shared_ptr<const monitor::ContentFilter> content{};  // null: no prompts and answers
   std::optional<monitor::OtlpTarget> otlp{};                // where spans go; absent: nowhere
   std::optional<monitor::AlertOptions> alerts{};            // objectives; absent: none
@@ -89,6 +92,7 @@ class Proxy final : public net::RequestHandler {
   std::unique_ptr<monitor::Traffic> traffic_;
   std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told
   std::unique_ptr<monitor::Alerts> alerts_;          // null: there are no objectives
+  monitor::TokenCosts costs_;
   RequestLog log_;
   KeyRing keys_;
   std::atomic<std::size_t> open_{0};  // requests that are forwarded

@@ -152,7 +152,11 @@ void serve_otlp_traces(Server& server, const Call& call) {
   if (!read) return server.refuse(call, otlp_error(read.error()));
   const std::size_t without_id =
       std::erase_if(read->rows, [](const store::TrafficRequest& row) { return !has_id(row); });
-  for (store::TrafficRequest& row : read->rows) make_own(call, row);
+  for (store::TrafficRequest& row : read->rows) {
+    make_own(call, row);
+    // What its sender was charged, it knows better.
+    if (row.money.currency.empty()) server.charge_tokens(row);
+  }
   const store::TrafficAppended done = traffic->append(read->rows, {});
   wire::OtlpRejected rejected{read->not_understood + static_cast<std::int64_t>(without_id),
                               "spans without a model or an operation of gen_ai, or without ids"};
