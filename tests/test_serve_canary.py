@@ -201,6 +201,57 @@ def test_another_file_is_kept_while_requests_run(served, files):
     assert done["parameters"]["permanent"] == [f"m={files / 'second.gguf'}", "--cache-tokens 1024"]
 
 
+def test_the_cache_of_answers_is_tried_without_two_of_it(paring, files):
+    """Whoever is not on its side gets no answer of it, and those that are get what they would if all were."""
+    with serving(paring, f"m={files / 'first.gguf'}", "--cache-bytes", 0) as server:
+        def given(number, user):
+            status, _, headers = post_to(server, "/v1/completions",
+                                         {"model": "m", "prompt": f"Question {number}", "temperature": 0,
+                                          "max_tokens": 8, "user": user}, {"authorization": f"Bearer {ADMIN}"})
+            assert status == 200
+            return (headers["x-paring-cache"] or "").startswith("exact")
+        canary = start(server, {"settings": {"cache_bytes": 1 << 20}}, requests_min=40)
+        assert canary["action"] == "response_cache"
+        again = start(server, {"settings": {"cache_bytes": 1 << 21}}, code=409)
+        assert again["error"]["code"] == "canary_exists"
+        hits = {}
+        for turn in range(100):
+            for user in range(4):
+                if canary_of(server, canary["id"])["state"] == "running":
+                    hits.setdefault(user, []).append(given(turn // 4, f"user {user}"))
+        # Four users ask the same: all but the first are given it, if they are on that side.
+        assert {sum(each) > 0 for each in hits.values()} == {True, False}, hits
+        done = ended(server, canary["id"])
+        assert done["state"] == "kept", done["events"]
+        given(1000, "anybody")
+        assert all(given(1000, f"user {user}") for user in range(4))
+        assert done["parameters"]["permanent"] == ["--cache-bytes 1048576"]
+        refused = start(server, {"settings": {"cache_bytes": 1 << 22}}, code=400)
+        assert "on and off" in refused["error"]["message"]
+        # And back: to be without it is no gain, and it stays.
+        off = start(server, {"settings": {"cache_bytes": 0}}, requests_min=40)
+        for turn in range(100):
+            for user in range(4):
+                if canary_of(server, off["id"])["state"] == "running":
+                    given(5000 + turn // 4, f"user {user}")
+        assert ended(server, off["id"])["state"] == "rolled_back"
+        assert given(5000, "anybody")
+
+
+def test_worse_ratings_take_it_back(served, files):
+    old = variant_of(served)
+    canary = start(served, {"path": str(files / "second.gguf")}, requests_min=100000)
+    for number in range(60):
+        status, variant, answer = ask(served, number, tokens=1)
+        assert status == 200
+        body = {"response_id": answer["id"], "name": "rating", "value": 4 if variant == old else 2 + number % 2}
+        assert post(served, "/v1/feedback", body)[0] == 200
+    done = ended(served, canary["id"])
+    assert done["state"] == "rolled_back" and "the score rating is" in done["events"][-1]["detail"], done["events"]
+    measured = {each["metric"]: each for each in done["measured"]}
+    assert measured["score:rating"]["before"] == 4 and 2 <= measured["score:rating"]["after"] <= 3
+
+
 def test_one_that_a_killed_process_tried_has_failed(paring, files, tmp_path):
     words = (f"m={files / 'first.gguf'}", "--data-dir", tmp_path)
     with serving(paring, *words) as server:

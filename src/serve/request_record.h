@@ -32,6 +32,9 @@ class CapturedContent;
 struct TrialPlace {
   std::int64_t trial = 0;
   bool is_changed = false;
+  // The trial is of the cache of answers: whether this side is given answers of it. Both sides'
+  // are kept, so that it gives what it would if all were given them.
+  std::optional<bool> reads_cache = std::nullopt;
 };
 
 // Which requests get a line. Probes and scrapes that succeed have one at the level debug only.
@@ -124,6 +127,7 @@ class RequestRecord {
     facts_.variant = variant;
   }
   void set_trial(const TrialPlace& place) { facts_.trial = place; }
+  const TrialPlace& trial() const noexcept { return facts_.trial; }
   // Before the answer begins. Who writes it adds to it.
   void set_content(std::shared_ptr<CapturedContent> content) {
     facts_.content = std::move(content);

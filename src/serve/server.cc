@@ -397,7 +397,7 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
     plan.on_answer =
         watch->sample(model, plan, call.id, call.principal.tenant, call.principal.key_id);
   }
-  const CacheRule rule = sharing_.rule(call.exchange->head(), plan);
+  const CacheRule rule = cache_rule(call, plan);
   if (rule.is_used()) {
     return sharing_.answer(call, model, std::move(plan), receiver, rule);
   }

@@ -252,6 +252,8 @@ class Server : public net::RequestHandler {
   // The row of a request to who wants it; `done`: see TrafficWriter::record().
   void keep(const RequestFacts& facts, std::function<void(bool)> done);
   Result<void> begin_canaries();
+  void keep_cache(const ResponseCacheOptions& cache);
+  CacheRule cache_rule(const Call& call, const AnswerPlan& plan) const;
   void abandon_answers();
   void send(const Call& call, net::HttpResponse response);
   // Calls `send`, which ends the answer: at once, or where traffic is kept in sync, when the

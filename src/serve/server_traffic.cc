@@ -75,7 +75,11 @@ void Server::keep_first(RequestRecord& record, int status, std::function<void()>
 }
 
 void Server::note_score(const store::ScoreRow& score) noexcept {
-  if (alerts_ == nullptr || !score.number || score.created_s != score.updated_s) return;
+  if (!score.number || score.created_s != score.updated_s) return;
+  if (canaries_ != nullptr && score.subject_kind == "response") {
+    canaries_->note_score(score.subject_id, score.name, *score.number);
+  }
+  if (alerts_ == nullptr) return;
   alerts_->observe(monitor::SloScore{
       .tenant = score.tenant, .name = score.name, .source = score.source, .value = *score.number});
 }

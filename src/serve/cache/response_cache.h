@@ -31,6 +31,8 @@ struct ResponseCacheOptions {
   std::size_t bytes_max = std::size_t{64} << 20;        // 0: no cache
   std::size_t answer_bytes_max = std::size_t{1} << 20;  // larger answers are not kept
   double seconds_max = 3600;                            // since an answer was computed
+
+  bool operator==(const ResponseCacheOptions&) const = default;
 };
 
 class ResponseCache {

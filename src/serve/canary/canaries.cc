@@ -79,6 +79,10 @@ void Canaries::start(const CanaryRequest& request, const std::string& actor, Don
   ApiResult<ActivePtr> begun = begin(request, actor);
   if (!begun) return done(begun.error());
   const ActivePtr active = *begun;
+  if (active->request.change.is_of_server()) {
+    begin_trial(active, actor);
+    return done(active->id);
+  }
   const ModelWish wish{.name = active->request.model,
                        .deadline = std::numeric_limits<double>::infinity(),
                        .is_operators = true,
@@ -116,28 +120,27 @@ ApiResult<Canaries::ActivePtr> Canaries::begin(const CanaryRequest& request,
   ModelSource source = status->source;
   source.options = status->model->options();
   const ModelSource next = changed(source, request.change);
+  const bool is_of_server = request.change.is_of_server();
+  if (is_of_server && next != source) {
+    return bad_request("change", "one thing at a time: settings of the server, or the model");
+  }
+  if (is_of_server) {
+    if (auto error = check_cache(request.change)) return *std::move(error);
+  }
   if (request.rules.seconds_min > request.rules.seconds_max) {
     return bad_request("seconds_min", "it is more than seconds_max");
   }
-  if (next == source) return bad_request("change", "it is served so already; nothing would change");
+  if (!is_of_server && next == source)
+    return bad_request("change", "it is served so already; nothing would change");
   const auto active = std::make_shared<Active>();
   active->request = request;
   active->request.model = name;
   if (request.action.empty()) active->request.action = action_of(request.change);
   active->before = status->source;
+  active->cache_before = parts_.cache();
   {
     const std::lock_guard lock(mutex_);
-    if (is_stopping_) {
-      return ApiError{.status = 503,
-                      .code = "server_is_overloaded",
-                      .message = "the server is shutting down",
-                      .param = ""};
-    }
-    if (!active_.emplace(name, active).second) {
-      return conflict(
-          "canary_exists",
-          fmt::format("a change of '{}' is being tried; stop it, or wait for its end", name));
-    }
+    if (auto error = enter(active)) return *std::move(error);
   }
   Result<std::int64_t> id =
       ledger_.append({.made_s = static_cast<std::int64_t>(parts_.clock.wall_seconds()),
@@ -156,6 +159,7 @@ ApiResult<Canaries::ActivePtr> Canaries::begin(const CanaryRequest& request,
     const std::lock_guard lock(mutex_);
     active->id = *id;
   }
+  if (is_of_server) return active;
   if (const auto added = parts_.models.add_canary(next); !added) {
     write(*active, "failed", actor, added.error().text());
     forget(active);
@@ -164,11 +168,49 @@ ApiResult<Canaries::ActivePtr> Canaries::begin(const CanaryRequest& request,
   return active;
 }
 
+// A cache that is on cannot be tried with other bounds beside itself; it can be tried on and off.
+std::optional<ApiError> Canaries::check_cache(const CanaryChange& change) const {
+  const ResponseCacheOptions now = parts_.cache();
+  const ResponseCacheOptions next = changed(now, change);
+  if (next == now) {
+    return bad_request("change.settings", "it is so already; nothing would change");
+  }
+  if ((now.bytes_max == 0) != (next.bytes_max == 0)) return std::nullopt;
+  return bad_request("change.settings",
+                     "the cache of answers can be tried on and off, not with other bounds; "
+                     "change those in the configuration, they take effect at once");
+}
+
+std::optional<ApiError> Canaries::enter(const ActivePtr& active) {
+  if (is_stopping_) {
+    return ApiError{.status = 503,
+                    .code = "server_is_overloaded",
+                    .message = "the server is shutting down",
+                    .param = ""};
+  }
+  const auto is_of_server = [](const auto& each) {
+    return each.second->request.change.is_of_server();
+  };
+  if (active->request.change.is_of_server() && std::ranges::any_of(active_, is_of_server)) {
+    return conflict("canary_exists", "the cache of answers is being tried already");
+  }
+  const std::string& model = active->request.model;
+  if (active_.emplace(model, active).second) return std::nullopt;
+  return conflict(
+      "canary_exists",
+      fmt::format("a change of '{}' is being tried; stop it, or wait for its end", model));
+}
+
 void Canaries::begin_trial(const ActivePtr& active, const std::string& actor) {
   const std::string& model = active->request.model;
   write(*active, "applied", actor,
         fmt::format("{:.4g} % of the requests", 100 * active->request.share));
   parts_.audit({actor, "canary.start", model, active->request.action});
+  const CanaryChange& change = active->request.change;
+  if (change.is_of_server() && active->cache_before.bytes_max == 0) {
+    is_cache_borrowed_ = true;
+    parts_.try_cache(changed(active->cache_before, change));
+  }
   const auto before = parts_.models.status(model);
   const auto after = parts_.models.canary_status(model);
   const std::lock_guard lock(mutex_);
@@ -218,6 +260,11 @@ std::optional<ModelUse> Canaries::choose(const std::string& model, std::string_v
     if (it == active_.end() || it->second->stage != Stage::kRunning) return std::nullopt;
     found.trial = it->second->id;
     found.is_changed = place_of(found.trial, key) < it->second->request.share;
+    if (it->second->request.change.is_of_server()) {
+      found.reads_cache = found.is_changed == (it->second->cache_before.bytes_max == 0);
+      place = found;
+      return std::nullopt;
+    }
   }
   if (!found.is_changed) {
     place = found;
@@ -228,13 +275,32 @@ std::optional<ModelUse> Canaries::choose(const std::string& model, std::string_v
   return use;
 }
 
-void Canaries::note(const TrialPlace& place, const TrialRequest& request) {
+void Canaries::note(const TrialPlace& place, const std::string& id, const TrialRequest& request) {
   const std::lock_guard lock(mutex_);
   const ActivePtr active = find(place.trial);
   if (active == nullptr || active->stage != Stage::kRunning) return;
-  active->trial->add(place.is_changed ? TrialSide::kChanged : TrialSide::kBefore, request);
+  const TrialSide side = place.is_changed ? TrialSide::kChanged : TrialSide::kBefore;
+  active->trial->add(side, request);
+  if (active->sides.emplace(id, side).second) active->ids.push_back(id);
+  if (active->ids.size() > kScoredMax) {
+    active->sides.erase(active->ids.front());
+    active->ids.pop_front();
+  }
   has_news_ = true;
   wakes_.notify_all();
+}
+
+void Canaries::note_score(const std::string& request_id, std::string_view name, double value) {
+  if (running_ == 0) return;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [model, active] : active_) {
+    if (active->stage != Stage::kRunning) continue;
+    const auto side = active->sides.find(request_id);
+    if (side == active->sides.end()) continue;
+    active->trial->add_score(side->second, name, value);
+    has_news_ = true;
+    wakes_.notify_all();
+  }
 }
 
 void Canaries::run() {
@@ -275,14 +341,33 @@ TrialOutcome Canaries::outcome_of(Active& active, double now) const {
   if (!status || status->source != active.before) {
     return {TrialVerdict::kInconclusive, "the model itself was changed or taken away meanwhile"};
   }
+  if (active.request.change.is_of_server() && parts_.cache() != active.cache_before) {
+    return {TrialVerdict::kInconclusive, "the cache of answers was changed meanwhile"};
+  }
   return active.trial->look(now);
+}
+
+Result<void> Canaries::keep(const Active& active) {
+  const CanaryChange& change = active.request.change;
+  if (!change.is_of_server()) return parts_.models.keep_canary(active.request.model);
+  parts_.keep_cache(changed(active.cache_before, change));
+  is_cache_borrowed_ = false;
+  return {};
+}
+
+void Canaries::take_back(const Active& active) {
+  if (!active.request.change.is_of_server()) {
+    return parts_.models.drop_canary(active.request.model);
+  }
+  parts_.try_cache(parts_.cache());
+  is_cache_borrowed_ = false;
 }
 
 bool Canaries::end(const ActivePtr& active, TrialOutcome outcome, const std::string& actor) {
   const std::string& model = active->request.model;
   std::string kind = trial_verdict_name(outcome.verdict);
   if (outcome.verdict == TrialVerdict::kKept) {
-    const Result<void> kept = parts_.models.keep_canary(model);
+    const Result<void> kept = keep(*active);
     const double tried = parts_.clock.monotonic_seconds() - active->ending_since;
     if (!kept && kept.error().code == ErrorCode::kUnavailable && tried < kKeepSeconds) return false;
     if (!kept) {
@@ -290,7 +375,7 @@ bool Canaries::end(const ActivePtr& active, TrialOutcome outcome, const std::str
       outcome.reason += "; it could not be kept: " + kept.error().text();
     }
   }
-  if (kind != "kept") parts_.models.drop_canary(model);
+  if (kind != "kept") take_back(*active);
   std::vector<TrialMeasure> measures;
   {
     const std::lock_guard lock(mutex_);

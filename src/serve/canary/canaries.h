@@ -8,6 +8,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -62,6 +64,11 @@ class Canaries {
     std::function<void(const Audit&)> audit;
     // JSON of what was measured, for the ledger.
     std::function<std::string(const std::vector<TrialMeasure>&)> measured;
+    // The cache of answers as it is configured; what is in force for a while; what is configured
+    // from now on.
+    std::function<ResponseCacheOptions()> cache;
+    std::function<void(const ResponseCacheOptions&)> try_cache;
+    std::function<void(const ResponseCacheOptions&)> keep_cache;
     const Clock& clock = system_clock();
   };
   // All of them must outlive this.
@@ -88,8 +95,15 @@ class Canaries {
   // For a request that names `model`: the canary when it is to have it, and in `place` the side
   // that it is on. Requests of one `key` are all on one side.
   std::optional<ModelUse> choose(const std::string& model, std::string_view key, TrialPlace& place);
-  // A request that choose() gave a place has ended.
-  void note(const TrialPlace& place, const TrialRequest& request);
+  // Whether the cache of answers is on only to be tried: nobody else is to know of it.
+  bool is_cache_borrowed() const noexcept { return is_cache_borrowed_; }
+  // A request that choose() gave a place has ended. `id`: by which scores of its answer name it.
+  void note(const TrialPlace& place, const std::string& id, const TrialRequest& request);
+  // Somebody judged the answer of a request.
+  void note_score(const std::string& request_id, std::string_view name, double value);
+
+  // Requests whose answers' scores are known to belong to a side: the last ones.
+  static constexpr std::size_t kScoredMax = 20000;
 
   // Takes back those that run, and takes no more: the server ends. One thread.
   void stop_all();
@@ -101,12 +115,20 @@ class Canaries {
     Stage stage = Stage::kLoading;
     CanaryRequest request;
     ModelSource before;  // as the model was known when it began
+    ResponseCacheOptions cache_before;
     std::optional<Trial> trial;
-    double ending_since = 0;  // monotonic
+    double ending_since = 0;                           // monotonic
+    std::unordered_map<std::string, TrialSide> sides;  // of requests by id, the last kScoredMax
+    std::deque<std::string> ids;                       // in their order
   };
   using ActivePtr = std::shared_ptr<Active>;
 
   ApiResult<ActivePtr> begin(const CanaryRequest& request, const std::string& actor);
+  std::optional<ApiError> check_cache(const CanaryChange& change) const;
+  // REQUIRES mutex_.
+  std::optional<ApiError> enter(const ActivePtr& active);
+  Result<void> keep(const Active& active);
+  void take_back(const Active& active);
   void begin_trial(const ActivePtr& active, const std::string& actor);
   void forget(const ActivePtr& active);
   ActivePtr find(std::int64_t id) const;
@@ -122,7 +144,8 @@ class Canaries {
   mutable std::mutex mutex_;
   std::condition_variable wakes_;
   std::map<std::string, ActivePtr> active_;  // by model, guarded by mutex_, as are their fields
-  std::atomic<std::size_t> running_{0};      // so that requests need no lock where there is none
+  std::atomic<bool> is_cache_borrowed_{false};
+  std::atomic<std::size_t> running_{0};  // so that requests need no lock where there is none
   bool has_news_ = false;
   bool is_stopping_ = false;
   Thread thread_;

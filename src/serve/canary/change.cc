@@ -19,6 +19,12 @@ ModelSource changed(ModelSource now, const CanaryChange& change) {
   return now;
 }
 
+ResponseCacheOptions changed(ResponseCacheOptions now, const CanaryChange& change) {
+  now.bytes_max = change.cache_bytes.value_or(now.bytes_max);
+  now.seconds_max = change.cache_seconds.value_or(now.seconds_max);
+  return now;
+}
+
 std::vector<std::string> permanent_words(const std::string& model, const CanaryChange& change) {
   std::vector<std::string> words;
   if (!change.path.empty()) words.push_back(model + "=" + change.path);
@@ -39,6 +45,10 @@ std::vector<std::string> permanent_words(const std::string& model, const CanaryC
   if (change.guesses_ngrams) {
     words.emplace_back(*change.guesses_ngrams ? "without --no-speculation" : "--no-speculation");
   }
+  if (change.cache_bytes) words.push_back(fmt::format("--cache-bytes {}", *change.cache_bytes));
+  if (change.cache_seconds) {
+    words.push_back(fmt::format("--cache-seconds {}", *change.cache_seconds));
+  }
   return words;
 }
 
@@ -51,6 +61,7 @@ std::string action_of(const CanaryChange& change) {
   if (change.sequences_max) actions.push_back("sequences_max");
   if (change.has_prefix_cache) actions.push_back("prefix_cache");
   if (change.guesses_ngrams) actions.push_back("speculation");
+  if (change.is_of_server()) actions.push_back("response_cache");
   return actions.size() == 1 ? actions.front() : "several";
 }
 

@@ -31,6 +31,12 @@ double RatioMean::mean() const noexcept {
   return weight_mean_ == 0 ? 0 : value_mean_ / weight_mean_;
 }
 
+double RatioMean::standard_error() const noexcept {
+  if (count_ < 2) return 0;
+  const auto n = static_cast<double>(count_);
+  return std::sqrt(value_squares_ / ((n - 1) * n));
+}
+
 double RatioMean::log_variance() const noexcept {
   const double squares = value_squares_ / (value_mean_ * value_mean_) +
                          weight_squares_ / (weight_mean_ * weight_mean_) -
@@ -53,7 +59,11 @@ double student_quantile(double normal, double degrees) noexcept {
 std::optional<RatioInterval> ratio_of(const RatioMean& before, const RatioMean& after,
                                       double normal) noexcept {
   const std::int64_t smaller = std::min(before.count(), after.count());
-  if (smaller < 2 || !(before.mean() > 0) || !(after.mean() > 0)) return std::nullopt;
+  if (smaller < 2 || !(before.mean() > 0) || !(after.mean() >= 0)) return std::nullopt;
+  constexpr double kRuleOfThree = 3;
+  if (after.mean() == 0) {
+    return RatioInterval{0, 0, kRuleOfThree / static_cast<double>(after.count())};
+  }
   const double ratio = after.mean() / before.mean();
   const double reach = student_quantile(normal, static_cast<double>(smaller - 1)) *
                        std::sqrt(before.log_variance() + after.log_variance());

@@ -14,6 +14,8 @@ class RatioMean {
   void add(double value, double weight = 1) noexcept;
   std::int64_t count() const noexcept { return count_; }
   double mean() const noexcept;
+  // Of the mean of values that came without weights; 0 for fewer than two.
+  double standard_error() const noexcept;
   // Of the logarithm of mean(), to first order. REQUIRES: count() > 1 and mean() > 0.
   double log_variance() const noexcept;
 
@@ -41,7 +43,8 @@ struct RatioInterval {
   double low = 0;
   double high = 0;
 };
-// nullopt: fewer than two values on a side, or a mean that is not above 0.
+// Where all values after are 0, the higher end is what 19 of 20 would show if so many were as
+// before: 3 / n. nullopt: fewer than two values on a side, or a mean before that is not above 0.
 std::optional<RatioInterval> ratio_of(const RatioMean& before, const RatioMean& after,
                                       double normal) noexcept;
 

@@ -19,6 +19,12 @@ constexpr double kLookGrowth = 1.1;
 
 constexpr std::size_t index(TrialMetric metric) { return static_cast<std::size_t>(metric); }
 
+// How far the difference of two means may be from the true one. REQUIRES: two values on each side.
+double difference_error(const RatioMean& a, const RatioMean& b, double normal) {
+  const auto smaller = static_cast<double>(std::min(a.count(), b.count()));
+  return student_quantile(normal, smaller - 1) * std::hypot(a.standard_error(), b.standard_error());
+}
+
 std::string percent(double ratio) { return fmt::format("{:+.1f} %", 100 * (ratio - 1)); }
 
 }  // namespace
@@ -63,7 +69,9 @@ const char* trial_verdict_name(TrialVerdict verdict) noexcept {
   return "inconclusive";
 }
 
-Trial::Trial(const TrialRules& rules, double start) : rules_(rules), start_(start) {}
+Trial::Trial(const TrialRules& rules, double start) : rules_(rules), start_(start) {
+  for (Side& side : sides_) side.scores.resize(rules_.quality.size());
+}
 
 void Trial::add(TrialSide which, const TrialRequest& request) {
   Side& side = sides_[static_cast<std::size_t>(which)];
@@ -83,6 +91,13 @@ void Trial::add(TrialSide which, const TrialRequest& request) {
   mean(TrialMetric::kEnergy).add(request.joules);
   mean(TrialMetric::kMoney).add(request.money);
   mean(TrialMetric::kAnswerTokens).add(request.answer_tokens);
+}
+
+void Trial::add_score(TrialSide which, std::string_view name, double value) {
+  Side& side = sides_[static_cast<std::size_t>(which)];
+  for (std::size_t i = 0; i < rules_.quality.size(); ++i) {
+    if (rules_.quality[i].score == name) side.scores[i].add(value);
+  }
 }
 
 void Trial::set_memory(double before, double after) noexcept {
@@ -108,14 +123,41 @@ std::vector<TrialMeasure> Trial::measures() const {
     const bool is_memory = metric == TrialMetric::kMemory;
     const double mean = is_memory ? before().memory : before().means[i].mean();
     measures.push_back(
-        {.metric = metric,
+        {.name = trial_metric_name(metric),
          .before = mean,
          .after = mean * found->ratio,
          .low = mean * found->low,
          .high = mean * found->high,
          .count = is_memory ? 1 : std::min(before().means[i].count(), changed().means[i].count())});
   }
+  for (std::size_t i = 0; i < rules_.quality.size(); ++i) {
+    const RatioMean& old = before().scores[i];
+    const RatioMean& now = changed().scores[i];
+    const std::int64_t count = std::min(old.count(), now.count());
+    if (count < 2) continue;
+    const double reach = difference_error(old, now, kAtEnd);
+    measures.push_back({.name = "score:" + rules_.quality[i].score,
+                        .before = old.mean(),
+                        .after = now.mean(),
+                        .low = now.mean() - reach,
+                        .high = now.mean() + reach,
+                        .count = count});
+  }
   return measures;
+}
+
+std::string Trial::harm_of_quality(double normal) const {
+  for (std::size_t i = 0; i < rules_.quality.size(); ++i) {
+    const QualityGate& gate = rules_.quality[i];
+    const RatioMean& old = before().scores[i];
+    const RatioMean& now = changed().scores[i];
+    if (std::min(old.count(), now.count()) < kTimesMin) continue;
+    const double loss = gate.is_higher_better ? old.mean() - now.mean() : now.mean() - old.mean();
+    if (loss <= difference_error(old, now, normal)) continue;
+    return fmt::format("the score {} is {:.4g} instead of {:.4g}", gate.score, now.mean(),
+                       old.mean());
+  }
+  return {};
 }
 
 // What is worse; "": nothing that could be shown to be.
@@ -137,7 +179,7 @@ std::string Trial::harm(double failure_p_max, double normal) const {
                          before().means[i].mean(), rules_.slowdown_max);
     }
   }
-  return {};
+  return harm_of_quality(normal);
 }
 
 TrialOutcome Trial::judge_gain() const {

@@ -47,6 +47,14 @@ const char* trial_metric_name(TrialMetric metric) noexcept;
 bool is_less_better(TrialMetric metric) noexcept;
 std::optional<TrialMetric> find_trial_metric(std::string_view name) noexcept;
 
+// A score that must not get worse (store/scores.h), where there are scores of it.
+struct QualityGate {
+  std::string score;
+  bool is_higher_better = true;
+
+  bool operator==(const QualityGate&) const = default;
+};
+
 struct TrialRules {
   TrialMetric goal = TrialMetric::kWork;  // in which there must be a gain
   double gain_min = 0;                    // that its lower end must be above; 0.1: a tenth
@@ -55,6 +63,7 @@ struct TrialRules {
   double seconds_max = 3600;
   // The first token and the time between tokens may take so many times as long.
   double slowdown_max = 1.3;
+  std::vector<QualityGate> quality = {{"rating", true}, {"live_kl", false}};
 
   bool operator==(const TrialRules&) const = default;
 };
@@ -74,10 +83,11 @@ struct TrialRequest {
 };
 
 struct TrialMeasure {
-  TrialMetric metric;
+  std::string name;  // of a metric; "score:NAME" of a score
   double before = 0;
   double after = 0;
-  double low = 0;  // of `after`, when `before` is what it is: 90 % of the ratio
+  // Of `after`, when `before` is what it is: 90 % of the ratio, of scores of the difference.
+  double low = 0;
   double high = 0;
   std::int64_t count = 0;  // of the side that has fewer
 };
@@ -102,6 +112,8 @@ class Trial {
   Trial(const TrialRules& rules, double start);
 
   void add(TrialSide side, const TrialRequest& request);
+  // Of an answer of that side.
+  void add_score(TrialSide side, std::string_view name, double value);
   // What the memory of each side is.
   void set_memory(double before, double after) noexcept;
   TrialOutcome look(double now);
@@ -118,12 +130,14 @@ class Trial {
   struct Side {
     TrialCount count;
     std::array<RatioMean, kTrialMetrics> means;
+    std::vector<RatioMean> scores;  // by gate
     double memory = 0;
   };
   const Side& before() const noexcept { return sides_[0]; }
   const Side& changed() const noexcept { return sides_[1]; }
   std::optional<RatioInterval> ratio(TrialMetric metric, double normal) const;
   std::string harm(double failure_p_max, double normal) const;
+  std::string harm_of_quality(double normal) const;
   TrialOutcome judge_gain() const;
 
   const TrialRules rules_;

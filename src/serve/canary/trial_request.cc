@@ -28,11 +28,13 @@ std::optional<TrialRequest> trial_request(const RequestFacts& facts,
   TrialRequest request;
   request.has_failed = !facts.error_code.empty() || facts.end.status >= kFirstError;
   if (request.has_failed && !is_about_the_key(facts.end.status)) return request;
-  const bool is_whole = facts.usage.has_value() && !facts.is_given_again && !request.has_failed &&
+  const bool is_computed = !facts.is_given_again || facts.trial.reads_cache.has_value();
+  const bool is_whole = facts.usage.has_value() && is_computed && !request.has_failed &&
                         std::string_view(facts.ending) != "cancelled";
   if (!is_whole) return std::nullopt;
   request.first_token_seconds = facts.first_token_seconds;
-  if (const auto& gaps = facts.usage->gap_microseconds; !gaps.empty()) {
+  const auto& gaps = facts.usage->gap_microseconds;
+  if (!facts.is_given_again && !gaps.empty()) {
     const auto sum = static_cast<double>(std::reduce(gaps.begin(), gaps.end()));
     request.gap_seconds = sum * kMicrosecond / static_cast<double>(gaps.size());
   }
@@ -45,7 +47,8 @@ std::optional<TrialRequest> trial_request(const RequestFacts& facts,
 }
 
 void note_trial(Canaries& canaries, const RequestFacts& facts, const store::TrafficRequest& row) {
-  if (const auto request = trial_request(facts, row)) canaries.note(facts.trial, *request);
+  if (const auto request = trial_request(facts, row))
+    canaries.note(facts.trial, facts.id, *request);
 }
 
 }  // namespace paring::serve

@@ -9,7 +9,7 @@
 namespace paring::serve {
 
 // nullopt: it says nothing about its side, since a client ended it, its key's limits did, or it was
-// given an answer that had been computed before.
+// given an answer that had been computed before (unless that is what is tried).
 std::optional<TrialRequest> trial_request(const RequestFacts& facts,
                                           const store::TrafficRequest& row);
 void note_trial(Canaries& canaries, const RequestFacts& facts, const store::TrafficRequest& row);

@@ -46,7 +46,7 @@ TEST_F(TrialTest, AGainIsKeptWhenThereIsEnoughOfBothAndNotBefore) {
   EXPECT_EQ(outcome.verdict, TrialVerdict::kKept) << outcome.reason;
   EXPECT_NE(outcome.reason.find("first_token_seconds"), std::string::npos) << outcome.reason;
   for (const TrialMeasure& measure : trial.measures()) {
-    if (measure.metric != TrialMetric::kFirstToken) continue;
+    if (measure.name != "first_token_seconds") continue;
     EXPECT_NEAR(measure.before, 0.4, 0.03);
     EXPECT_NEAR(measure.after, 0.2, 0.02);
     EXPECT_LT(measure.low, measure.after);
@@ -151,6 +151,37 @@ TEST_F(TrialTest, MemoryIsKnownExactly) {
   trial.set_memory(1000, 990);
   add_both(trial, 50, 0.4, 0.4);
   EXPECT_EQ(trial.look(20).verdict, TrialVerdict::kKept);
+}
+
+TEST_F(TrialTest, WorseScoresEndItWhicheverWayIsWorse) {
+  const auto verdict = [&](const char* score, double before, double after) {
+    Trial trial(rules(), 0);
+    add_both(trial, 20, 0.4, 0.4);
+    for (int i = 0; i < 20; ++i) {
+      trial.add_score(kBefore, score, before + random_.uniform());
+      trial.add_score(kChanged, score, after + random_.uniform());
+    }
+    return trial.look(1).verdict;
+  };
+  EXPECT_EQ(verdict("rating", 5, 3), TrialVerdict::kRolledBack);
+  EXPECT_EQ(verdict("rating", 3, 5), TrialVerdict::kRunning);
+  EXPECT_EQ(verdict("live_kl", 5, 3), TrialVerdict::kRunning);
+  EXPECT_EQ(verdict("live_kl", 3, 5), TrialVerdict::kRolledBack);
+  EXPECT_EQ(verdict("beauty", 5, 3), TrialVerdict::kRunning) << "nobody asked for it";
+}
+
+TEST_F(TrialTest, ScoresAreMeasured) {
+  Trial trial(rules(), 0);
+  for (int i = 0; i < 30; ++i) {
+    trial.add_score(kBefore, "rating", i % 2);
+    trial.add_score(kChanged, "rating", i % 3 == 0 ? 0 : 1);
+  }
+  const auto measures = trial.measures();
+  ASSERT_EQ(measures.size(), 1U);
+  EXPECT_EQ(measures[0].name, "score:rating");
+  EXPECT_DOUBLE_EQ(measures[0].before, 0.5);
+  EXPECT_NEAR(measures[0].after, 2.0 / 3, 1e-12);
+  EXPECT_NEAR(measures[0].high - measures[0].after, 0.215, 0.01);
 }
 
 // Of harmless trials, about one in twenty may end falsely, not more.

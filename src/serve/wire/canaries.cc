@@ -19,6 +19,7 @@ constexpr std::size_t kPathCharactersMax = 4096;
 constexpr std::size_t kWordCharactersMax = 64;
 constexpr std::size_t kLossCharactersMax = 1000;
 constexpr std::size_t kPredictedMax = 32;
+constexpr std::size_t kGatesMax = 16;
 constexpr std::size_t kEventsMax = 16;
 constexpr std::size_t kWordsMax = 16;
 constexpr std::int64_t kContextMax = 1 << 20;
@@ -26,6 +27,8 @@ constexpr std::int64_t kCacheMax = 1 << 24;
 constexpr std::int64_t kSequencesMax = 512;
 constexpr std::int64_t kRequestsMin = 10;
 constexpr std::int64_t kRequestsMax = 1'000'000;
+constexpr std::int64_t kAnswerBytesMax = std::int64_t{64} << 30;
+constexpr double kAnswerSecondsMax = 31536000;
 constexpr double kShareMin = 0.01;
 constexpr double kShareMax = 0.99;
 constexpr double kSecondsMax = 7 * 86400.0;
@@ -63,11 +66,18 @@ Shape options_shape() {
                  field("speculation", boolean(), "Whether tokens are guessed ahead.")});
 }
 
+Shape settings_shape() {
+  return object({field("cache_bytes", integer(0, kAnswerBytesMax),
+                       "Of the cache of whole answers, where it is off; or 0 where it is on."),
+                 field("cache_seconds", number(1, kAnswerSecondsMax), "That answers are kept.")});
+}
+
 Shape change_shape() {
   return object({field("path", text(1, kPathCharactersMax),
                        "Another file or folder of the server's machine, or hf:OWNER/NAME that was "
                        "fetched before."),
-                 field("options", options_shape(), "What else of the model is another.")});
+                 field("options", options_shape(), "What else of the model is another."),
+                 field("settings", settings_shape(), "Of the server, and of nothing else then.")});
 }
 
 Shape prediction_shape() {
@@ -77,6 +87,11 @@ Shape prediction_shape() {
                            required("low", amount(), "Lower end of its interval (90 %)."),
                            required("high", amount(), "Upper end.")}),
               0, kPredictedMax);
+}
+
+Shape gate_shape() {
+  return object({required("score", text(1, kWordCharactersMax), "Its name in feedback."),
+                 field("higher_is_better", boolean(), "Absent: true.")});
 }
 
 std::vector<Field> rule_fields() {
@@ -94,12 +109,21 @@ std::vector<Field> rule_fields() {
       field("slowdown_max", number(1, kSlowdownMax),
             "The first token and the time between tokens may take so many times as long, else it "
             "is taken back at once; absent: 1.3."),
+      field("quality", list(gate_shape(), 0, kGatesMax),
+            "Scores that must not get worse, where there are some; absent: rating, of which more "
+            "is better, and live_kl, of which less is."),
   };
 }
 
 CanaryChange change_of(const Json& change) {
   CanaryChange read;
   read.path = text_of(change, "path");
+  if (const Json* const settings = field_of(change, "settings")) {
+    if (const auto bytes = integer_of(*settings, "cache_bytes")) {
+      read.cache_bytes = static_cast<std::size_t>(*bytes);
+    }
+    read.cache_seconds = number_of(*settings, "cache_seconds");
+  }
   const Json* const options = field_of(change, "options");
   if (options == nullptr) return read;
   const auto size_of = [&](const char* name) -> std::optional<std::size_t> {
@@ -123,24 +147,52 @@ TrialRules rules_of(const Json& body) {
   rules.seconds_min = number_of(body, "seconds_min").value_or(rules.seconds_min);
   rules.seconds_max = number_of(body, "seconds_max").value_or(rules.seconds_max);
   rules.slowdown_max = number_of(body, "slowdown_max").value_or(rules.slowdown_max);
+  if (const Json* gates = field_of(body, "quality")) {
+    rules.quality.clear();
+    for (const Json& gate : *gates) {
+      rules.quality.push_back(
+          {text_of(gate, "score"), boolean_of(gate, "higher_is_better").value_or(true)});
+    }
+  }
   return rules;
 }
 
+// An object of those that have a value.
+class Optionals {
+ public:
+  template <typename T>
+  Optionals& add(const char* name, const std::optional<T>& value) {
+    return value ? put(name, *value) : *this;
+  }
+  template <typename T>
+  Optionals& put(const char* name, const T& value) {
+    append(text_, text_.empty() ? "\"" : ",\"", name, "\":", value);
+    return *this;
+  }
+  bool is_empty() const noexcept { return text_.empty(); }
+  std::string text() const { return "{" + text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
 std::string change_json(const CanaryChange& change) {
-  std::string options;
-  const auto add = [&](const char* name, const auto& value) {
-    append(options, options.empty() ? "" : ",", '"', name, "\":", value);
-  };
-  if (change.kv_type) add("kv_type", json_string(kernels::kv_type_name(*change.kv_type)));
-  if (change.context_tokens) add("context_tokens", *change.context_tokens);
-  if (change.cache_tokens) add("cache_tokens", *change.cache_tokens);
-  if (change.sequences_max) add("sequences_max", *change.sequences_max);
-  if (change.has_prefix_cache) add("prefix_cache", *change.has_prefix_cache);
-  if (change.guesses_ngrams) add("speculation", *change.guesses_ngrams);
-  std::string out = "{";
-  if (!change.path.empty()) append(out, "\"path\":", json_string(change.path));
-  if (!options.empty()) append(out, change.path.empty() ? "" : ",", "\"options\":{", options, '}');
-  return out + "}";
+  Optionals options;
+  if (change.kv_type) {
+    options.put("kv_type", json_string(kernels::kv_type_name(*change.kv_type)));
+  }
+  options.add("context_tokens", change.context_tokens)
+      .add("cache_tokens", change.cache_tokens)
+      .add("sequences_max", change.sequences_max)
+      .add("prefix_cache", change.has_prefix_cache)
+      .add("speculation", change.guesses_ngrams);
+  Optionals settings;
+  settings.add("cache_bytes", change.cache_bytes).add("cache_seconds", change.cache_seconds);
+  Optionals all;
+  if (!change.path.empty()) all.put("path", json_string(change.path));
+  if (!options.is_empty()) all.put("options", options.text());
+  if (!settings.is_empty()) all.put("settings", settings.text());
+  return all.text();
 }
 
 void append_count(std::string& out, const char* name, const TrialCount& count) {
@@ -239,14 +291,14 @@ Shape canary_shape() {
       required("prediction", prediction_shape(), "As it was given before the change was tried."),
       required("predicted_loss", text(), "Of quality, in words."),
       required("measured",
-               list(object({required("metric", name_of(metric_names()), "What of."),
+               list(object({required("metric", text(), "What of; score:NAME of feedback."),
                             required("before", amount(), "Mean without the change."),
                             required("after", amount(), "With it."),
                             required("low", amount(),
                                      "Lower end of its interval (90 % of the ratio to `before`)."),
                             required("high", amount(), "Upper end."),
                             required("n", count(), "Requests of the side that has fewer.")}),
-                    0, kTrialMetrics),
+                    0, kTrialMetrics + kGatesMax),
                "Of those that ended well; so far, or when it ended."),
       field("seconds", number(0, kAmountMax), "Since requests are shared out; of one that runs."),
       field("requests",
@@ -311,17 +363,23 @@ std::string canary_parameters(const CanaryRequest& request) {
   append(out, "],\"share\":", request.share, ",\"goal\":\"", trial_metric_name(rules.goal),
          "\",\"gain_min\":", rules.gain_min, ",\"requests_min\":", rules.requests_min,
          ",\"seconds_min\":", rules.seconds_min, ",\"seconds_max\":", rules.seconds_max,
-         ",\"slowdown_max\":", rules.slowdown_max, '}');
-  return out;
+         ",\"slowdown_max\":", rules.slowdown_max, ",\"quality\":[");
+  separator = "";
+  for (const QualityGate& gate : rules.quality) {
+    append(out, separator, "{\"score\":", json_string(gate.score),
+           ",\"higher_is_better\":", gate.is_higher_better, '}');
+    separator = ",";
+  }
+  return out + "]}";
 }
 
 std::string measures_json(std::span<const TrialMeasure> measures) {
   std::string out = "[";
   const char* separator = "";
   for (const TrialMeasure& each : measures) {
-    append(out, separator, "{\"metric\":\"", trial_metric_name(each.metric),
-           "\",\"before\":", each.before, ",\"after\":", each.after, ",\"low\":", each.low,
-           ",\"high\":", each.high, ",\"n\":", each.count, '}');
+    append(out, separator, "{\"metric\":\"", each.name, "\",\"before\":", each.before,
+           ",\"after\":", each.after, ",\"low\":", each.low, ",\"high\":", each.high,
+           ",\"n\":", each.count, '}');
     separator = ",";
   }
   return out + "]";
