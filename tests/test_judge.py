@@ -6,6 +6,7 @@ import importlib.util
 import json
 import random
 import shutil
+import subprocess
 import threading
 
 import pytest
@@ -156,6 +157,26 @@ def test_a_judge_that_hangs_or_refuses_is_given_up(paring, data, tmp_path):
     # Nobody listens there any more; what failed is tried again by the next run.
     gone = score(paring, data, scorers(tmp_path, judge.url, tries=1))["scorers"][0]
     assert gone["failed"] == 32 and gone["not_asked"] == 8
+
+
+def test_a_killed_run_goes_on_where_it_was(paring, data, tmp_path):
+    asked = threading.Semaphore(0)
+
+    def opinion(user):
+        asked.release()
+        return stars(3)
+
+    with Judge(opinion) as judge:
+        path = scorers(tmp_path, judge.url, parallel=1)
+        run = subprocess.Popen([paring.path, "score", "--data-dir", data, "--scorers", path, "--json"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(20):  # in the second sixteen
+            assert asked.acquire(timeout=30)
+        run.kill()
+        run.wait(30)
+        report = score(paring, data, path)["scorers"][0]
+        assert report["there"] >= 16 and report["scored"] + report["there"] == 40
+        assert len(judge.requests) <= 40 + 16
 
 
 def test_pairs_are_judged_in_either_place(paring, small, tmp_path):

@@ -219,6 +219,20 @@ def test_scorers_keep_what_they_say_and_datasets_use_it(paring, filled, tmp_path
     assert "95 % interval" in table and "11 answers of 11 requests" in table
 
 
+def test_likeness_of_vectors_by_an_encoder(paring, filled, root, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(filled, data)
+    scorers = tmp_path / "scorers.yaml"
+    (tmp_path / "refs.jsonl").write_text('{"question": "Capital of France?", "reference": "Paris."}\n')
+    scorers.write_text(f"scorers:\n  near:\n    kind: similarity\n    measure: cosine\n    references: refs.jsonl\n"
+                       f"    model: {root}/tests/data/encoders/bert-mean\n")
+    near, = score(paring, data, scorers)["scorers"]
+    # Two answers of the file's question, which are the reference, and one with a correction.
+    assert near["scored"] == 3 and 0.6 < near["mean"] <= 1 and near["not_about"] == 8
+    one, = score(paring, data, scorers, "--limit", "4")["scorers"]
+    assert one["there"] == 1 and one["mean"] == pytest.approx(1, abs=1e-6)
+
+
 def test_scores_can_be_made_beside_a_running_server(paring, small, tmp_path):
     scorers = tmp_path / "scorers.yaml"
     scorers.write_text(SCORERS)

@@ -90,6 +90,24 @@ class Builder {
     return {};
   }
 
+  // Of prompts with a good and a bad answer, a pair each.
+  Result<void> pair_rated() {
+    for (const auto& [key, rated] : rated_) {
+      const std::int64_t held = (rated.good ? 1 : 0) + (rated.bad ? 1 : 0);
+      if (held < 2 || rated.good->exchange.answer == rated.bad->exchange.answer) {
+        dataset_.left_out[LeftOut::kNoPair] += held;
+        continue;
+      }
+      const Exchange& good = rated.good->exchange;
+      const Exchange& bad = rated.bad->exchange;
+      PARING_TRY_VOID(
+          keep(rated.good->row, good, "thumbs",
+               dpo_line(good, {good.answer, good.tool_calls}, {bad.answer, bad.tool_calls}),
+               good.answer + "\n" + bad.answer, rated.bad->row.session));
+    }
+    return {};
+  }
+
   Result<Dataset> finish() {
     dataset_.parts.resize(options_.split.size());
     // The set's least key, so that it stays where it is when the set grows at its other end.
@@ -226,7 +244,7 @@ class Builder {
   }
 
   Result<void> take_dpo(const TrafficRequest& row, const Labels& labels) {
-    if (!labels.correction && labels.better_than.empty()) return left_out(LeftOut::kNoPair);
+    if (!labels.correction && labels.better_than.empty()) return hold(row, labels);
     PARING_TRY(const std::optional<Exchange> exchange, read(row));
     if (!exchange) return {};
     if (const auto fault = fault_of(row, *exchange)) return left_out(*fault);
@@ -251,6 +269,21 @@ class Builder {
     return {};
   }
 
+  // A good or a bad answer waits for one of the other kind to the same prompt.
+  Result<void> hold(const TrafficRequest& row, const Labels& labels) {
+    if (labels.is_mixed()) return left_out(LeftOut::kMixed);
+    if (labels.good == 0 && labels.bad == 0) return left_out(LeftOut::kNoPair);
+    PARING_TRY(std::optional<Exchange> exchange, read(row));
+    if (!exchange) return {};
+    if (const auto fault = fault_of(row, *exchange)) return left_out(*fault);
+    Rated& rated = rated_[sha256_hex(exchange->prompt)];
+    std::optional<Held>& place = labels.good > 0 ? rated.good : rated.bad;
+    if (place) return left_out(LeftOut::kNoPair);  // the newest of a kind is there
+    PARING_TRY_VOID(add_bytes(exchange->prompt.size() + exchange->answer.size()));
+    place = Held{row, std::move(*exchange)};
+    return {};
+  }
+
   // The answer with this id, when it is another one to the same prompt.
   Result<std::optional<Exchange>> lost_answer(const TrafficRequest& row, const Exchange& won,
                                               const std::string& id) {
@@ -269,6 +302,13 @@ class Builder {
     return std::optional<Exchange>();
   }
 
+  Result<void> add_bytes(std::size_t bytes) {
+    bytes_ += bytes;
+    if (bytes_ <= kDatasetBytesMax) return {};
+    return exhausted(fmt::format("the dataset has more than {} bytes", kDatasetBytesMax),
+                     "take less of it with --from, --to or --limit");
+  }
+
   // Unless it is there already, or nearly.
   Result<void> keep(const TrafficRequest& row, const Exchange& exchange, const std::string& why,
                     std::string line, const std::string& answer,
@@ -282,11 +322,7 @@ class Builder {
     if (options_.duplicates == Duplicates::kNear && near_.add(joined(exchange), answer)) {
       return left_out(LeftOut::kNearDuplicate);
     }
-    bytes_ += line.size();
-    if (bytes_ > kDatasetBytesMax) {
-      return exhausted(fmt::format("the dataset has more than {} bytes", kDatasetBytesMax),
-                       "take less of it with --from, --to or --limit");
-    }
+    PARING_TRY_VOID(add_bytes(line.size()));
     const std::size_t example = groups_.add();
     keys_.push_back(sha256_hex(normal_form(beginning_of(exchange))));
     groups_.unite_by("beginning " + keys_.back(), example);
@@ -299,6 +335,15 @@ class Builder {
     return {};
   }
 
+  struct Held {
+    TrafficRequest row;
+    Exchange exchange;
+  };
+  struct Rated {
+    std::optional<Held> good;
+    std::optional<Held> bad;
+  };
+
   static constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
   const store::TrafficDb& traffic_;
   AnswerScores scores_;
@@ -308,6 +353,7 @@ class Builder {
   std::vector<Example> kept_;  // newest first
   std::vector<std::string> keys_;
   std::unordered_set<std::string> texts_;
+  std::map<std::string, Rated> rated_;  // by prompt
   NearDuplicates near_;
   Groups groups_;
   std::size_t bytes_ = 0;
@@ -369,6 +415,7 @@ Result<Dataset> build_dataset(const store::TrafficDb& traffic, const store::Scor
     return {};
   };
   PARING_TRY_VOID(monitor::export_traffic(traffic, options.filter, /*with_content=*/false, take));
+  PARING_TRY_VOID(builder.pair_rated());
   return builder.finish();
 }
 

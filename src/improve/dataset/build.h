@@ -50,7 +50,7 @@ enum class PromptKind : std::uint8_t { kChat, kText };
   X(kNoFeedback, "no feedback")                                            \
   X(kBad, "bad feedback and no correction")                                \
   X(kMixed, "feedback that contradicts itself")                            \
-  X(kNoPair, "neither a correction nor a preference")                      \
+  X(kNoPair, "no second answer to pair it with")                           \
   X(kNotRedacted, "its text could not be redacted")                        \
   X(kUnreadable, "its text is not in the form that a server keeps")        \
   X(kOtherKind, "a completion among chats, or the other way round")        \
@@ -91,7 +91,7 @@ inline constexpr std::size_t kDatasetBytesMax = std::size_t{2} << 30;
 struct Example {
   std::string request;  // the id of the request it is of
   double started_s = 0;
-  std::string why;   // "correction", "preference", "good", "bad", "unrated"
+  std::string why;   // "correction", "preference", "thumbs", "good", "bad", "unrated"
   std::string line;  // JSON, without the line's end
 };
 

@@ -139,6 +139,25 @@ TEST_F(Datasets, DpoTakesCorrectionsAndPreferences) {
   EXPECT_EQ(left(dataset, LeftOut::kNoPair), 1);
 }
 
+TEST_F(Datasets, DpoPairsGoodAndBadAnswersToOnePrompt) {
+  serve(request("a", "One?", "Good, older."));
+  serve(request("b", "One?", "Bad."));
+  serve(request("c", "One?", "Good."));
+  serve(request("d", "Two?", "Good alone."));
+  serve(request("e", "Three?", "The same."));
+  serve(request("f", "Three?", "The same."));
+  for (const char* id : {"a", "c", "d", "e"}) score(id, "boolean", "1");
+  for (const char* id : {"b", "f"}) score(id, "boolean", "0");
+  options_.format = DatasetFormat::kDpo;
+  const Dataset dataset = built();
+  EXPECT_EQ(lines_of(dataset),
+            (std::vector<std::string>{R"({"prompt":[{"role":"user","content":"One?"}],)"
+                                      R"("chosen":[{"role":"assistant","content":"Good."}],)"
+                                      R"("rejected":[{"role":"assistant","content":"Bad."}]})"}));
+  EXPECT_EQ(dataset.kinds, (std::map<std::string, std::int64_t>{{"thumbs", 1}}));
+  EXPECT_EQ(left(dataset, LeftOut::kNoPair), 4);
+}
+
 TEST_F(Datasets, KtoTakesThumbsAndTheNewerOfTwoOpinions) {
   serve(request("a", "One?", "First."));
   serve(request("b", "Two?", "Second."));
@@ -385,6 +404,22 @@ TEST_F(Datasets, TheSameDataGivesTheSameBytesInAFolderThatIsWhole) {
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
     EXPECT_EQ(entry.path().string().find(".tmp-"), std::string::npos) << "nothing is left behind";
   }
+}
+
+TEST_F(Datasets, WhatAKilledRunLeftIsRemoved) {
+  serve(request("a", "One?", "First."));
+  score("a", "boolean", "1");
+  // No process has such a number: it is above the kernel's limit of 2^22.
+  const std::string left_behind = path("set.tmp-4194305");
+  const std::string others = path("set.tmp-mine");
+  const std::string running = path("set.tmp-1");
+  for (const std::string& folder : {left_behind, others, running}) {
+    std::filesystem::create_directory(folder);
+  }
+  ASSERT_TRUE(write_dataset(built(), {}, path("set"), io::Overwrite::kRefuse));
+  EXPECT_FALSE(std::filesystem::exists(left_behind));
+  EXPECT_TRUE(std::filesystem::exists(others));
+  EXPECT_TRUE(std::filesystem::exists(running));
 }
 
 TEST_F(Datasets, ForeignFilesAndDamageAreSeen) {

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <limits>
@@ -144,13 +146,33 @@ Result<void> sync_folder(const std::string& path) {
   return {};
 }
 
+constexpr std::string_view kTemporary = ".tmp-";
+
+// Folders that runs left behind which were killed: their process is no more.
+void remove_left_behind(const fs::path& target) {
+  std::error_code error;
+  const fs::path parent = fs::absolute(target).parent_path();
+  const std::string begins = target.filename().string() + std::string(kTemporary);
+  for (const auto& entry : fs::directory_iterator(parent, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(begins)) continue;
+    pid_t process = 0;
+    const char* const end = name.data() + name.size();
+    const auto [stop, wrong] = std::from_chars(name.data() + begins.size(), end, process);
+    if (wrong != std::errc() || stop != end || process <= 0) continue;
+    std::error_code ignored;
+    if (::kill(process, 0) != 0 && errno == ESRCH) fs::remove_all(entry.path(), ignored);
+  }
+}
+
 // A folder beside the one that is made, gone again unless it was renamed.
 class NewFolder {
  public:
   static Result<NewFolder> create(const std::string& path) {
     fs::path target(path);
     if (!target.has_filename()) target = target.parent_path();
-    const std::string temporary = fmt::format("{}.tmp-{}", target.string(), ::getpid());
+    remove_left_behind(target);
+    const std::string temporary = fmt::format("{}{}{}", target.string(), kTemporary, ::getpid());
     std::error_code error;
     fs::remove_all(temporary, error);
     if (!fs::create_directory(temporary, error)) {
