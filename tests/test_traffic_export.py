@@ -205,6 +205,20 @@ def test_rows_go_to_postgresql_once(paring, filled, spoken, postgres):
     assert [json.loads(prompt) for prompt in prompts] == PROMPTS
 
 
+def test_tables_of_an_earlier_version_get_the_new_columns(paring, spoken, postgres):
+    postgres.ask("CREATE DATABASE older")
+    uri = postgres.uri.replace("/postgres?", "/older?")
+    export(paring, spoken, "--postgres", uri)
+    drops = ", ".join(f"DROP COLUMN {name}"
+                      for name in ("prompt_version", "prefill_work_seconds", "decode_work_seconds"))
+    subprocess.run(["psql", uri, "-q", "-c", f"ALTER TABLE paring.requests {drops}; TRUNCATE paring.requests; "
+                                             "UPDATE paring.schema_version SET version = 1"], check=True)
+    export(paring, spoken, "--postgres", uri)
+    work = subprocess.run(["psql", uri, "-At", "-c", "SELECT sum(decode_work_seconds) FROM paring.requests"],
+                          check=True, capture_output=True, text=True).stdout
+    assert float(work) > 0
+
+
 def test_tables_of_a_newer_version_are_left_alone(paring, spoken, postgres):
     postgres.ask("CREATE DATABASE newer")
     uri = postgres.uri.replace("/postgres?", "/newer?")

@@ -30,6 +30,7 @@ inline constexpr std::string_view kResumer = "paring-resume";
 inline constexpr std::string_view kTraffic = "paring-traffic";    // rows of what was served
 inline constexpr std::string_view kEnergy = "paring-energy";      // joules, each second
 inline constexpr std::string_view kRetention = "paring-retain";   // old ones go
+inline constexpr std::string_view kHours = "paring-hours";        // step times, each minute
 inline constexpr std::string_view kUpstream = "paring-upstream";  // requests to other servers
 inline constexpr std::string_view kScrape = "paring-scrape";      // metrics of other servers
 // Models that come and go, files and batches, the service manager.

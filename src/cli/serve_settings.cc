@@ -172,6 +172,7 @@ serve::ServedModelOptions model_options(const config::SettingValues& settings) {
   options.waiting_max = std::size_t{1} << 17;
   options.waiting_tokens_max = settings.serve_queued_tokens_max;
   options.guesses_ngrams = !settings.serve_no_speculation;
+  options.has_prefix_cache = !settings.serve_no_prefix_cache;
   options.locks_memory = settings.mlock;
   return options;
 }

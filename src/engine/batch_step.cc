@@ -226,6 +226,10 @@ void BatchEngine::record(const std::vector<Live*>& parts) {
   meter(parts);
   for (const Live* live : parts) {
     const bool decodes = live->generated() > 0 && live->part == 1 + live->guesses.size();
+    const auto tokens = static_cast<double>(live->part);
+    (decodes ? last_step_.decode_positions : last_step_.prefill_positions) +=
+        tokens * (static_cast<double>(live->sequence.length()) - tokens / 2);
+    last_step_.rows += live->picks.size() + live->scores.size();
     (decodes ? last_step_.decode_tokens : last_step_.prefill_tokens) +=
         live->part - live->guesses.size();
     last_step_.draft_tokens += live->guesses.size();

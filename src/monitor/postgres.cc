@@ -105,7 +105,14 @@ const char* type_of(ColumnKind kind) {
   return "text";
 }
 
-// Version 1. Columns that are added later are a version of their own, with ALTER TABLE.
+// Columns that came after version 1, which tables of that version get.
+constexpr const char* kToVersion2 =
+    "ALTER TABLE paring.requests ADD COLUMN prompt_version text, "
+    "ADD COLUMN prefill_work_seconds double precision, "
+    "ADD COLUMN decode_work_seconds double precision;"
+    "UPDATE paring.schema_version SET version = 2";
+
+// Of the present version.
 std::string tables() {
   std::string columns;
   for (const TrafficColumn& column : traffic_columns(true)) {
@@ -199,6 +206,7 @@ Result<void> PostgresTraffic::make_tables() {
   int version = 0;
   std::from_chars(text.data(), text.data() + text.size(), version);
   if (version == kSchemaVersion) return {};
+  if (version == 1) return run(kToVersion2);
   return Error{ErrorCode::kUnsupported,
                fmt::format("the tables in PostgreSQL's schema 'paring' have version {}, this "
                            "program knows {}",

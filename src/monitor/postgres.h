@@ -22,7 +22,7 @@ struct PostgresLibrary;
 class PostgresTraffic {
  public:
   // Of the tables that this version makes and knows.
-  static constexpr int kSchemaVersion = 1;
+  static constexpr int kSchemaVersion = 2;
 
   // `where`: a URI or "host=... dbname=..."; what it leaves out comes from PGHOST, PGPASSWORD and
   // the like, ~/.pgpass and ~/.pg_service.conf. Unavailable: no library, no server. Unsupported:

@@ -70,7 +70,10 @@ ColumnValue gaps_of(const Row& row) {
   X(kText, currency, row.money.currency)                                       \
   X(kInteger, peak_pages, row.peak_pages)                                      \
   X(kInteger, preemptions, row.preemptions)                                    \
-  X(kNumbers, gap_microseconds, gaps_of(row))
+  X(kNumbers, gap_microseconds, gaps_of(row))                                  \
+  X(kText, prompt_version, row.prompt_version)                                 \
+  X(kReal, prefill_work_seconds, row.seconds.prefill_work)                     \
+  X(kReal, decode_work_seconds, row.seconds.decode_work)
 
 constexpr std::size_t kContentColumns = 2;
 constexpr TrafficColumn kColumns[] = {

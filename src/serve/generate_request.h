@@ -74,6 +74,8 @@ struct GenerateRequest {
   // Whether the answer to a question that means the same will do; absent: the server's rule.
   std::optional<bool> uses_semantic_cache;
   std::string user;  // who asks, as the client names them; part of nothing
+  // Which version of its prompt the client used, as it names it; part of nothing.
+  std::string prompt_version;
 };
 
 }  // namespace paring::serve

@@ -315,6 +315,17 @@ std::vector<ModelStatus> ModelRegistry::list() const {
   return all;
 }
 
+std::vector<std::shared_ptr<StepRecorder>> ModelRegistry::step_recorders() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<StepRecorder>> all;
+  for (const SlotPtr& slot : slots_) {
+    if (slot->model != nullptr && slot->model->step_recorder() != nullptr) {
+      all.push_back(slot->model->step_recorder());
+    }
+  }
+  return all;
+}
+
 std::size_t ModelRegistry::waiting() const {
   std::size_t count = 0;
   for (const SlotPtr& slot : slots_) count += slot->waiters.size();

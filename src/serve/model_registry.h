@@ -97,6 +97,8 @@ class ModelRegistry {
   std::string known_name(const std::string& name) const;
   // In the order they became known.
   std::vector<ModelStatus> list() const;
+  // Of models in memory.
+  std::vector<std::shared_ptr<StepRecorder>> step_recorders() const;
   // By its own name or that of an adapter, "": the first. 404.
   ApiResult<ModelStatus> status(const std::string& name) const;
 

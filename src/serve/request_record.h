@@ -62,6 +62,8 @@ struct RequestFacts {
   std::optional<double> first_token_seconds;  // since the head was read, as are the following
   double seconds = 0;
   net::RequestEnd end;
+  std::string prompt_version;                // as the client names it
+  store::TrafficPromptMarks marks;           // of the prompt; empty: none were made
   std::shared_ptr<CapturedContent> content;  // null: none is kept. Taken by the row
   TrialPlace trial;
 };
@@ -122,6 +124,8 @@ class RequestRecord {
   }
   void set_user(const std::string& user) { facts_.user = user; }
   const std::string& user() const noexcept { return facts_.user; }
+  void set_prompt_version(const std::string& version) { facts_.prompt_version = version; }
+  void set_marks(store::TrafficPromptMarks marks) { facts_.marks = std::move(marks); }
   void set_model(const std::string& model, const std::string& variant) {
     facts_.model = model;
     facts_.variant = variant;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "api/certificate.h"
 #include "base/clock.h"
@@ -37,6 +38,30 @@ engine::BatchOptions batch_options(const ModelPlan& plan) {
           .waiting_tokens_max = options.waiting_tokens_max,
           .lora_rank = plan.lora_rank,
           .has_prefix_cache = options.has_prefix_cache};
+}
+
+// What advice must know of an engine, as JSON.
+std::string engine_facts(const ModelPlan& plan, std::size_t threads) {
+  const engine::BatchOptions options = batch_options(plan);
+  const nlohmann::json facts = {
+      {"path", plan.path},
+      {"weight_bytes", plan.weight_bytes},
+      {"extra_bytes", plan.extra_bytes},
+      {"kv_type", kernels::kv_type_name(plan.kv_type)},
+      {"kv_bytes_per_token", model::KvPool::bytes_per_token(plan.spec, plan.kv_type)},
+      {"numerics", model::numerics_name(options.numerics)},
+      {"isa", kernels::kernels().isa},
+      {"threads", threads},
+      {"context_tokens", options.context_tokens},
+      {"cache_tokens", options.cache_tokens},
+      {"sequences_max", options.sequences_max},
+      {"step_tokens", options.step_tokens},
+      {"mixed_prompt_tokens", options.mixed_prompt_tokens},
+      {"mixed_step_ratio", options.mixed_step_ratio},
+      {"has_prefix_cache", options.has_prefix_cache},
+      {"has_speculation", plan.options.guesses_ngrams},
+      {"adapters", plan.adapters.size()}};
+  return facts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::size_t auto_cache_tokens(const model::BlockSpec& spec, kernels::KvType kv_type,
@@ -154,6 +179,11 @@ Result<std::shared_ptr<ServedModel>> ServedModel::open(const std::string& name, 
     if (!api::Certificate::from_json(served->certificate_)) served->certificate_.clear();
   }
   served->created_ = modified_at(plan.path);
+  if (served->engine_ != nullptr) {
+    served->step_recorder_ = std::make_shared<StepRecorder>(name, served->variant_,
+                                                            engine_facts(plan, executor.threads()),
+                                                            system_clock().wall_seconds());
+  }
   return served;
 }
 
@@ -251,11 +281,22 @@ Result<void> ServedModel::submit(EncodeJob job) {
 }
 
 bool ServedModel::step() {
+  const double begin = system_clock().monotonic_seconds();
   const bool has_worked = engine_ != nullptr ? engine_->step() : step_encoder();
   if (engine_ != nullptr) {
     // A call that only ended sequences leaves the step before as it was.
     const api::StepRecord& last = engine_->last_step();
-    if (last.start_seconds > counted_step_) count(last.seconds, last.operations, last.bytes);
+    if (last.start_seconds > counted_step_) {
+      count(last.seconds, last.operations, last.bytes);
+      const auto tokens =
+          static_cast<double>(last.prefill_tokens + last.decode_tokens + last.draft_tokens);
+      // Planning the step and taking its tokens belong to it.
+      step_recorder_->add({.tokens = tokens,
+                           .rows = static_cast<double>(last.rows),
+                           .decode_positions = last.decode_positions,
+                           .prefill_positions = last.prefill_positions},
+                          system_clock().monotonic_seconds() - begin);
+    }
     counted_step_ = std::max(counted_step_, last.start_seconds);
   }
   publish();

@@ -27,6 +27,7 @@
 #include "model/lora.h"
 #include "serve/engine_loop.h"
 #include "serve/model_totals.h"
+#include "serve/step_recorder.h"
 #include "text/answer_format.h"
 #include "text/constraint.h"
 
@@ -142,6 +143,8 @@ class ServedModel : public Steppable {
   Result<std::shared_ptr<const text::ConstraintFactory>> constraints() const;
   const engine::TextEncoder& encoder() const noexcept { return *encoder_; }
 
+  // What its steps take; null for an encoder.
+  const std::shared_ptr<StepRecorder>& step_recorder() const noexcept { return step_recorder_; }
   // As of the last step.
   EngineLoad load() const noexcept;
   ModelTotals totals() const noexcept;
@@ -168,6 +171,7 @@ class ServedModel : public Steppable {
   std::optional<engine::ChatPrompt> chat_prompt_;
   std::size_t prompt_bytes_max_ = 0;
   std::unique_ptr<engine::BatchEngine> engine_;
+  std::shared_ptr<StepRecorder> step_recorder_;
   std::unique_ptr<engine::TextEncoder> encoder_;
   std::vector<std::shared_ptr<const ServedAdapter>> adapters_;
   text::AnswerFormat answer_format_;

@@ -17,6 +17,7 @@
 #include "serve/access/loopback.h"
 #include "serve/access/refusal.h"
 #include "serve/http_answer.h"
+#include "serve/prompt_marks.h"
 #include "store/keys.h"
 #include "text/chat_template.h"
 
@@ -176,7 +177,8 @@ Server::~Server() {
   if (http_ != nullptr) http_->stop(0);        // no new requests, and those that run are cancelled
   abandon_answers();
   if (canaries_ != nullptr) canaries_->stop_all();
-  finisher_.finish();  // what is to be audited is written
+  engine_hours_.reset();  // looks at what the registry has, and writes
+  finisher_.finish();     // what is to be audited is written
   batches_.reset();
   registry_.reset();
   loop_.reset();
@@ -391,6 +393,9 @@ void Server::answer(const Call& call, const ModelUse& model, AnswerPlan plan,
         keep_first(*record, 200, std::move(send));
       });
   receiver->set_content(call.record->content());
+  if (marks_key_) {
+    call.record->set_marks(marks_of(*marks_key_, call.principal.tenant, plan));
+  }
   call.exchange->release_body();
   for (const auto& watch : quality_watches_) {
     if (plan.on_answer) break;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/sip_hash.h"
 #include "cost/probes.h"
 #include "monitor/alerts.h"
 #include "monitor/content_filter.h"
@@ -35,6 +36,7 @@
 #include "serve/answering.h"
 #include "serve/batch_service.h"
 #include "serve/canary/canaries.h"
+#include "serve/engine_hours.h"
 #include "serve/engine_loop.h"
 #include "serve/mask_pool.h"
 #include "serve/model_registry.h"
@@ -295,6 +297,8 @@ class Server : public net::RequestHandler {
   std::unique_ptr<monitor::Traffic> traffic_;        // null: nothing is kept of requests
   std::unique_ptr<monitor::OtlpExporter> exporter_;  // null: nobody is told of them
   std::unique_ptr<monitor::Alerts> alerts_;          // null: there are no objectives
+  std::optional<SipKey> marks_key_;                  // of prompts in rows; absent: no rows
+  std::unique_ptr<EngineHours> engine_hours_;        // null: nothing is kept of requests
   KeyRing keys_;
   Gate gate_;
   std::optional<Auditor> auditor_;      // where there is a database

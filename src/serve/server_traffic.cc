@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The server's side of what is kept of requests: rows of traffic, and spans for a collector.
+#include <fmt/format.h>
+
 #include <optional>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "serve/canary/trial_request.h"
 #include "serve/server.h"
 #include "serve/traffic_row.h"
+#include "store/marks_key.h"
 
 namespace paring::serve {
 
@@ -39,6 +42,14 @@ Result<void> Server::keep_rows(std::unique_ptr<monitor::Traffic> traffic) {
                    {.alerts = *alerts,
                     .file = folder.empty() ? std::string() : folder + "/" + monitor::kAlertsFile},
                    this->traffic()));
+  }
+  if (traffic_ != nullptr) {
+    PARING_TRY(marks_key_, store::marks_key(options().data_folder));
+    const std::string extra =
+        fmt::format(",\"response_cache_bytes\":{},\"response_cache_seconds\":{}",
+                    options().cache.bytes_max, options().cache.seconds_max);
+    engine_hours_ = std::make_unique<EngineHours>(
+        traffic_->db(), [this] { return registry_->step_recorders(); }, extra);
   }
   if (!control_ && exporter_ == nullptr && alerts_ == nullptr) return {};
   const auto record = [this](const RequestFacts& facts) {

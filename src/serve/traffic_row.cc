@@ -51,6 +51,8 @@ store::TrafficRequest traffic_row(const RequestFacts& facts) {
   row.key_id = facts.key_id;
   row.tenant = facts.tenant;
   row.user = redact(facts.user);
+  row.prompt_version = redact(facts.prompt_version);
+  row.marks = facts.marks;
   row.model = facts.model;
   row.variant = facts.variant;
   row.cache = facts.cache;
@@ -64,6 +66,8 @@ store::TrafficRequest traffic_row(const RequestFacts& facts) {
   row.seconds.queue = usage.queue_seconds;
   row.seconds.prefill = usage.prefill_seconds;
   row.seconds.decode = usage.decode_seconds;
+  row.seconds.prefill_work = usage.prefill_work.seconds;
+  row.seconds.decode_work = usage.decode_work.seconds;
   row.operations = usage.prefill_work.operations + usage.decode_work.operations;
   row.bytes_read = usage.prefill_work.bytes + usage.decode_work.bytes;
   row.preemptions = whole(usage.preemptions);

@@ -63,15 +63,18 @@ TrafficRequest made_sound(const TrafficRequest& request, TrafficParts parts) {
   if (parts == TrafficParts::kWithoutContent) sound.content.reset();
   for (std::string* text :
        {&sound.id, &sound.trace_id, &sound.span_id, &sound.parent_id, &sound.route, &sound.end,
-        &sound.error_code, &sound.key_id, &sound.tenant, &sound.user, &sound.session, &sound.model,
-        &sound.variant, &sound.money.currency}) {
+        &sound.error_code, &sound.key_id, &sound.tenant, &sound.user, &sound.session,
+        &sound.prompt_version, &sound.model, &sound.variant, &sound.money.currency}) {
     shorten(*text);
   }
   for (auto* value : {&sound.seconds.queue, &sound.seconds.prefill, &sound.seconds.decode,
                       &sound.seconds.first_token, &sound.seconds.total}) {
     make_finite(*value);
   }
-  for (double* value : {&sound.operations, &sound.bytes_read, &sound.joules, &sound.money.hardware,
+  constexpr std::size_t kBlockBytesMax = kTrafficBlocksMax * kTrafficBlockBytes;
+  if (sound.marks.blocks.size() > kBlockBytesMax) sound.marks.blocks.resize(kBlockBytesMax);
+  for (double* value : {&sound.seconds.prefill_work, &sound.seconds.decode_work, &sound.operations,
+                        &sound.bytes_read, &sound.joules, &sound.money.hardware,
                         &sound.money.energy, &sound.money.tokens}) {
     make_finite(*value);
   }
@@ -294,6 +297,24 @@ Result<TrafficUsers> TrafficDb::users(const TrafficFilter& filter, std::int64_t 
   found.left_out = std::max<std::int64_t>(count - limit, 0);
   found.users.resize(static_cast<std::size_t>(std::min(count, limit)));
   return found;
+}
+
+Result<void> TrafficDb::set_engine(const TrafficEngine& engine) const {
+  const auto hour_s = static_cast<double>(engine.hour_s);
+  if (hour_s < 0 || hour_s >= static_cast<double>(detail::kTrafficDayMax + 1) * kDaySeconds) {
+    return invalid_argument("an hour outside of the years 1970 to 9999");
+  }
+  return days_->write(day_of(hour_s), [&](TrafficDay& file) { return file.set_engine(engine); });
+}
+
+Result<std::vector<TrafficEngine>> TrafficDb::engines(const TrafficFilter& filter) const {
+  constexpr double kHourSeconds = 3600;
+  std::vector<TrafficEngine> engines;
+  TrafficFilter touched = filter;
+  touched.from_s = std::max(filter.from_s - kHourSeconds, 0.0);
+  PARING_TRY_VOID(for_days(*days_, touched,
+                           [&](TrafficDay& file) { return file.add_engines(filter, engines); }));
+  return engines;
 }
 
 Result<std::vector<TrafficBucket>> TrafficDb::series(const TrafficFilter& filter,

@@ -88,6 +88,11 @@ class TrafficDb {
   // Requests that named a user, by user, at most `limit` of them. InvalidArgument: a limit that is
   // not 1 to 1000, or a filter by min_total_seconds, which these sums do not know.
   Result<TrafficUsers> users(const TrafficFilter& filter, std::int64_t limit) const;
+  // Puts what is known of a model's engine in the place of what was known of that hour. Invalid-
+  // Argument: an hour outside of the years 1970 to 9999.
+  Result<void> set_engine(const TrafficEngine& engine) const;
+  // Those of hours that the filter's time touches, of its model and variant; ascending.
+  Result<std::vector<TrafficEngine>> engines(const TrafficFilter& filter) const;
   // Buckets that hold a request, ascending. Fast when `bucket_s` is a multiple of 60: then rows are
   // read only for min_total_seconds and for parts of a minute at the ends. InvalidArgument: not
   // positive. Exhausted: more than 10,000 buckets.

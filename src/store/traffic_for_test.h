@@ -37,6 +37,10 @@ inline TrafficRequest request_for_test(std::uint64_t number, double started_s) {
   request.bytes_read = 1e8 + random.below(1000);
   request.joules = 1 + random.below(10);
   request.joules_kind = random.below(2) == 0 ? JoulesKind::kMeasured : JoulesKind::kEstimated;
+  request.prompt_version = random.below(2) == 0 ? "v1" : "";
+  request.seconds.prefill_work = random.uniform();
+  request.seconds.decode_work = random.uniform();
+  request.marks = {number + 1, random.below(2) == 0, std::vector<std::uint8_t>(8, 0x5a)};
   request.money = {0.5, 0.25, 0.125, "EUR"};
   request.peak_pages = 3;
   request.preemptions = random.below(2);

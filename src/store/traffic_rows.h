@@ -58,7 +58,24 @@ struct TrafficSeconds {
   std::optional<double> decode;
   std::optional<double> first_token;  // since the arrival
   std::optional<double> total;
+  // Its share of the engine's steps: parts of all requests add up to the time of all steps.
+  double prefill_work = 0;
+  double decode_work = 0;
 };
+
+// What tells equal prompts and equal beginnings of prompts apart without their text: hashes under a
+// key that stays in the data folder.
+struct TrafficPromptMarks {
+  // Of all that decides the answer but what computes it; 0: not known.
+  std::uint64_t key = 0;
+  bool is_repeatable = false;  // equal requests get equal answers
+  // Four bytes for each whole block of kTrafficBlockTokens tokens, each with all tokens in front of
+  // it; of the first kTrafficBlocksMax blocks.
+  std::vector<std::uint8_t> blocks;
+};
+inline constexpr std::size_t kTrafficBlockTokens = 32;
+inline constexpr std::size_t kTrafficBlockBytes = 4;
+inline constexpr std::size_t kTrafficBlocksMax = 1024;
 
 struct TrafficMoney {
   double hardware = 0;
@@ -89,6 +106,7 @@ struct TrafficRequest {
   std::string tenant;
   std::string user;
   std::string session;
+  std::string prompt_version;  // as the client names it
   std::string model;
   std::string variant;
   TrafficCache cache = TrafficCache::kNone;
@@ -101,6 +119,7 @@ struct TrafficRequest {
   TrafficMoney money;
   std::int64_t peak_pages = 0;  // of the KV cache
   std::int64_t preemptions = 0;
+  TrafficPromptMarks marks;
   std::vector<std::uint8_t> gaps;         // encode_gaps() of store/token_gaps.h
   std::optional<TrafficContent> content;  // read back by find(), and by page() if asked
   bool has_content = false;               // set by reading
@@ -204,6 +223,16 @@ struct TrafficUsers {
   double to_s = 0;
   std::vector<TrafficUser> users;  // those with most tokens first
   std::int64_t left_out = 0;       // users beyond the limit
+};
+
+// A model as a server computed it in an hour.
+struct TrafficEngine {
+  std::int64_t hour_s = 0;  // its first second
+  std::string model;
+  std::string variant;
+  double loaded_s = 0;  // since 1970: tells two of one hour apart
+  std::string facts;    // a JSON object: what it computed with
+  std::string steps;    // a JSON object: what its steps took (engine/step_sums.h)
 };
 
 struct TrafficBucket {

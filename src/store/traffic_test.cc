@@ -209,6 +209,12 @@ TEST_F(TrafficTest, ARowComesBackWhole) {
   EXPECT_SAME(peak_pages);
   EXPECT_SAME(preemptions);
   EXPECT_SAME(gaps);
+  EXPECT_SAME(prompt_version);
+  EXPECT_SAME(seconds.prefill_work);
+  EXPECT_SAME(seconds.decode_work);
+  EXPECT_SAME(marks.key);
+  EXPECT_SAME(marks.is_repeatable);
+  EXPECT_SAME(marks.blocks);
 #undef EXPECT_SAME
   ASSERT_TRUE(back.content.has_value());
   EXPECT_EQ(back.content->prompt, row.content->prompt);

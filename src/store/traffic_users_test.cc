@@ -151,7 +151,14 @@ TEST_F(TrafficUsersTest, DaysOfAnEarlierVersionGetTheirSums) {
     if (file.path().extension() != ".db") continue;
     ++days;
     const auto day = detail::Connection::open(file.path(), 1000);
-    ASSERT_TRUE((*day)->script("DROP TABLE user_hours; DROP TABLE users; PRAGMA user_version = 1"));
+    ASSERT_TRUE(
+        (*day)->script("DROP TABLE user_hours; DROP TABLE users; DROP TABLE engines;"
+                       "ALTER TABLE requests DROP COLUMN prompt_version;"
+                       "ALTER TABLE requests DROP COLUMN prefill_work_s;"
+                       "ALTER TABLE requests DROP COLUMN decode_work_s;"
+                       "ALTER TABLE requests DROP COLUMN prompt_key;"
+                       "ALTER TABLE requests DROP COLUMN is_repeatable;"
+                       "ALTER TABLE requests DROP COLUMN prompt_blocks; PRAGMA user_version = 1"));
   }
   ASSERT_EQ(days, 3);
   expect_users(*open().users({}, 1000), expected(rows, {}));

@@ -23,6 +23,7 @@ class KeyBytes {
   }
   void add(double value) { add(std::bit_cast<std::uint64_t>(value)); }
   std::string sha256() const { return sha256_hex(bytes_); }
+  const std::string& bytes() const noexcept { return bytes_; }
 
  private:
   std::string bytes_;
@@ -80,6 +81,10 @@ std::string response_key(const std::string& variant, const std::string& tenant,
     key.add(static_cast<std::uint64_t>(sequence.max_tokens));
   }
   return key.sha256();
+}
+
+std::string response_settings(const std::string& tenant, const AnswerPlan& plan) {
+  return settings_of("", tenant, plan).bytes();
 }
 
 std::string question_group(const std::string& variant, const std::string& tenant,

@@ -22,6 +22,9 @@ namespace paring::serve {
 std::string response_key(const std::string& variant, const std::string& tenant,
                          const AnswerPlan& plan);
 
+// What the first is made of but the variant and the prompts: bytes.
+std::string response_settings(const std::string& tenant, const AnswerPlan& plan);
+
 // The same over all but the words of plan.question: answers to questions of one group may be given
 // for each other when they mean the same. REQUIRES: plan.question.
 std::string question_group(const std::string& variant, const std::string& tenant,

@@ -21,6 +21,7 @@ namespace {
 
 // How long a client waits at most, whatever its protocol: answers end with an error then.
 constexpr const char* kTimeoutHeader = "x-request-timeout";
+constexpr const char* kPromptVersionHeader = "x-prompt-version";
 
 // Takes the header into the request. False: it is no number.
 bool read_timeout(const net::HttpHead& head, GenerateRequest& request) {
@@ -73,6 +74,9 @@ void answer(Server& server, const Call& call, wire::GenerateCall& asked, const M
     request.timeout_seconds = std::max(kSecondsMin, deadline - system_clock().monotonic_seconds());
   }
   keep(server, call, request);
+  // The header serves protocols that have no field for it.
+  const std::string* version = call.exchange->head().find(kPromptVersionHeader);
+  call.record->set_prompt_version(version != nullptr ? *version : request.prompt_version);
   ApiResult<AnswerPlan> plan = prepare(request, model, server.options().limits, server.masks());
   if (!plan) return server.refuse(call, plan.error());
   if (server.semantic_cache() != nullptr) {

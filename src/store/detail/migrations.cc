@@ -368,6 +368,27 @@ INSERT INTO user_hours
 
 PRAGMA user_version = 2;
 )sql"},
+    {3, R"sql(
+ALTER TABLE requests ADD COLUMN prompt_version TEXT NOT NULL DEFAULT '';
+ALTER TABLE requests ADD COLUMN prefill_work_s REAL NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN decode_work_s REAL NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN prompt_key INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN is_repeatable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN prompt_blocks BLOB NOT NULL DEFAULT x'';
+
+-- Models as a server computed them in an hour.
+CREATE TABLE engines(
+  hour_s INTEGER NOT NULL,
+  model TEXT NOT NULL,
+  variant TEXT NOT NULL,
+  loaded_s REAL NOT NULL,
+  facts TEXT NOT NULL,                   -- JSON
+  steps TEXT NOT NULL,                   -- JSON, engine/step_sums.h
+  PRIMARY KEY(hour_s, model, variant, loaded_s)
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = 3;
+)sql"},
 };
 
 constexpr Schema kControl{0x50726e67, kControlVersions};  // "Prng"

@@ -26,7 +26,9 @@ constexpr const char* kOther = "(other)";
   "g.variant, g.cache, r.prompt_fresh, r.prompt_cached, r.answer_visible, r.answer_reasoning, "   \
   "r.drafted, r.accepted, r.queue_s, r.prefill_s, r.decode_s, r.first_token_s, r.total_s, "       \
   "r.operations, r.bytes_read, r.joules, r.joules_kind, r.hardware_cost, r.energy_cost, "         \
-  "r.token_cost, g.currency, r.peak_pages, r.preemptions, r.gaps "
+  "r.token_cost, g.currency, r.peak_pages, r.preemptions, r.gaps, r.prompt_version, "             \
+  "r.prefill_work_s, r.decode_work_s, r.prompt_key, r.is_repeatable, r.prompt_blocks "
+constexpr int kRequestColumns = 47;
 #define PARING_REQUEST_TABLES "FROM requests r JOIN request_groups g ON g.id = r.group_id "
 
 JoulesKind joules_kind_of(const std::string& name) {
@@ -81,8 +83,17 @@ TrafficRequest request_of(const Cursor& row) {
   request.money.currency = text();
   request.peak_pages = integer();
   request.preemptions = integer();
-  const std::span<const std::uint8_t> gaps = row.blob(++column);
-  request.gaps.assign(gaps.begin(), gaps.end());
+  const auto bytes = [&](std::vector<std::uint8_t>& value) {
+    const std::span<const std::uint8_t> blob = row.blob(++column);
+    value.assign(blob.begin(), blob.end());
+  };
+  bytes(request.gaps);
+  request.prompt_version = text();
+  request.seconds.prefill_work = real();
+  request.seconds.decode_work = real();
+  request.marks.key = static_cast<std::uint64_t>(integer());
+  request.marks.is_repeatable = integer() != 0;
+  bytes(request.marks.blocks);
   return request;
 }
 
@@ -277,8 +288,10 @@ Result<bool> TrafficDay::insert(Connection& connection, const TrafficRequest& re
           "is_complete, ending, error_code, user, session, prompt_fresh, prompt_cached, "
           "answer_visible, answer_reasoning, drafted, accepted, queue_s, prefill_s, decode_s, "
           "first_token_s, total_s, operations, bytes_read, joules, joules_kind, hardware_cost, "
-          "energy_cost, token_cost, peak_pages, preemptions, gaps) VALUES(?, ?, ?, ?, ?, ?, ?, ?, "
-          "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+          "energy_cost, token_cost, peak_pages, preemptions, gaps, prompt_version, "
+          "prefill_work_s, decode_work_s, prompt_key, is_repeatable, prompt_blocks) "
+          "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+          "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
           "ON CONFLICT DO NOTHING",
           {group,
            request.id,
@@ -312,7 +325,13 @@ Result<bool> TrafficDay::insert(Connection& connection, const TrafficRequest& re
            request.money.tokens,
            request.peak_pages,
            request.preemptions,
-           std::span<const std::uint8_t>(request.gaps)}));
+           std::span<const std::uint8_t>(request.gaps),
+           request.prompt_version,
+           request.seconds.prefill_work,
+           request.seconds.decode_work,
+           static_cast<std::int64_t>(request.marks.key),
+           request.marks.is_repeatable ? 1 : 0,
+           std::span<const std::uint8_t>(request.marks.blocks)}));
   if (changed == 0) return false;
   if (request.content && parts == TrafficParts::kAll) {
     PARING_TRY_VOID(as_void(connection.execute(
@@ -371,7 +390,7 @@ Result<void> TrafficDay::find(std::string_view id, std::size_t limit,
                                             "LEFT JOIN contents c ON c.seq = r.seq "
                                             "WHERE r.id = ?1 ORDER BY r.started_s LIMIT ?2",
                                             {id, static_cast<std::int64_t>(limit)}));
-    constexpr int kContentColumn = 41;
+    constexpr int kContentColumn = kRequestColumns;
     PARING_TRY(bool has_row, row.next());
     while (has_row) {
       TrafficRequest request = request_of(row);
@@ -403,7 +422,7 @@ Result<std::vector<TrafficDay::PlacedRow>> TrafficDay::page(const TrafficFilter&
       PARING_TRY(const bool is_found, row.next());
       if (!is_found) continue;
       rows.push_back({place, request_of(row)});
-      constexpr int kHasContentColumn = 41;
+      constexpr int kHasContentColumn = kRequestColumns;
       rows.back().request.has_content = row.integer(kHasContentColumn) != 0;
       if (parts == TrafficParts::kWithoutContent || !rows.back().request.has_content) continue;
       PARING_TRY(

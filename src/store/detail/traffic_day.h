@@ -69,6 +69,10 @@ class TrafficDay {
   using Users = std::map<std::pair<std::string, std::string>, TrafficUser>;
   Result<void> add_users(const TrafficFilter& filter, std::int64_t first, std::int64_t last,
                          Users& users);
+  // Models as they were computed in an hour (traffic_engines.cc). Puts one in the place of that of
+  // its hour, model, variant and time of loading; appends those that touch the filter's time.
+  Result<void> set_engine(const TrafficEngine& engine);
+  Result<void> add_engines(const TrafficFilter& filter, std::vector<TrafficEngine>& engines);
 
  private:
   explicit TrafficDay(std::unique_ptr<Connections> connections);

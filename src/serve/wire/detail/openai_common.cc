@@ -204,8 +204,9 @@ std::vector<Field> openai_ignored_fields() {
       ignored("prompt_cache_options", open_object(), "Prefixes are kept anyway."),
       ignored("prompt_cache_retention", text(0, kNameCharactersMax), "Prefixes are kept anyway."),
       ignored("service_tier", text(0, kNameCharactersMax), "There is one tier; see priority."),
-      ignored("metadata", map(text(0, kMetadataCharactersMax), kMetadataFieldsMax),
-              "Kept by the client; nothing is stored here."),
+      field("metadata", map(text(0, kMetadataCharactersMax), kMetadataFieldsMax),
+            "prompt_version is kept in the server's records, to compare versions of a prompt; the "
+            "rest stays the client's."),
       ignored("store", only(false, "this server stores no answers"), "Nothing is stored."),
   };
 }
@@ -213,6 +214,9 @@ std::vector<Field> openai_ignored_fields() {
 void read_sampling(const Json& body, GenerateRequest& request) {
   request.model = text_of(body, "model");
   request.user = text_of(body, "user");
+  if (const Json* metadata = field_of(body, "metadata")) {
+    request.prompt_version = text_of(*metadata, "prompt_version");
+  }
   request.temperature = number_of(body, "temperature");
   request.top_p = number_of(body, "top_p");
   request.min_p = number_of(body, "min_p");
