@@ -27,6 +27,7 @@ extern const Command kImatrix;
 extern const Command kExport;
 extern const Command kOptimize;
 extern const Command kDiagnose;
+extern const Command kAdvise;
 extern const Command kKeys;
 extern const Command kTraffic;
 extern const Command kScore;
@@ -36,9 +37,9 @@ extern const Command kDocs;
 
 namespace {
 constexpr const Command* kCommands[] = {
-    &kPull,  &kInspect, &kInfo,     &kRun,      &kServe,      &kMonitor,  &kBench,    &kEval,
-    &kEmbed, &kRerank,  &kClassify, &kQuantize, &kImatrix,    &kOptimize, &kDiagnose, &kExport,
-    &kKeys,  &kTraffic, &kScore,    &kDataset,  &kCompletion, &kDocs,
+    &kPull,   &kInspect, &kInfo,     &kRun,      &kServe,   &kMonitor,    &kBench,  &kEval,
+    &kEmbed,  &kRerank,  &kClassify, &kQuantize, &kImatrix, &kOptimize,   &kAdvise, &kDiagnose,
+    &kExport, &kKeys,    &kTraffic,  &kScore,    &kDataset, &kCompletion, &kDocs,
 };
 }  // namespace
 
