@@ -24,7 +24,7 @@ struct Maker {
   const TrafficSample& sample;
   const AdvisorOptions& options;
   const Predictor& predictor;
-  std::vector<Advice> made;
+  std::vector<Advice> made{};
 
   const EngineFacts& facts() const { return sample.facts; }
   std::string serve(const std::string& flags) const {
@@ -462,6 +462,14 @@ const char* advice_action_name(AdviceAction action) noexcept {
   return "";
 }
 #undef PARING_X
+
+std::optional<AdviceAction> find_advice_action(std::string_view name) noexcept {
+#define PARING_X(action, text, error) \
+  if (name == (text)) return AdviceAction::action;
+  PARING_ADVICE_ACTIONS(PARING_X)
+#undef PARING_X
+  return std::nullopt;
+}
 
 AdviceReport advise_on(const TrafficSample& sample, const AdvisorOptions& options) {
   const Predictor predictor(sample, options);

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "advise/replay/replay.h"
@@ -69,6 +70,7 @@ enum class AdviceAction : std::uint8_t {
 #undef PARING_X
 };
 const char* advice_action_name(AdviceAction action) noexcept;
+std::optional<AdviceAction> find_advice_action(std::string_view name) noexcept;
 
 struct Advice {
   AdviceAction action = AdviceAction::kResponseCache;

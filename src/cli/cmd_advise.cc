@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "advise/advice_json.h"
 #include "advise/advisor.h"
 #include "api/certificate.h"
 #include "base/text.h"
+#include "cli/advice_apply.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/table.h"
@@ -16,6 +19,8 @@
 #include "engine/open_model.h"
 #include "model/architecture.h"
 #include "quant/format.h"
+#include "store/advice_ledger.h"
+#include "store/control_db.h"
 #include "store/data_folder.h"
 
 namespace paring::cli {
@@ -31,6 +36,8 @@ struct AdviseFlags {
   std::vector<std::string> types = {"Q8_0", "Q4_K"};
   std::vector<std::string> candidates;
   bool measures_nothing = false;
+  std::size_t apply = 0;  // number of the advice; 0: none
+  ApplyOptions trial{.url = "http://127.0.0.1:8000", .key = {}};
   bool is_json = false;
 };
 
@@ -90,79 +97,6 @@ Result<void> measure_weights(Context& context, const AdviseFlags& flags,
   return {};
 }
 
-Json metric_json(const advise::PredictedMetric& metric) {
-  return {{"metric", advise::advice_metric_name(metric.metric)},
-          {"unit", advise::advice_metric_unit(metric.metric)},
-          {"now", metric.now},
-          {"expected", metric.expected},
-          {"low", metric.low},
-          {"high", metric.high}};
-}
-
-Json outcome_json(const advise::ReplayOutcome& outcome) {
-  return {{"requests", outcome.requests},
-          {"given_again", outcome.given_again},
-          {"steps", outcome.steps},
-          {"wall_seconds", outcome.wall_s},
-          {"busy_seconds", outcome.busy_s},
-          {"prompt_tokens", outcome.prompt_tokens},
-          {"cached_tokens", outcome.cached_tokens},
-          {"answer_tokens_per_second", outcome.answer_tokens_per_second()},
-          {"inter_token_seconds", outcome.gap_s},
-          {"first_token_seconds", outcome.first_token_s},
-          {"queue_seconds", outcome.queue_s},
-          {"running", outcome.running}};
-}
-
-Json advice_json(const advise::Advice& advice, std::size_t number) {
-  Json json = {{"number", number},
-               {"action", advise::advice_action_name(advice.action)},
-               {"title", advice.title},
-               {"evidence", advice.evidence},
-               {"commands", advice.commands},
-               {"metrics", Json::array()},
-               {"loss", advice.loss},
-               {"gain",
-                {{"metric", advise::advice_metric_name(advice.gain_metric)},
-                 {"expected", advice.gain},
-                 {"low", advice.gain_low},
-                 {"high", advice.gain_high}}},
-               {"is_recommended", advice.is_recommended}};
-  if (!advice.change.empty()) json["change"] = Json::parse(advice.change);
-  if (!advice.caution.empty()) json["caution"] = advice.caution;
-  for (const advise::PredictedMetric& metric : advice.metrics) {
-    json["metrics"].push_back(metric_json(metric));
-  }
-  return json;
-}
-
-Json report_json(const advise::TrafficSample& sample, const advise::AdviceReport& report) {
-  Json json;
-  json["model"] = sample.model;
-  json["variant"] = sample.facts.variant;
-  json["path"] = sample.facts.path;
-  json["from_s"] = sample.from_s;
-  json["to_s"] = sample.to_s;
-  json["requests"] = sample.requests.size();
-  json["failed"] = sample.failed;
-  json["repeated"] = sample.repeated;
-  json["clients"] = report.clients;
-  json["correction"] = report.correction;
-  json["steps"] = {{"count", sample.steps.steps()}, {"spread", sample.steps.spread()}};
-  json["measured"] = {{"requests", sample.measured.requests},
-                      {"engine_seconds", sample.measured.work_s},
-                      {"inter_token_seconds", sample.measured.gap_s},
-                      {"first_token_seconds", sample.measured.first_token_s},
-                      {"cached_share", sample.measured.cached_share}};
-  json["present"] = outcome_json(report.present);
-  json["present_paced"] = outcome_json(report.present_paced);
-  json["advice"] = Json::array();
-  for (std::size_t i = 0; i < report.advice.size(); ++i) {
-    json["advice"].push_back(advice_json(report.advice[i], i + 1));
-  }
-  return json;
-}
-
 std::string value_text(advise::AdviceMetric metric, double value) {
   switch (metric) {
     case advise::AdviceMetric::kThroughput:
@@ -219,6 +153,69 @@ std::string advice_text(const advise::Advice& advice, std::size_t number) {
   return text + facts.render() + table.render();
 }
 
+// What became of past advice.
+Result<std::vector<std::pair<advise::AdviceAction, double>>> residuals_of(
+    const std::string& folder) {
+  constexpr std::int64_t kResidualsMax = 1000;
+  PARING_TRY(const store::ControlDb control, store::ControlDb::open({.folder = folder}));
+  PARING_TRY(const std::vector<store::AdviceResidual> rows,
+             store::AdviceLedger(control).residuals("", kResidualsMax));
+  std::vector<std::pair<advise::AdviceAction, double>> residuals;
+  for (const store::AdviceResidual& row : rows) {
+    if (const auto action = advise::find_advice_action(row.action)) {
+      residuals.push_back({*action, row.value});
+    }
+  }
+  return residuals;
+}
+
+std::string measured_text(const Json& canary) {
+  Table table({{""}, {"predicted", Align::kRight}, {"measured", Align::kRight}, {"90 %"}});
+  for (const Json& measured : canary.value("measured", Json::array())) {
+    const auto name = measured.value("metric", "");
+    const double before = measured.value("before", 0.0);
+    if (before <= 0) continue;
+    std::string predicted = "-";
+    for (const Json& entry : canary.value("prediction", Json::array())) {
+      if (entry.value("metric", "") == name && entry.value("now", 0.0) > 0) {
+        predicted = fmt::format("{:+.1f} %",
+                                100 * (entry.value("expected", 0.0) / entry.value("now", 0.0) - 1));
+      }
+    }
+    const auto change = [](double ratio) { return fmt::format("{:+.1f} %", 100 * (ratio - 1)); };
+    table.add({name, predicted, change(measured.value("after", 0.0) / before),
+               fmt::format("{} to {}", change(measured.value("low", 1.0)),
+                           change(measured.value("high", 1.0)))});
+  }
+  return table.render();
+}
+
+Result<void> apply(Context& context, const AdviseFlags& flags, const advise::TrafficSample& sample,
+                   const advise::AdviceReport& report) {
+  if (flags.apply > report.advice.size()) {
+    return invalid_argument(
+        fmt::format("there is no advice {}, only {}", flags.apply, report.advice.size()),
+        "run it without --apply first");
+  }
+  ApplyOptions trial = flags.trial;
+  if (const char* key = std::getenv("PARING_API_KEY")) trial.key = key;
+  PARING_TRY(const Json canary, apply_advice(sample.model, report.advice[flags.apply - 1], trial));
+  if (flags.is_json) {
+    context.output().write_json(canary);
+    return {};
+  }
+  Facts facts;
+  facts.add("advice", report.advice[flags.apply - 1].title);
+  facts.add("verdict", canary.value("state", ""));
+  for (const Json& event : canary.value("events", Json::array())) {
+    if (event.value("kind", "") != "measured") {
+      facts.add(event.value("kind", ""), event.value("detail", ""));
+    }
+  }
+  context.output().write(facts.render() + measured_text(canary));
+  return {};
+}
+
 Result<void> run_advise(Context& context, const AdviseFlags& flags) {
   PARING_TRY(const std::string folder, store::data_folder(context.settings().data_dir, environ));
   std::error_code unknown;
@@ -241,9 +238,11 @@ Result<void> run_advise(Context& context, const AdviseFlags& flags) {
       print_note("other types of weights are not predicted: " + done.error().message);
     }
   }
+  if (auto past = residuals_of(folder); past) options.residuals = std::move(*past);
   const advise::AdviceReport report = advise::advise_on(sample, options);
+  if (flags.apply > 0) return apply(context, flags, sample, report);
   if (flags.is_json) {
-    context.output().write_json(report_json(sample, report));
+    context.output().write_json(Json::parse(advise::advice_json(sample, report)));
     return {};
   }
   Facts facts;
@@ -290,6 +289,31 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
       ->type_name("MODEL");
   app.add_flag("--no-measure", flags->measures_nothing,
                "Times no products on this machine: other weights are not predicted");
+  CLI::Option* apply = app.add_option("--apply", flags->apply,
+                                      "Has the running server try advice N on a share of its "
+                                      "requests, and keep it or take it back (PARING_API_KEY: a "
+                                      "key with the scope admin)");
+  apply->check(CLI::Range(1, 1000))->type_name("N");
+  app.add_option("--url", flags->trial.url, "The running server")
+      ->needs(apply)
+      ->capture_default_str()
+      ->type_name("URL");
+  app.add_option("--share", flags->trial.share, "Of the requests that get the change")
+      ->needs(apply)
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 0.99))
+      ->type_name("X");
+  app.add_option("--trial-requests", flags->trial.requests_min,
+                 "That must have ended with and without the change")
+      ->needs(apply)
+      ->capture_default_str()
+      ->check(CLI::Range(10, 1000000))
+      ->type_name("N");
+  app.add_option("--trial-seconds", flags->trial.seconds_max, "That the trial may take")
+      ->needs(apply)
+      ->capture_default_str()
+      ->check(CLI::Range(1, 7 * 86400))
+      ->type_name("N");
   add_json_flag(app, flags->is_json);
   return [flags](Context& context) { return run_advise(context, *flags); };
 }
@@ -300,7 +324,7 @@ extern const Command kAdvise;
 const Command kAdvise{"advise", "What to change about a server, with what it would gain",
                       "  paring advise --data-dir /var/lib/paring\n"
                       "  paring advise --clients 8 --candidate model-q4.gguf\n"
-                      "  paring advise --served-as chat --hours 168 --json\n",
+                      "  paring advise --apply 1 --url http://127.0.0.1:8000\n",
                       /*is_hidden=*/false, define};
 
 }  // namespace paring::cli

@@ -29,7 +29,7 @@ struct ReplayRequest {
   std::uint64_t key = 0;              // equal for equal requests; 0: like no other
   bool is_repeatable = false;         // equal requests get equal answers
   double overhead_s = 0;              // of its time, outside of the engine
-  std::vector<std::uint32_t> blocks;  // hashes of its prompt's whole pages, each with all before
+  std::vector<std::uint32_t> blocks{};  // hashes of its prompt's whole pages, each with all before
 };
 
 // What of a server's settings decides its steps.

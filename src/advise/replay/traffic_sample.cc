@@ -60,20 +60,81 @@ bool is_sound(const store::TrafficRequest& row) {
   return row.status < kFirstError && row.end != "error" && prompt > 0 && answer > 0;
 }
 
-class Gaps {
+// What was measured of requests, row by row.
+class Measurement {
  public:
   void add(const store::TrafficRequest& row) {
+    ++measured_.requests;
+    measured_.work_s += row.seconds.prefill_work + row.seconds.decode_work;
+    measured_.first_token_s += row.seconds.first_token.value_or(0);
+    measured_.joules += row.joules;
+    measured_.money += row.money.hardware + row.money.energy;
+    measured_.currency = row.money.currency;
+    prompt_ += static_cast<double>(row.tokens.prompt_fresh + row.tokens.prompt_cached);
+    cached_ += static_cast<double>(row.tokens.prompt_cached);
     const auto gaps = store::decode_gaps(row.gaps);
     if (!gaps) return;
-    for (const std::int64_t gap : *gaps) seconds_ += static_cast<double>(gap) * 1e-6;
-    count_ += gaps->size();
+    for (const std::int64_t gap : *gaps) measured_.gap_s += static_cast<double>(gap) * 1e-6;
+    gaps_ += static_cast<double>(gaps->size());
   }
-  double mean() const { return count_ > 0 ? seconds_ / static_cast<double>(count_) : 0; }
+  Measured result() const {
+    Measured result = measured_;
+    if (result.requests > 0) result.first_token_s /= static_cast<double>(result.requests);
+    if (gaps_ > 0) result.gap_s /= gaps_;
+    result.cached_share = prompt_ > 0 ? cached_ / prompt_ : 0;
+    return result;
+  }
 
  private:
-  double seconds_ = 0;
-  std::size_t count_ = 0;
+  Measured measured_;  // sums for now
+  double prompt_ = 0;
+  double cached_ = 0;
+  double gaps_ = 0;
 };
+
+// The last engine, and since when it computed.
+struct LastEngine {
+  store::TrafficEngine engine;
+  EngineFacts facts;
+  engine::StepModel steps;
+};
+
+Result<LastEngine> last_engine(const std::vector<store::TrafficEngine>& engines) {
+  LastEngine last;
+  last.engine = *std::ranges::max_element(
+      engines, {}, [](const store::TrafficEngine& e) { return std::pair(e.hour_s, e.loaded_s); });
+  PARING_TRY(last.facts, facts_of(last.engine));
+  engine::StepSums sums;
+  // With those that were set up like it.
+  for (const store::TrafficEngine& engine : engines) {
+    if (engine.model != last.engine.model || engine.variant != last.engine.variant) continue;
+    if (engine.loaded_s != last.engine.loaded_s) {
+      const Result<EngineFacts> facts = facts_of(engine);
+      if (!facts || facts->threads != last.facts.threads ||
+          facts->has_speculation != last.facts.has_speculation) {
+        continue;
+      }
+    }
+    PARING_TRY(const engine::StepSums steps, engine::StepSums::from_json(engine.steps));
+    sums.merge(steps);
+  }
+  PARING_TRY(last.steps, sums.fit());
+  return last;
+}
+
+// Times since the first, and how many equal an earlier one.
+void finish(TrafficSample& sample) {
+  std::ranges::reverse(sample.requests);
+  sample.from_s = sample.requests.front().arrival_s;
+  sample.to_s = sample.requests.back().arrival_s;
+  std::unordered_map<std::uint64_t, std::size_t> seen;
+  for (ReplayRequest& request : sample.requests) {
+    request.arrival_s -= sample.from_s;
+    if (request.key == 0 || seen[request.key]++ == 0) continue;
+    ++sample.repeated;
+    sample.repeated_unrepeatable += request.is_repeatable ? 0 : 1;
+  }
+}
 
 }  // namespace
 
@@ -143,38 +204,16 @@ Result<TrafficSample> read_sample(const store::TrafficDb& traffic, const SampleO
     const std::string what = options.model.empty() ? "any model" : "'" + options.model + "'";
     return not_found(fmt::format("no server wrote what the steps of {} took", what),
                      "serve it with this version and --traffic on for a while, or name another "
-                     "time with --from");
+                     "time with --hours");
   }
+  PARING_TRY(const LastEngine last, last_engine(engines));
   TrafficSample sample;
-  const store::TrafficEngine& last = *std::ranges::max_element(
-      engines, {}, [](const store::TrafficEngine& e) { return std::pair(e.hour_s, e.loaded_s); });
-  sample.model = last.model;
-  PARING_TRY(sample.facts, facts_of(last));
-  // Of engines that were set up like the last one.
-  engine::StepSums sums;
-  double loaded_s = last.loaded_s;
-  for (const store::TrafficEngine& engine : engines) {
-    if (engine.model != last.model || engine.variant != last.variant) continue;
-    if (engine.loaded_s != last.loaded_s) {
-      const Result<EngineFacts> facts = facts_of(engine);
-      if (!facts || facts->threads != sample.facts.threads ||
-          facts->has_speculation != sample.facts.has_speculation) {
-        continue;
-      }
-    } else {
-      loaded_s = std::min(loaded_s, engine.loaded_s);
-    }
-    PARING_TRY(const engine::StepSums steps, engine::StepSums::from_json(engine.steps));
-    sums.merge(steps);
-  }
-  PARING_TRY(sample.steps, sums.fit());
-
+  sample.model = last.engine.model;
+  sample.facts = last.facts;
+  sample.steps = last.steps;
   filter.model = sample.model;
   std::string cursor;
-  Gaps gaps;
-  double first_token_s = 0;
-  double prompt = 0;
-  double cached = 0;
+  Measurement measurement;
   while (sample.requests.size() < options.requests_max) {
     PARING_TRY(const store::TrafficPage page, traffic.page(filter, cursor, kPageRows));
     for (const store::TrafficRequest& row : page.rows) {
@@ -185,17 +224,9 @@ Result<TrafficSample> read_sample(const store::TrafficDb& traffic, const SampleO
       }
       sample.requests.push_back(request_of(row));
       sample.unmarked += row.marks.key == 0 ? 1 : 0;
-      if (row.variant != last.variant || row.started_s < loaded_s || !is_computed(row)) continue;
-      Measured& measured = sample.measured;
-      ++measured.requests;
-      measured.work_s += row.seconds.prefill_work + row.seconds.decode_work;
-      first_token_s += row.seconds.first_token.value_or(0);
-      measured.joules += row.joules;
-      measured.money += row.money.hardware + row.money.energy;
-      measured.currency = row.money.currency;
-      prompt += static_cast<double>(row.tokens.prompt_fresh + row.tokens.prompt_cached);
-      cached += static_cast<double>(row.tokens.prompt_cached);
-      gaps.add(row);
+      const bool is_of_last =
+          row.variant == last.engine.variant && row.started_s >= last.engine.loaded_s;
+      if (is_of_last && is_computed(row)) measurement.add(row);
     }
     cursor = page.next;
     if (cursor.empty()) break;
@@ -203,25 +234,10 @@ Result<TrafficSample> read_sample(const store::TrafficDb& traffic, const SampleO
   if (sample.requests.size() < kSampleRequestsMin) {
     return not_found(fmt::format("{} answered requests of '{}' in that time, advice takes {}",
                                  sample.requests.size(), sample.model, kSampleRequestsMin),
-                     "wait for more, or name an earlier time with --from");
+                     "wait for more, or look further back with --hours");
   }
-  std::ranges::reverse(sample.requests);
-  sample.from_s = sample.requests.front().arrival_s;
-  sample.to_s = sample.requests.back().arrival_s;
-  std::unordered_map<std::uint64_t, std::size_t> seen;
-  for (ReplayRequest& request : sample.requests) {
-    request.arrival_s -= sample.from_s;
-    if (request.key != 0 && seen[request.key]++ > 0) {
-      ++sample.repeated;
-      sample.repeated_unrepeatable += request.is_repeatable ? 0 : 1;
-    }
-  }
-  Measured& measured = sample.measured;
-  if (measured.requests > 0) {
-    measured.first_token_s = first_token_s / static_cast<double>(measured.requests);
-    measured.gap_s = gaps.mean();
-    measured.cached_share = prompt > 0 ? cached / prompt : 0;
-  }
+  sample.measured = measurement.result();
+  finish(sample);
   return sample;
 }
 
