@@ -87,8 +87,8 @@ def test_text_for_people(paring, served):
 
 def test_versions_of_prompts_are_in_the_rows(paring, served, tmp_path):
     data, requests = served
-    done = subprocess.run([paring.path, "traffic", "export", "--data-dir", str(data), "--out", str(tmp_path / "rows.jsonl")],
-                          capture_output=True, text=True)
+    done = subprocess.run([paring.path, "traffic", "export", "--data-dir", str(data), "--out",
+                           str(tmp_path / "rows.jsonl")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["prompt_version"] for row in rows] == ["v7"] * len(requests)

@@ -62,7 +62,8 @@ void Maker::response_cache() {
       "one way (temperature 0 or a seed); the cache of answers is off",
       share_of(repeatable, sample.requests.size()));
   advice.commands = {serve("--cache-bytes 64MiB")};
-  advice.change = Json({{"settings", {{"cache_bytes", kDefaultCacheBytes}}}}).dump();
+  advice.change =
+      Json({{"settings", {{"cache_bytes", static_cast<std::int64_t>(kDefaultCacheBytes)}}}}).dump();
   advice.loss = "none: what is given again is the same text";
   Variation variation = predictor.present();
   variation.engine.response_cache_bytes = kDefaultCacheBytes;

@@ -79,7 +79,8 @@ TEST(Advisor, FasterWeightsAreTakenAtTheirTimes) {
   };
   AdvisorOptions options{.clients = 1};
   options.weights = curve_of(1);
-  options.candidates.push_back({.name = "half", .path = "", .curve = curve_of(0.5), .loss = "some"});
+  options.candidates.push_back(
+      {.name = "half", .path = "", .curve = curve_of(0.5), .loss = "some"});
   const AdviceReport report = advise_on(sample, options);
   const Advice* const advice = find(report, AdviceAction::kWeightType);
   ASSERT_NE(advice, nullptr);

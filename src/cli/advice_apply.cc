@@ -128,7 +128,7 @@ Json request_of(const std::string& model, const advise::Advice& advice,
 
 Result<Json> apply_advice(const std::string& model, const advise::Advice& advice,
                           const ApplyOptions& options) {
-  if (advice.change.empty() || Json::parse(advice.change).contains("settings")) {
+  if (advice.change.empty()) {
     return invalid_argument(
         fmt::format("'{}' cannot be tried by a server on a share of its requests", advice.title),
         "run its commands by hand, and ask for advice again afterwards");
