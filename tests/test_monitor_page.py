@@ -308,10 +308,37 @@ def test_live_quality_is_on_the_page(paring, small, visit):
         assert at.complaints == []
 
 
+def test_advice_and_objectives_are_on_their_pages(paring, small, visit, tmp_path):
+    key = "a-key-for-the-monitor-0123456789"
+    slo = tmp_path / "slo.yaml"
+    slo.write_text("objectives:\n  answers:\n    kind: error_rate\n    target: 99%\n    window: 1h\n")
+    scopes = {"PARING_API_KEY": f"{key} scopes=inference,metrics,admin"}
+    with ServerProcess(paring.path, f"small={small}", "--slo", slo, "--cache-bytes", 0, env=scopes) as server:
+        for i in range(48):  # every request comes twice
+            status, _, _ = post(server, "/v1/completions", {"prompt": [5 + i // 2] * 40, "max_tokens": 4,
+                                                                   "temperature": 0}, {"authorization": f"Bearer {key}"})
+            assert status == 200
+        at = visit(server)
+        at.tab.get_by_label("API key").fill(key)
+        at.tab.get_by_role("button", name="Use this key").click()
+        expect(at.tab.locator("#key-form")).to_be_hidden()
+        at.go("Advice")
+        expect(at.tab.locator(".tile").first).to_contain_text("48")
+        expect(at.tab.locator("section.advice").first).to_contain_text("24 of 48")
+        assert at.tab.locator("section.advice code").first.inner_text().startswith("paring serve ")
+        expect(at.tab.locator(".empty")).to_contain_text("--apply")
+        assert at.is_as_wide_as_the_window()
+        at.go("Alerts")
+        cells = at.tab.get_by_role("region", name="Objectives").locator("tbody td").all_inner_texts()
+        assert cells[0] == "answers" and cells[2] == "well" and "100 % good" in cells[3]
+        assert at.is_as_wide_as_the_window() and at.complaints == []
+
+
 def test_empty_states_say_what_to_do(fresh, visit):
     at = visit(fresh, viewport={"width": 360, "height": 700})
     for page, words in {"Overview": "chat/completions", "Requests": "chat/completions", "Cost": "chat/completions",
-                        "Compare": "chat/completions", "Quality": "/v1/feedback", "Model": "paring optimize"}.items():
+                        "Compare": "chat/completions", "Quality": "/v1/feedback", "Model": "paring optimize",
+                        "Advice": "scope admin", "Alerts": "--slo FILE"}.items():
         at.go(page)
         expect(at.tab.locator(".empty").first).to_contain_text(words)
         assert at.is_as_wide_as_the_window(), page

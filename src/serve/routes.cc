@@ -99,6 +99,7 @@ const std::vector<Route>& routes() {
       {"GET", "/v1/canaries", {Scope::kMetrics, kNoBody}, serve_canary_list},
       {"GET", "/v1/canaries/{canary_id}", {Scope::kMetrics, kNoBody}, serve_canary},
       {"POST", "/v1/canaries/{canary_id}/stop", {Scope::kAdmin, kNoBody}, serve_canary_stop},
+      {"GET", "/v1/advice", {Scope::kAdmin, kNoBody}, serve_advice},
       {"GET", "/v1/advice/ledger", {Scope::kMetrics, kNoBody}, serve_advice_ledger},
       {"GET", "/v1/traffic", {Scope::kMetrics, kNoBody}, serve_traffic_list},
       {"GET", "/v1/traffic/summary", {Scope::kMetrics, kNoBody}, serve_traffic_summary},

@@ -146,6 +146,10 @@ class Server : public net::RequestHandler {
   const store::TrafficDb* traffic() const noexcept {
     return traffic_ == nullptr ? nullptr : &traffic_->db();
   }
+  // What the steps of its models took is there too, up to now.
+  void write_engine_hours() {
+    if (engine_hours_ != nullptr) engine_hours_->write();
+  }
   // Who writes to it; null likewise.
   monitor::TrafficWriter* traffic_writer() noexcept {
     return traffic_ == nullptr ? nullptr : &traffic_->writer();

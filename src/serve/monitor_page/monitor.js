@@ -6,11 +6,13 @@ import { el, empty } from "./monitor_words.js";
 import { modelPage } from "./monitor_model.js";
 import { costPage, overviewPage } from "./monitor_overview.js";
 import { requestPage, requestsPage } from "./monitor_requests.js";
+import { advicePage, alertsPage } from "./monitor_advice.js";
 import { comparePage, qualityPage } from "./monitor_quality.js";
 
 const kPages = [
   ["overview", "Overview", overviewPage], ["requests", "Requests", requestsPage], ["cost", "Cost", costPage],
   ["compare", "Compare", comparePage], ["quality", "Quality", qualityPage], ["model", "Model", modelPage],
+  ["advice", "Advice", advicePage], ["alerts", "Alerts", alertsPage],
 ];
 const kHidden = [["request", "Request", requestPage]];
 const kEverySeconds = 10;

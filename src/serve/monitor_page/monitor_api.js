@@ -58,6 +58,9 @@ export const request = async (id, signal) =>
   (await json(`v1/traffic/requests/${encodeURIComponent(id)}`, {}, signal)).data;
 export const users = (filter, signal) => json("v1/traffic/users", filter, signal);
 export const liveQuality = async (signal) => (await json("v1/quality", {}, signal)).data;
+export const advice = (values, signal) => json("v1/advice", values, signal);
+export const adviceLedger = (signal) => json("v1/advice/ledger", {}, signal);
+export const alerts = (signal) => json("v1/alerts", {}, signal);
 export const weights = (model, signal) => json(`v1/models/${encodeURIComponent(model)}/weights`, {}, signal);
 export const models = async (signal) => (await json("v1/models", {}, signal)).data;
 

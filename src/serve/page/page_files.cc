@@ -11,6 +11,7 @@
 #include "embed_page_html.h"
 #include "embed_page_icon.h"
 #include "embed_page_markdown_js.h"
+#include "embed_page_monitor_advice_js.h"
 #include "embed_page_monitor_api_js.h"
 #include "embed_page_monitor_charts_js.h"
 #include "embed_page_monitor_css.h"
@@ -49,6 +50,7 @@ const PageFile kFiles[] = {
     PARING_PAGE_FILE("monitor_charts.js", kScript, page_monitor_charts_js),
     PARING_PAGE_FILE("monitor_overview.js", kScript, page_monitor_overview_js),
     PARING_PAGE_FILE("monitor_model.js", kScript, page_monitor_model_js),
+    PARING_PAGE_FILE("monitor_advice.js", kScript, page_monitor_advice_js),
     PARING_PAGE_FILE("monitor_quality.js", kScript, page_monitor_quality_js),
     PARING_PAGE_FILE("monitor_requests.js", kScript, page_monitor_requests_js),
     PARING_PAGE_FILE("monitor_words.js", kScript, page_monitor_words_js),

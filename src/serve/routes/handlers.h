@@ -72,6 +72,8 @@ void serve_batch_create(Server& server, const Call& call);
 void serve_batch_list(Server& server, const Call& call);
 void serve_batch(Server& server, const Call& call);
 void serve_batch_cancel(Server& server, const Call& call);
+// advice.cc
+void serve_advice(Server& server, const Call& call);
 // canaries.cc
 void serve_canary_create(Server& server, const Call& call);
 void serve_canary_list(Server& server, const Call& call);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/wire/endpoints.h"
 
+#include "serve/wire/advice.h"
 #include "serve/wire/alerts.h"
 #include "serve/wire/anthropic_messages.h"
 #include "serve/wire/canaries.h"
@@ -188,6 +189,8 @@ constexpr Endpoint kEndpoints[] = {
              canary_answer_shape),
     {"POST", "/v1/canaries/{canary_id}/stop", "stop_canary", "Take a change back", kOpenAi, nullptr,
      canary_answer_shape, nullptr, nullptr},
+    query_of("/v1/advice", "get_advice", "What to change about this server", advice_query,
+             advice_answer_shape),
     query_of("/v1/advice/ledger", "list_advice",
              "What was predicted of changes, and what came of it", canary_list_query,
              advice_ledger_answer_shape),
