@@ -317,7 +317,7 @@ def test_advice_and_objectives_are_on_their_pages(paring, small, visit, tmp_path
         asks = {"authorization": f"Bearer {key}"}
         for i in range(48):  # every request comes twice
             body = {"prompt": [5 + i // 2] * 40, "max_tokens": 4, "temperature": 0}
-            status, _, _ = post(server, "/v1/completions", body, asks)
+            assert post(server, "/v1/completions", body, asks)[0] == 200
         at = visit(server)
         at.tab.get_by_label("API key").fill(key)
         at.tab.get_by_role("button", name="Use this key").click()

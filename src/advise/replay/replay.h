@@ -26,9 +26,9 @@ struct ReplayRequest {
   // Guesses that were checked, and that were right, in all of its answer.
   std::size_t drafted = 0;
   std::size_t accepted = 0;
-  std::uint64_t key = 0;              // equal for equal requests; 0: like no other
-  bool is_repeatable = false;         // equal requests get equal answers
-  double overhead_s = 0;              // of its time, outside of the engine
+  std::uint64_t key = 0;                // equal for equal requests; 0: like no other
+  bool is_repeatable = false;           // equal requests get equal answers
+  double overhead_s = 0;                // of its time, outside of the engine
   std::vector<std::uint32_t> blocks{};  // hashes of its prompt's whole pages, each with all before
 };
 
