@@ -16,7 +16,7 @@ namespace paring::serve {
 
 // Absent (or ""): as it is.
 struct CanaryChange {
-  std::string path;  // of another file, as find_model() found it
+  std::string path = {};  // of another file, as find_model() found it
   std::optional<kernels::KvType> kv_type = std::nullopt;
   std::optional<std::size_t> context_tokens = std::nullopt;
   std::optional<std::size_t> cache_tokens = std::nullopt;

@@ -3,6 +3,7 @@
 // so that an address shows the same to others. A key lives in sessionStorage, nothing anywhere else.
 import { keepKey, Problem, storedKey } from "./monitor_api.js";
 import { el, empty } from "./monitor_words.js";
+import { changesPage } from "./monitor_changes.js";
 import { modelPage } from "./monitor_model.js";
 import { costPage, overviewPage } from "./monitor_overview.js";
 import { requestPage, requestsPage } from "./monitor_requests.js";
@@ -12,7 +13,7 @@ import { comparePage, qualityPage } from "./monitor_quality.js";
 const kPages = [
   ["overview", "Overview", overviewPage], ["requests", "Requests", requestsPage], ["cost", "Cost", costPage],
   ["compare", "Compare", comparePage], ["quality", "Quality", qualityPage], ["model", "Model", modelPage],
-  ["advice", "Advice", advicePage], ["alerts", "Alerts", alertsPage],
+  ["advice", "Advice", advicePage], ["changes", "Changes", changesPage], ["alerts", "Alerts", alertsPage],
 ];
 const kHidden = [["request", "Request", requestPage]];
 const kEverySeconds = 10;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages Advice (what to change, and what became of changes) and Alerts.
 import { advice, adviceLedger, alerts, Problem } from "./monitor_api.js";
+import { changeSections } from "./monitor_changes.js";
 import { bytes, count, el, empty, joules, seconds, share, svg, table, tile, tiles, when } from "./monitor_words.js";
 
 const kWords = {
@@ -48,36 +49,11 @@ function adviceSection(each) {
     table([["Figure"], ["Now", true], ["Then", true], ["90 %", true], ["Change"]], rows, each.title));
 }
 
-const kVerdicts = { kept: "kept", rolled_back: "taken back", inconclusive: "no clear gain, taken back", failed: "failed",
-  running: "running", loading: "loading", ending: "ending" };
-
-function ledgerSection(ledger) {
-  if (!ledger.data.length) {
-    return [el("h2", {}, "Changes that were tried"), empty("None yet. ", el("code", {}, "paring advise --apply 1"), " tries one.")];
-  }
-  const rows = [];
-  for (const change of ledger.data) {
-    const measured = change.measured.filter((each) => change.prediction.some((entry) => entry.metric === each.metric));
-    if (!measured.length) rows.push([when(change.made_at), change.action, kVerdicts[change.state] || change.state, "", "", "", ""]);
-    measured.forEach((each, i) => {
-      const entry = change.prediction.find((one) => one.metric === each.metric);
-      const part = (value, now) => (now ? value / now - 1 : 0);
-      rows.push([i ? "" : when(change.made_at), i ? "" : change.action, i ? "" : kVerdicts[change.state] || change.state,
-        titleOf(each.metric),
-        [interval(part(entry.low, entry.now), part(entry.expected, entry.now), part(entry.high, entry.now), 1),
-          ` ${percent(part(entry.expected, entry.now))}`],
-        [interval(each.low - 1, part(each.after, each.before), each.high - 1, 1), ` ${percent(part(each.after, each.before))}`],
-        count(each.n)]);
-    });
-  }
-  return [el("h2", {}, "Changes that were tried"),
-    table([["Time"], ["Action"], ["Verdict"], ["Figure"], ["Predicted"], ["Measured"], ["Requests", true]], rows,
-      "Predicted against measured")];
-}
+const ledgerSection = (ledger) => [el("h2", {}, "Changes that were tried"), changeSections(ledger)];
 
 export async function advicePage(context) {
   const hours = Math.max(1, Math.round(context.range() / 3600));
-  const ledger = await adviceLedger(context.signal);
+  const ledger = await adviceLedger({ limit: 5 }, context.signal);
   let report;
   try {
     report = await advice({ hours }, context.signal);

@@ -13,6 +13,7 @@
 #include "embed_page_markdown_js.h"
 #include "embed_page_monitor_advice_js.h"
 #include "embed_page_monitor_api_js.h"
+#include "embed_page_monitor_changes_js.h"
 #include "embed_page_monitor_charts_js.h"
 #include "embed_page_monitor_css.h"
 #include "embed_page_monitor_html.h"
@@ -47,6 +48,7 @@ const PageFile kFiles[] = {
     PARING_PAGE_FILE("monitor.css", "text/css; charset=utf-8", page_monitor_css),
     PARING_PAGE_FILE("monitor.js", kScript, page_monitor_js),
     PARING_PAGE_FILE("monitor_api.js", kScript, page_monitor_api_js),
+    PARING_PAGE_FILE("monitor_changes.js", kScript, page_monitor_changes_js),
     PARING_PAGE_FILE("monitor_charts.js", kScript, page_monitor_charts_js),
     PARING_PAGE_FILE("monitor_overview.js", kScript, page_monitor_overview_js),
     PARING_PAGE_FILE("monitor_model.js", kScript, page_monitor_model_js),
