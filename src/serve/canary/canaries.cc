@@ -54,6 +54,11 @@ Counter& counter_of(std::string_view verdict) {
 
 }  // namespace
 
+bool is_changed_window(std::int64_t window, double share) noexcept {
+  const auto index = static_cast<double>(window);
+  return std::floor((index + 1) * share) > std::floor(index * share);
+}
+
 Canaries::Canaries(Parts parts) : parts_(std::move(parts)), ledger_(parts_.control) {
   thread_ = Thread(thread_names::kCanary, [this] { run(); });
 }
@@ -259,7 +264,14 @@ std::optional<ModelUse> Canaries::choose(const std::string& model, std::string_v
     const auto it = active_.find(status->source.name);
     if (it == active_.end() || it->second->stage != Stage::kRunning) return std::nullopt;
     found.trial = it->second->id;
-    found.is_changed = place_of(found.trial, key) < it->second->request.share;
+    const CanaryRequest& request = it->second->request;
+    if (request.window_seconds > 0) {
+      const double seconds = it->second->trial->seconds(parts_.clock.monotonic_seconds());
+      const auto window = static_cast<std::int64_t>(seconds / request.window_seconds);
+      found.is_changed = is_changed_window(window, request.share);
+    } else {
+      found.is_changed = place_of(found.trial, key) < request.share;
+    }
     if (it->second->request.change.is_of_server()) {
       found.reads_cache = found.is_changed == (it->second->cache_before.bytes_max == 0);
       place = found;

@@ -30,12 +30,18 @@
 
 namespace paring::serve {
 
+// Whether the changed side has the window; `share` of those from 0 on are its, as evenly as can be.
+bool is_changed_window(std::int64_t window, double share) noexcept;
+
 struct CanaryRequest {
   std::string model;   // as requests name it
   std::string action;  // "": action_of() the change
   CanaryChange change;
   TrialRules rules;
-  double share = 0.5;             // of the requests, that get the change; above 0 and below 1
+  double share = 0.5;  // of the requests, that get the change; above 0 and below 1
+  // Above 0: not each request is shared out, but time, in windows of so many seconds: all requests
+  // of one are on one side, so that neither waits for steps of the other.
+  double window_seconds = 0;
   std::string parameters = "{}";  // for the ledger: JSON of all of the above
   std::string prediction = "[]";  // JSON, see store/advice_ledger.h
   std::string predicted_loss;
@@ -93,7 +99,7 @@ class Canaries {
   std::optional<CanaryStanding> standing(std::int64_t id) const;
 
   // For a request that names `model`: the canary when it is to have it, and in `place` the side
-  // that it is on. Requests of one `key` are all on one side.
+  // that it is on. Requests of one `key` are all on one side, where there are no windows.
   std::optional<ModelUse> choose(const std::string& model, std::string_view key, TrialPlace& place);
   // Whether the cache of answers is on only to be tried: nobody else is to know of it.
   bool is_cache_borrowed() const noexcept { return is_cache_borrowed_; }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "serve/canary/canaries.h"
 #include "serve/canary/trial_request.h"
 
 namespace paring::serve {
@@ -41,6 +42,17 @@ TEST(CanaryChange, EachHasItsNameAndWords) {
   EXPECT_EQ(told({.guesses_ngrams = true}),
             std::pair(std::string("speculation"), Words{"without --no-speculation"}));
   EXPECT_EQ(told({.path = "x"}), std::pair(std::string("weight_type"), Words{"m=x"}));
+}
+
+TEST(CanaryWindows, AreSharedOutEvenly) {
+  std::string sides;
+  for (int i = 0; i < 8; ++i) sides += is_changed_window(i, 0.5) ? 'c' : '-';
+  EXPECT_EQ(sides, "-c-c-c-c");
+  for (const double share : {0.01, 0.1, 0.3, 0.99}) {
+    int changed = 0;
+    for (int i = 0; i < 1000; ++i) changed += is_changed_window(i, share) ? 1 : 0;
+    EXPECT_NEAR(changed, 1000 * share, 1) << share;
+  }
 }
 
 RequestFacts facts_of(const char* ending, int status = 200) {

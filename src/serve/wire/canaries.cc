@@ -29,6 +29,9 @@ constexpr std::int64_t kRequestsMin = 10;
 constexpr std::int64_t kRequestsMax = 1'000'000;
 constexpr std::int64_t kAnswerBytesMax = std::int64_t{64} << 30;
 constexpr double kAnswerSecondsMax = 31536000;
+constexpr double kWindowMin = 0.1;
+constexpr double kWindowMax = 3600;
+constexpr double kWindowSeconds = 5;
 constexpr double kShareMin = 0.01;
 constexpr double kShareMax = 0.99;
 constexpr double kSecondsMax = 7 * 86400.0;
@@ -98,6 +101,11 @@ std::vector<Field> rule_fields() {
   return {
       field("share", number(kShareMin, kShareMax),
             "Of the requests, that get the change; absent: 0.5, which compares best."),
+      field("split", name_of({"requests", "windows"}),
+            "Whether each request, or with its user all of theirs, has a side (absent: requests), "
+            "or time is shared out: then neither side waits for the other's steps."),
+      field("window_seconds", number(kWindowMin, kWindowMax),
+            "How long a window is; absent: 5; with windows."),
       field("goal", name_of(metric_names()),
             "In which there must be a gain; absent: engine_seconds_per_request."),
       field("gain_min", number(0, 1),
@@ -272,6 +280,7 @@ Shape canary_shape() {
                                    required("permanent", list(text(), 0, kWordsMax),
                                             "Words of `paring serve` that say the same.")};
   for (Field rule : rule_fields()) {
+    if (rule.name == "window_seconds") rule.shape = number(0, kWindowMax);  // 0: no windows
     rule.is_required = true;
     parameters.push_back(std::move(rule));
   }
@@ -344,6 +353,9 @@ ApiResult<CanaryRequest> read_canary(std::string_view body, const WireRules& rul
   request.change = change_of((*json)["change"]);
   request.rules = rules_of(*json);
   request.share = number_of(*json, "share").value_or(request.share);
+  if (text_of(*json, "split") == "windows") {
+    request.window_seconds = number_of(*json, "window_seconds").value_or(kWindowSeconds);
+  }
   request.predicted_loss = text_of(*json, "predicted_loss");
   if (const Json* prediction = field_of(*json, "prediction")) {
     request.prediction = json_of(*prediction);
@@ -360,10 +372,13 @@ std::string canary_parameters(const CanaryRequest& request) {
     append(out, separator, json_string(words));
     separator = ",";
   }
-  append(out, "],\"share\":", request.share, ",\"goal\":\"", trial_metric_name(rules.goal),
-         "\",\"gain_min\":", rules.gain_min, ",\"requests_min\":", rules.requests_min,
-         ",\"seconds_min\":", rules.seconds_min, ",\"seconds_max\":", rules.seconds_max,
-         ",\"slowdown_max\":", rules.slowdown_max, ",\"quality\":[");
+  append(out, "],\"share\":", request.share, ",\"split\":\"",
+         request.window_seconds > 0 ? "windows" : "requests",
+         "\",\"window_seconds\":", request.window_seconds, ",\"goal\":\"",
+         trial_metric_name(rules.goal), "\",\"gain_min\":", rules.gain_min,
+         ",\"requests_min\":", rules.requests_min, ",\"seconds_min\":", rules.seconds_min,
+         ",\"seconds_max\":", rules.seconds_max, ",\"slowdown_max\":", rules.slowdown_max,
+         ",\"quality\":[");
   separator = "";
   for (const QualityGate& gate : rules.quality) {
     append(out, separator, "{\"score\":", json_string(gate.score),
