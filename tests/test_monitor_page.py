@@ -311,7 +311,9 @@ def test_live_quality_is_on_the_page(paring, small, visit):
 def test_advice_and_objectives_are_on_their_pages(paring, small, visit, tmp_path):
     key = "a-key-for-the-monitor-0123456789"
     slo = tmp_path / "slo.yaml"
-    slo.write_text("objectives:\n  answers:\n    kind: error_rate\n    target: 99%\n    window: 1h\n")
+    slo.write_text("objectives:\n  answers:\n    kind: error_rate\n    target: 99%\n    window: 1h\n"
+                   "  in-time:\n    kind: goodput\n    end_to_end: 1us\n    target: 90%\n    window: 1h\n"
+                   "evaluate_every: 100ms\n")
     scopes = {"PARING_API_KEY": f"{key} scopes=inference,metrics,admin"}
     with ServerProcess(paring.path, f"small={small}", "--slo", slo, "--cache-bytes", 0, env=scopes) as server:
         asks = {"authorization": f"Bearer {key}"}
@@ -331,6 +333,11 @@ def test_advice_and_objectives_are_on_their_pages(paring, small, visit, tmp_path
         at.go("Alerts")
         cells = at.tab.get_by_role("region", name="Objectives").locator("tbody td").all_inner_texts()
         assert cells[0] == "answers" and cells[2] == "well" and "100 % good" in cells[3]
+        assert at.is_as_wide_as_the_window()
+        at.go("Overview")
+        tiles = at.tab.locator(".tile")
+        expect(tiles.filter(has_text="Alerts firing")).to_contain_text("in-time")
+        expect(tiles.filter(has_text="Goodput: in-time")).to_contain_text("90.0 % wanted")
         assert at.is_as_wide_as_the_window() and at.complaints == []
 
 

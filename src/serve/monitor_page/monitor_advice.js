@@ -102,7 +102,7 @@ export async function alertsPage(context) {
     const silent = objective.silenced_until > read.now ? `, silent until ${when(objective.silenced_until)}` : "";
     return [objective.name, objective.kind, state === "firing" ? el("strong", { class: "mark bad" }, kStates.firing, silent)
       : `${kStates[state]}${silent}`, standing(objective), share(objective.error_budget_remaining, 1),
-    objective.burn_rates.map((burn) => `${burn.long.toPrecision(2)}/${burn.limit}`).join(" ") || "\u2013", count(objective.requests)];
+    objective.burn_rates.map((burn) => `${burn.long.toPrecision(2)}/${Number(burn.limit.toPrecision(3))}`).join(" ") || "\u2013", count(objective.requests)];
   });
   const firing = read.objectives.filter((objective) => worst(objective) === "firing").length;
   const history = read.history.map((change) => [when(change.at), change.objective, change.alert,

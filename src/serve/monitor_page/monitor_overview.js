@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages Overview and Cost.
-import { gauges, series, summary, users } from "./monitor_api.js";
+import { alerts, gauges, series, summary, users } from "./monitor_api.js";
 import { heat, lines, stacked } from "./monitor_charts.js";
 import { answerTokens, count, el, empty, energy, field, joules, money, moneySum, promptTokens, seconds, share, table,
          tile, tiles, when } from "./monitor_words.js";
@@ -81,12 +81,24 @@ function goodput(sums, span) {
 
 // --- Overview ---
 
-function nowTiles(values) {
+// How the server's own objectives stand, where it has some: those of goodput each, the others by what fires.
+function objectiveTiles(objectives) {
+  if (!objectives.length) return [];
+  const firing = objectives.filter((each) => each.alerts.some((alert) => alert.state === "firing"));
+  const names = firing.map((each) => each.name).join(", ");
+  return [tile("Alerts firing", count(firing.length), names || `of ${objectives.length} objectives`),
+    ...objectives.filter((each) => each.kind === "goodput" && each.ratio !== undefined).map((each) =>
+      tile(`Goodput: ${each.name}`, share(each.ratio, 1),
+           `${share(each.target, 1)} wanted; ${share(each.error_budget_remaining, 1)} of the error budget left`))];
+}
+
+function nowTiles(values, objectives) {
   const usage = values["vllm:kv_cache_usage_perc"];
   return tiles(
     tile("Running now", count(values["vllm:num_requests_running"] || 0), "requests"),
     tile("Waiting now", count(values["vllm:num_requests_waiting"] || 0), "requests"),
-    tile("KV pages in use", usage === undefined ? "\u2013" : `${(100 * usage).toPrecision(3)} %`, "of the cache, all models"));
+    tile("KV pages in use", usage === undefined ? "\u2013" : `${(100 * usage).toPrecision(3)} %`, "of the cache, all models"),
+    objectiveTiles(objectives));
 }
 
 function sumTiles(sums, span) {
@@ -149,10 +161,11 @@ function overviewCharts(context, span, data, bounds) {
 export async function overviewPage(context) {
   const span = spanOf(context.range());
   const filter = { from: span.from, to: span.to, ...sloOf(context) };
-  const [sums, over, live] = await Promise.all([summary(filter, context.signal),
-    series({ ...filter, bucket_seconds: span.bucket }, context.signal), gauges(context.signal)]);
-  if (!sums.requests) return [el("h2", {}, "Now"), nowTiles(live), el("h2", {}, "In this time"), noTraffic(), sloForm(context)];
-  return [el("h2", {}, "Now"), nowTiles(live), el("h2", {}, "In this time"), sumTiles(sums, span), sloForm(context),
+  const [sums, over, live, { objectives }] = await Promise.all([summary(filter, context.signal),
+    series({ ...filter, bucket_seconds: span.bucket }, context.signal), gauges(context.signal),
+    alerts(context.signal)]);
+  if (!sums.requests) return [el("h2", {}, "Now"), nowTiles(live, objectives), el("h2", {}, "In this time"), noTraffic(), sloForm(context)];
+  return [el("h2", {}, "Now"), nowTiles(live, objectives), el("h2", {}, "In this time"), sumTiles(sums, span), sloForm(context),
           overviewCharts(context, span, over.data, over.histogram_seconds)];
 }
 
