@@ -7,7 +7,8 @@ answers by 4, is served as it is, advice is asked for, each of three actions is 
 
 The trace has lengths only. In front of every prompt stands one of a few instructions (real services have them), and a
 share of the requests repeats an earlier one word for word; both are drawn by the scenario's number, as are the place in
-the trace and the number of clients. Requests come from that many clients, each sending the next when it has its
+the trace and the number of clients. What an action changes is measured against the present set-up served once more right
+before it, so that other load on the machine changes both. Requests come from that many clients, each sending the next when it has its
 answer. Actions: the cache of answers, the prefix cache, another type of weights (made by `paring quantize`).
 
 A prediction is a metric of an action: throughput, time between tokens, memory. It is kept when the measured value lies
@@ -37,7 +38,7 @@ from server_process import ServerProcess  # noqa: E402
 PROMPT_DIVISOR, ANSWER_DIVISOR = 32, 4
 WIDEST = 0.25
 METRICS = {"answer_tokens_per_second": 0.10, "inter_token_seconds": 0.10, "memory_bytes": 0.05}
-ACTIONS = {"response_cache": [], "prefix_cache": [], "weight_type": []}
+ACTIONS = ("response_cache", "prefix_cache", "weight_type")
 PLAIN = ["--no-prefix-cache", "--cache-bytes", "0", "--no-speculation"]
 
 
@@ -166,6 +167,7 @@ def main():
     parser.add_argument("--first", type=int, default=1, help="number of the first scenario")
     parser.add_argument("--requests", type=int, default=160)
     parser.add_argument("--vocabulary", type=int, default=40000, help="prompts take token ids below it")
+    parser.add_argument("--actions", default=",".join(ACTIONS), help="which are taken")
     parser.add_argument("--json", help="all predictions and what was measured go there")
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
@@ -187,14 +189,20 @@ def main():
             taken = {"response_cache": (args.model, ["--no-prefix-cache", "--no-speculation"]),
                      "prefix_cache": (args.model, ["--cache-bytes", "0", "--no-speculation"]),
                      "weight_type": (str(small), PLAIN)}
-            for action, (model, flags) in taken.items():
+            for action in args.actions.split(","):
+                model, flags = taken[action]
                 found = [entry for entry in predicted["advice"] if entry["action"] == action and
                          (action != "weight_type" or entry.get("change"))]
                 if not found:
                     print(f"    {action}: no advice")
                     continue
-                shutil.rmtree(folder / "after", ignore_errors=True)
+                for name in ("after", "beside"):
+                    shutil.rmtree(folder / name, ignore_errors=True)
+                # Beside the present set-up again, so that a machine that others use more than before changes both.
+                beside = run(args.paring, args.model, scenario, PLAIN, folder / "beside")
                 measured = run(args.paring, model, scenario, flags, folder / "after")
+                for metric in ("answer_tokens_per_second", "inter_token_seconds"):
+                    measured[metric] *= before[metric] / beside[metric]
                 for row in judge(scenario, action, found[0], measured, before):
                     rows.append(row)
                     print(f"    {action:15} {row['metric']:26} {row['before']:12.5g} -> {row['measured']:12.5g}  "

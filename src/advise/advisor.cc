@@ -151,12 +151,9 @@ void Maker::prefix_cache() {
 void Maker::weight_types() {
   if (!options.weights) return;
   const WeightCurve& old = *options.weights;
-  // What disturbs the steps of a server disturbs its products: by how much shows where they are
-  // nearly all of a step.
-  constexpr double kManyTokens = 64;
-  const double fixed = predictor.correction() * sample.steps.fixed_seconds(kManyTokens, 1);
-  const double alone = old.seconds(kManyTokens, 1);
-  const double slower = alone > 0 ? std::clamp(fixed / alone, 0.7, 1.6) : 1;
+  const StepParts parts = parts_of(old, [&](double tokens, double rows) {
+    return predictor.correction() * sample.steps.fixed_seconds(tokens, rows);
+  });
   for (const WeightCandidate& candidate : options.candidates) {
     Advice advice;
     advice.action = AdviceAction::kWeightType;
@@ -180,12 +177,20 @@ void Maker::weight_types() {
     advice.loss = candidate.loss;
     Variation variation = predictor.present();
     const WeightCurve& curve = candidate.curve;
-    variation.cost = [this, &old, &curve, slower](const engine::StepShape& shape) {
-      constexpr double kShareMin = 0.1;
-      const double now = predictor.step_seconds(shape);
-      const double change =
-          curve.seconds(shape.tokens, shape.rows) - old.seconds(shape.tokens, shape.rows);
-      return std::max({now + slower * change, kShareMin * now, 1e-6});
+    const double now_kv = facts().kv_bytes_per_token;
+    if (candidate.kv_bytes_per_token > 0) {
+      variation.kv_bytes_per_token = candidate.kv_bytes_per_token;
+    }
+    const double kv_share = now_kv > 0 ? variation.kv_bytes_per_token / now_kv : 1;
+    variation.cost = [this, &old, &curve, parts, kv_share](const engine::StepShape& shape) {
+      engine::StepShape same = shape;
+      same.decode_positions *= kv_share;
+      const double before = parts.seconds(old, shape.tokens, shape.rows);
+      const double after = parts.seconds(curve, shape.tokens, shape.rows);
+      const double fixed =
+          predictor.correction() * sample.steps.fixed_seconds(shape.tokens, shape.rows);
+      const double attention = std::max(predictor.step_seconds(same) - fixed, 0.0);
+      return std::max(fixed * (before > 0 ? after / before : 1) + attention, 1e-6);
     };
     variation.memory_change = curve.packed_bytes - old.packed_bytes;
     predictor.predict(variation, AdviceMetric::kThroughput, advice);
@@ -430,47 +435,6 @@ void Maker::memory() {
 }
 
 }  // namespace
-
-#define PARING_X(name, text, unit, less) \
-  case AdviceMetric::name:               \
-    return text;
-const char* advice_metric_name(AdviceMetric metric) noexcept {
-  switch (metric) { PARING_ADVICE_METRICS(PARING_X) }
-  return "";
-}
-#undef PARING_X
-#define PARING_X(name, text, unit, less) \
-  case AdviceMetric::name:               \
-    return unit;
-const char* advice_metric_unit(AdviceMetric metric) noexcept {
-  switch (metric) { PARING_ADVICE_METRICS(PARING_X) }
-  return "";
-}
-#undef PARING_X
-#define PARING_X(name, text, unit, less) \
-  case AdviceMetric::name:               \
-    return less;
-bool is_less_better(AdviceMetric metric) noexcept {
-  switch (metric) { PARING_ADVICE_METRICS(PARING_X) }
-  return true;
-}
-#undef PARING_X
-#define PARING_X(name, text, error) \
-  case AdviceAction::name:          \
-    return text;
-const char* advice_action_name(AdviceAction action) noexcept {
-  switch (action) { PARING_ADVICE_ACTIONS(PARING_X) }
-  return "";
-}
-#undef PARING_X
-
-std::optional<AdviceAction> find_advice_action(std::string_view name) noexcept {
-#define PARING_X(action, text, error) \
-  if (name == (text)) return AdviceAction::action;
-  PARING_ADVICE_ACTIONS(PARING_X)
-#undef PARING_X
-  return std::nullopt;
-}
 
 AdviceReport advise_on(const TrafficSample& sample, const AdvisorOptions& options) {
   const Predictor predictor(sample, options);

@@ -52,9 +52,9 @@ struct PredictedMetric {
 
 // enumerator, name in APIs, relative standard deviation of a replay's prediction
 #define PARING_ADVICE_ACTIONS(X)                \
-  X(kResponseCache, "response_cache", 0.05)     \
-  X(kPrefixCache, "prefix_cache", 0.05)         \
-  X(kWeightType, "weight_type", 0.08)           \
+  X(kResponseCache, "response_cache", 0.07)     \
+  X(kPrefixCache, "prefix_cache", 0.08)         \
+  X(kWeightType, "weight_type", 0.11)           \
   X(kKvType, "kv_type", 0.10)                   \
   X(kSequences, "sequences_max", 0.08)          \
   X(kThreads, "threads", 0.12)                  \
@@ -92,8 +92,8 @@ struct WeightCandidate {
   std::string name;  // "Q4_K", or a file
   std::string path;  // of a file that is there; "": it is to be made
   WeightCurve curve;
-  double file_bytes = 0;
-  std::string loss;  // what is known of its quality
+  double kv_bytes_per_token = 0;  // that come with them; 0: as now
+  std::string loss;               // what is known of its quality
 };
 
 struct AdvisorOptions {

@@ -10,7 +10,7 @@ namespace paring::advise {
 namespace {
 
 constexpr double kNormal90 = 1.6449;  // half of the interval that holds 90 % of a normal variable
-constexpr double kMemoryError = 0.015;
+constexpr double kMemoryError = 0.025;
 
 // All but the k-th of kParts pieces that follow each other.
 std::vector<ReplayRequest> without(const std::vector<ReplayRequest>& requests, std::size_t k) {
@@ -140,7 +140,7 @@ void Predictor::add_metric(AdviceMetric metric, double now, double ratio, double
   const double error = metric == AdviceMetric::kMemory ? kMemoryError : model_error(advice.action);
   // A change that changes nothing is known better than one that changes all.
   const double size = std::min(std::abs(std::log(std::max(ratio, 1e-6))) * 2, 1.0);
-  constexpr double kSmallest = 0.4;
+  constexpr double kSmallest = 0.8;
   const double scaled =
       metric == AdviceMetric::kMemory ? error : error * (kSmallest + (1 - kSmallest) * size);
   const double deviation = std::hypot(scaled, sampling);

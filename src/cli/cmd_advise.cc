@@ -18,6 +18,7 @@
 #include "cost/machine.h"
 #include "engine/open_model.h"
 #include "model/architecture.h"
+#include "model/kv_cache.h"
 #include "quant/format.h"
 #include "store/advice_ledger.h"
 #include "store/control_db.h"
@@ -78,6 +79,13 @@ Result<void> measure_weights(Context& context, const AdviseFlags& flags,
     if (!choice || choice->types == present) continue;
     advise::WeightCandidate candidate;
     candidate.name = dtype_name(type);
+    // Unless somebody chose one, the type of keys and values follows the weights.
+    if (kernels::kv_type_name(engine::served_kv_type(file)) == sample.facts.kv_type) {
+      const kernels::KvType kv_type =
+          dtype_info(type).block_values > 1 ? kernels::KvType::kQ8 : kernels::KvType::kF16;
+      candidate.kv_bytes_per_token =
+          static_cast<double>(model::KvPool::bytes_per_token(spec, kv_type));
+    }
     PARING_TRY(candidate.curve, times.curve(slots, choice->types));
     candidate.loss = "paring quantize measures it against the model, and writes it into the file";
     options.candidates.push_back(std::move(candidate));
@@ -90,6 +98,10 @@ Result<void> measure_weights(Context& context, const AdviseFlags& flags,
     advise::WeightCandidate candidate;
     candidate.name = std::filesystem::path(path).filename().string();
     candidate.path = path;
+    if (kernels::kv_type_name(engine::served_kv_type(file)) == sample.facts.kv_type) {
+      candidate.kv_bytes_per_token = static_cast<double>(
+          model::KvPool::bytes_per_token(other_spec, engine::served_kv_type(other)));
+    }
     PARING_TRY(candidate.curve, times.curve(other_slots, types_of(other, other_slots)));
     candidate.loss = loss_of(other);
     options.candidates.push_back(std::move(candidate));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <queue>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "advise/replay/prefix_pages.h"
@@ -316,8 +317,11 @@ class Run {
     const std::size_t whole = (request.prompt_tokens + live.answer() - 1) / kPage;
     const std::size_t answers = std::min(live.own_pages, whole - std::min(whole, live.kept));
     if (engine_.has_prefix_cache) {
-      pages_.keep_unknown(answers);
-      pages_.give_back(live.own_pages - answers);
+      // Equal requests with equal answers share those pages too.
+      const bool is_new =
+          request.key == 0 || !request.is_repeatable || answered_.insert(request.key).second;
+      if (is_new) pages_.keep_unknown(answers);
+      pages_.give_back(live.own_pages - (is_new ? answers : 0));
     } else {
       pages_.give_back(live.own_pages);
     }
@@ -369,6 +373,7 @@ class Run {
   engine::PromptBudget budget_;
   Answers answers_;
   std::unordered_map<std::uint64_t, std::vector<Coming>> in_flight_;  // who waits for an equal one
+  std::unordered_set<std::uint64_t> answered_;  // keys whose answers' pages were kept
   std::priority_queue<Coming, std::vector<Coming>, std::greater<>> coming_;
   std::deque<LivePtr> waiting_;
   std::vector<LivePtr> running_;

@@ -2,6 +2,7 @@
 #include "advise/replay/weight_times.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <tuple>
 #include <utility>
@@ -31,6 +32,57 @@ using Shape = std::tuple<DType, std::size_t, std::size_t>;
 
 double WeightCurve::seconds(double step_tokens, double logit_rows) const noexcept {
   return between(tokens, all_s, step_tokens) + between(tokens, head_s, logit_rows);
+}
+
+StepParts parts_of(const WeightCurve& curve,
+                   const std::function<double(double tokens, double rows)>& step_s) {
+  constexpr double kDecodingMost = 16;  // larger steps are mostly prompts, with one row of logits
+  constexpr double kSlowerMin = 0.7;
+  constexpr double kSlowerMax = 4;
+  constexpr double kSlowerStep = 0.01;
+  // Both explain slow steps; what disturbs a machine slows all of a step down, so that the rest of
+  // a step of one token is expected to be about a tenth of its products.
+  constexpr double kRestShare = 0.1;
+  constexpr double kPrior = 3;
+  StepParts best;
+  double best_error = -1;
+  for (double slower = kSlowerMin; slower <= kSlowerMax; slower += kSlowerStep) {
+    // rest and rest_token by weighted least squares on what the products leave.
+    double w = 0, wt = 0, wtt = 0, wr = 0, wtr = 0;
+    std::vector<std::array<double, 3>> left;  // tokens, what is left, weight
+    for (const double tokens : curve.tokens) {
+      const double rows = tokens <= kDecodingMost ? tokens : 1;
+      const double step = step_s(tokens, rows);
+      if (!(step > 0)) continue;
+      const double weight = 1 / (step * step);
+      const double rest = step - slower * curve.seconds(tokens, rows);
+      left.push_back({tokens, rest, weight});
+      w += weight;
+      wt += weight * tokens;
+      wtt += weight * tokens * tokens;
+      wr += weight * rest;
+      wtr += weight * tokens * rest;
+    }
+    const double determinant = w * wtt - wt * wt;
+    if (left.size() < 2 || !(determinant > 0)) return best;
+    StepParts parts{.slower = slower,
+                    .rest_s = (wr * wtt - wtr * wt) / determinant,
+                    .rest_token_s = (w * wtr - wt * wr) / determinant};
+    if (parts.rest_token_s < 0) parts = {slower, std::max(wr / w, 0.0), 0};
+    if (parts.rest_s < 0) parts = {slower, 0, std::max(wtr / wtt, 0.0)};
+    const double share =
+        (parts.rest_s + parts.rest_token_s) / (slower * curve.seconds(1, 1)) - kRestShare;
+    double error = kPrior * share * share;
+    for (const auto& [tokens, rest, weight] : left) {
+      const double miss = rest - parts.rest_s - parts.rest_token_s * tokens;
+      error += weight * miss * miss;
+    }
+    if (best_error < 0 || error < best_error) {
+      best_error = error;
+      best = parts;
+    }
+  }
+  return best;
 }
 
 Result<const std::vector<std::byte>*> WeightTimes::sample(DType type, std::size_t rows,

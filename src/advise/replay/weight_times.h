@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -29,6 +30,23 @@ struct WeightCurve {
 
   double seconds(double step_tokens, double logit_rows) const noexcept;
 };
+
+// How the products of a step make up its time: step(tokens) = slower * products + rest. What
+// disturbs a server slows its products down too; the rest grows with the tokens.
+struct StepParts {
+  double slower = 1;
+  double rest_s = 0;        // of every step
+  double rest_token_s = 0;  // and of each token
+
+  double seconds(const WeightCurve& curve, double tokens, double rows) const noexcept {
+    return slower * curve.seconds(tokens, rows) + rest_s + rest_token_s * tokens;
+  }
+};
+
+// Weighted least squares over steps of 1 to 128 tokens, parts never negative. `step_s(tokens,
+// rows)`: time of a step without attention.
+StepParts parts_of(const WeightCurve& curve,
+                   const std::function<double(double tokens, double rows)>& step_s);
 
 class WeightTimes {
  public:
