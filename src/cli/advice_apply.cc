@@ -114,6 +114,8 @@ Json request_of(const std::string& model, const advise::Advice& advice,
   body["goal"] = advice.gain_metric == advise::AdviceMetric::kThroughput
                      ? "engine_seconds_per_request"
                      : advise::advice_metric_name(advice.gain_metric);
+  // Two sides of one engine hold each other up, unless they take turns.
+  if (!body["change"].contains("settings")) body["split"] = "windows";
   for (const advise::PredictedMetric& metric : advice.metrics) {
     body["prediction"].push_back({{"metric", advise::advice_metric_name(metric.metric)},
                                   {"now", metric.now},
