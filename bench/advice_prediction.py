@@ -7,9 +7,9 @@ answers by 4, is served as it is, advice is asked for, each of three actions is 
 
 The trace has lengths only. In front of every prompt stands one of a few instructions (real services have them), and a
 share of the requests repeats an earlier one word for word; both are drawn by the scenario's number, as are the place in
-the trace and the number of clients. What an action changes is measured against the present set-up served once more right
-before it, so that other load on the machine changes both. Requests come from that many clients, each sending the next when it has its
-answer. Actions: the cache of answers, the prefix cache, another type of weights (made by `paring quantize`).
+the trace and the number of clients, each of which sends the next request when it has its answer. Actions: the cache of
+answers, the prefix cache, another type of weights (made by `paring quantize`). What an action changes is measured
+against the present set-up served once more right before it, so that other load on the machine changes both.
 
 A prediction is a metric of an action: throughput, time between tokens, memory. It is kept when the measured value lies
 in its 90 % interval and that is no wider than plus or minus 25 %. --check leaves with 1 when fewer than 8 of 10 are
