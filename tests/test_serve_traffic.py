@@ -146,7 +146,12 @@ def test_tenants_see_their_own(paring, small, tmp_path):
         rows_when(tmp_path / "data", 3)
         count = {name: get(server, "/v1/traffic/summary", secrets[name])[1].get("requests") for name in secrets}
         assert count == {"red": 1, "blue": 2, "boss": 3, "blind": None}
-        assert get(server, "/v1/traffic?tenant=blue", secrets["red"])[1]["data"][0]["tenant"] == "red"
+        for route in ("", "/summary", "/series?bucket_seconds=60", "/users"):
+            path = f"/v1/traffic{route}{'&' if '?' in route else '?'}tenant=blue"
+            status, refusal = get(server, path, secrets["red"])
+            assert (status, refusal["error"]["param"]) == (403, "tenant"), "another's is not silently one's own"
+            assert get(server, path, secrets["blue"])[0] == 200 and get(server, path, secrets["boss"])[0] == 200
+        assert get(server, "/v1/traffic?tenant=red", secrets["red"])[1]["data"][0]["tenant"] == "red"
         blue = get(server, "/v1/traffic", secrets["blue"])[1]["data"][0]["id"]
         assert get(server, f"/v1/traffic/requests/{blue}", secrets["red"])[0] == 404
         assert get(server, f"/v1/traffic/requests/{blue}", secrets["boss"])[0] == 200

@@ -3,6 +3,9 @@
 // prompts and answers a key sees those that it asked for itself, and with the scope content the
 // rest.
 #include "serve/wire/traffic.h"
+
+#include <optional>
+
 #include "serve/batch/storage_failure.h"
 #include "serve/routes/handlers.h"
 #include "serve/server.h"
@@ -27,8 +30,19 @@ const store::TrafficDb* traffic_of(Server& server, const Call& call) {
 
 bool sees_all(const Call& call) { return call.principal.scopes.has(Scope::kAdmin); }
 
-store::TrafficFilter allowed(const Call& call, store::TrafficFilter filter) {
-  if (!sees_all(call)) filter.tenant = call.principal.tenant;
+// What the call may see of what it asks for; refused and nothing when it is another's.
+std::optional<store::TrafficFilter> allowed(Server& server, const Call& call,
+                                            store::TrafficFilter filter) {
+  if (sees_all(call)) return filter;
+  if (filter.tenant && *filter.tenant != call.principal.tenant) {
+    server.refuse(call, {.status = 403,
+                         .code = "not_permitted",
+                         .message = "the key sees the traffic of its own tenant only; that of "
+                                    "others takes one with the scope admin",
+                         .param = "tenant"});
+    return std::nullopt;
+  }
+  filter.tenant = call.principal.tenant;
   return filter;
 }
 
@@ -51,7 +65,9 @@ void serve_traffic_list(Server& server, const Call& call) {
   if (traffic == nullptr) return;
   const auto read = wire::read_traffic_list(call.exchange->head().query, server.rules());
   if (!read) return server.refuse(call, read.error());
-  const auto page = traffic->page(allowed(call, read->filter), read->after, read->limit);
+  const auto filter = allowed(server, call, read->filter);
+  if (!filter) return;
+  const auto page = traffic->page(*filter, read->after, read->limit);
   if (!page) return server.refuse(call, traffic_error(page.error(), "after"));
   respond(server, call, wire::traffic_list_answer(*page));
 }
@@ -61,13 +77,14 @@ void serve_traffic_summary(Server& server, const Call& call) {
   if (traffic == nullptr) return;
   const auto read = wire::read_traffic_summary(call.exchange->head().query, server.rules());
   if (!read) return server.refuse(call, read.error());
-  const store::TrafficFilter filter = allowed(call, read->filter);
+  const auto filter = allowed(server, call, read->filter);
+  if (!filter) return;
   if (read->by) {
-    const auto groups = traffic->summary_by(filter, *read->by);
+    const auto groups = traffic->summary_by(*filter, *read->by);
     if (!groups) return server.refuse(call, traffic_error(groups.error(), "from"));
     return respond(server, call, wire::traffic_groups_answer(*groups, *read->by, read->bounds));
   }
-  const auto sums = traffic->summary(filter);
+  const auto sums = traffic->summary(*filter);
   if (!sums) return server.refuse(call, traffic_error(sums.error(), "from"));
   respond(server, call, wire::traffic_summary_answer(*sums, read->bounds));
 }
@@ -77,7 +94,9 @@ void serve_traffic_series(Server& server, const Call& call) {
   if (traffic == nullptr) return;
   const auto read = wire::read_traffic_series(call.exchange->head().query, server.rules());
   if (!read) return server.refuse(call, read.error());
-  const auto buckets = traffic->series(allowed(call, read->filter), read->bucket_seconds);
+  const auto filter = allowed(server, call, read->filter);
+  if (!filter) return;
+  const auto buckets = traffic->series(*filter, read->bucket_seconds);
   if (!buckets) return server.refuse(call, traffic_error(buckets.error(), "bucket_seconds"));
   respond(server, call, wire::traffic_series_answer(*buckets, *read));
 }
@@ -87,7 +106,9 @@ void serve_traffic_users(Server& server, const Call& call) {
   if (traffic == nullptr) return;
   const auto read = wire::read_traffic_users(call.exchange->head().query, server.rules());
   if (!read) return server.refuse(call, read.error());
-  const auto users = traffic->users(allowed(call, read->filter), read->limit);
+  const auto filter = allowed(server, call, read->filter);
+  if (!filter) return;
+  const auto users = traffic->users(*filter, read->limit);
   if (!users) return server.refuse(call, traffic_error(users.error(), "min_milliseconds"));
   respond(server, call, wire::traffic_users_answer(*users));
 }

@@ -23,7 +23,7 @@ std::vector<Field> filter_fields() {
       field("from", integer(0, kTrafficSecondsMax),
             "Requests that began then or later; since 1970."),
       field("to", integer(0, kTrafficSecondsMax), "And before then."),
-      field("tenant", name, "Only of this tenant; keys without the scope admin see their own."),
+      field("tenant", name, "Only of this tenant; a key without the scope admin has its own only."),
       field("model", name, "Only to this model."),
       field("variant", name, "Only computed by this variant."),
       field("key_id", name, "Only by this key."),
