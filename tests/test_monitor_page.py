@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -17,8 +18,9 @@ from raw_client import CHATML
 from server_process import ServerProcess
 from test_serve import post
 
-PAGES = ["Overview", "Requests", "Cost", "Compare", "Quality", "Model"]
+PAGES = ["Overview", "Requests", "Cost", "Compare", "Quality", "Model", "Roofline"]
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 12, "temperature": 0}
+PAGE_BYTES_MAX = 400_000  # of the monitor, uncompressed
 ROWS = 1_000_000 if os.environ.get("PARING_LONG_TESTS") else 30_000
 
 
@@ -44,7 +46,10 @@ def server(paring, small, tmp_path_factory):
     """A server with stored requests of the last hours, and some of its own."""
     folder = tmp_path_factory.mktemp("monitor-data")
     fill(paring, folder, ROWS, time.time() - 20 * 3600, 20 * 3600 - 120)
-    with ServerProcess(paring.path, f"small={small}", "--data-dir", folder, "--traffic", "sync") as running:
+    limits = {"XDG_CACHE_HOME": str(folder / "cache")}
+    subprocess.run([paring.path, "info", "--json"], env={**os.environ, **limits}, capture_output=True, timeout=120,
+                   check=True)  # measures and stores them
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", folder, "--traffic", "sync", env=limits) as running:
         for number in range(8):
             status, _, headers = post(running, "/v1/chat/completions",
                                       {**CHAT, "seed": number, "user": f"user-{number % 2}"})
@@ -56,9 +61,10 @@ def server(paring, small, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def fresh(paring, small):
-    """A server that served nothing."""
-    with ServerProcess(paring.path, f"small={small}") as running:
+def fresh(paring, small, tmp_path_factory):
+    """A server that served nothing, on a machine that was not measured."""
+    nothing = {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("no-limits"))}
+    with ServerProcess(paring.path, f"small={small}", env=nothing) as running:
         yield running
 
 
@@ -129,7 +135,7 @@ def test_the_page_is_small_and_may_do_little(server):
         total += len(body)
         waiting += re.findall(r'(?:href|src)="(page/[^"]+)"', body)
         waiting += ["page/" + name for name in re.findall(r'from\s+"\./([^"]+)"', body)]
-    assert len(seen) >= 10 and total < 120_000
+    assert len(seen) >= 10 and total < PAGE_BYTES_MAX
 
 
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (360, "dark")])
@@ -144,7 +150,7 @@ def test_every_page_shows_its_figures(server, visit, width, scheme):
         # What is chosen above holds on every page.
         assert "range=86400" in at.tab.url
     at.tab.go_back()
-    expect(at.tab).to_have_title(re.compile("^Quality"))
+    expect(at.tab).to_have_title(re.compile("^Model"))
     assert at.complaints == []
     assert all(url.startswith(at.url) for url in at.requests)
 
@@ -308,6 +314,63 @@ def test_live_quality_is_on_the_page(paring, small, visit):
         assert at.complaints == []
 
 
+def test_the_roofline_is_what_the_engine_counted(server, visit):
+    answer = asked(server, "/v1/roofline?minutes=60")
+    model, = answer["data"]
+    machine = answer["machine"]
+    # The totals of /metrics are counted apart from the minutes.
+    for field, metric in (("seconds", "paring:model_step_seconds_total"),
+                          ("bytes_read", "paring:model_read_bytes_total"),
+                          ("operations", "paring:model_operations_total")):
+        assert sum(point[field] for point in model["points"]) == pytest.approx(server.metric(metric))
+        assert sum(point[field] for minute in model["minutes"] for point in minute["points"]) == pytest.approx(
+            server.metric(metric))
+    points = {point["kind"]: point for point in model["points"]}
+    assert {"prefill", "decode"} <= set(points) <= {"prefill", "decode", "mixed"}
+    total = {field: sum(point[field] for point in points.values()) for field in ("seconds", "bytes_read", "operations")}
+    least = total["bytes_read"] / machine["read_bytes_per_second"]
+    assert model["memory_share"] == pytest.approx(least / total["seconds"])
+    assert machine["operations_per_second"] == max(machine[name] for name in ("int8", "f32", "bf16"))
+    for width in (1280, 360):
+        at = visit(server, "#/roofline?range=3600", viewport={"width": width, "height": 800})
+        assert model["sentence"].split(":")[0] in at.tab.locator(".verdict").inner_text()
+        chart = at.tab.get_by_role("img", name=re.compile("^Roofline of small"))
+        # A mark for each minute and kind, and one for each kind's sum.
+        marks = sum(len(minute["points"]) for minute in model["minutes"])
+        assert chart.locator(".point:not(.sum)").count() == marks
+        assert chart.locator(".sum").count() == len(points)
+        # Prompts and answers are told apart without colour: by the mark's shape.
+        assert chart.locator("circle.sum").count() == 1 and chart.locator("rect.sum").count() == 1
+        chart.focus()
+        chart.press("End")
+        last = model["points"][-1]
+        read = at.tab.locator("figure.roofline output").inner_text()
+        assert read.startswith(f"all, {last['kind']}: ")
+        intensity = last["operations"] / last["bytes_read"]
+        assert float(re.search(r": ([\d.]+) operations a byte", read)[1]) == pytest.approx(intensity, rel=0.01)
+        rows = at.tab.get_by_role("region", name="Steps of small", exact=True).locator("tbody tr")
+        assert [row.split("\t")[0] for row in rows.all_inner_texts()] == list(points)
+        assert [int(row.split("\t")[1]) for row in rows.all_inner_texts()] == [p["steps"] for p in points.values()]
+        assert at.is_as_wide_as_the_window() and at.complaints == []
+    # Arrows go on from the first point.
+    chart.press("Home")
+    before = at.tab.locator("figure.roofline output").inner_text()
+    chart.press("ArrowRight")
+    assert at.tab.locator("figure.roofline output").inner_text() != before
+
+
+def test_a_roofline_without_limits_says_what_is_missing(fresh, visit):
+    answer = asked(fresh, "/v1/roofline")
+    assert "machine" not in answer and "paring info" in answer["missing"]
+    assert answer["data"][0]["binds"] == "idle" and answer["data"][0]["points"] == []
+    assert "memory_share" not in answer["data"][0]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        asked(fresh, "/v1/roofline?minutes=61")
+    assert refused.value.code == 400 and b"60" in refused.value.read()
+    at = visit(fresh, "#/roofline")
+    expect(at.tab.locator(".empty").first).to_contain_text("paring info")
+
+
 def test_advice_and_objectives_are_on_their_pages(paring, small, visit, tmp_path):
     key = "a-key-for-the-monitor-0123456789"
     slo = tmp_path / "slo.yaml"
@@ -345,7 +408,7 @@ def test_empty_states_say_what_to_do(fresh, visit):
     at = visit(fresh, viewport={"width": 360, "height": 700})
     for page, words in {"Overview": "chat/completions", "Requests": "chat/completions", "Cost": "chat/completions",
                         "Compare": "chat/completions", "Quality": "/v1/feedback", "Model": "paring optimize",
-                        "Advice": "scope admin", "Alerts": "--slo FILE"}.items():
+                        "Roofline": "paring info", "Advice": "scope admin", "Alerts": "--slo FILE"}.items():
         at.go(page)
         expect(at.tab.locator(".empty").first).to_contain_text(words)
         assert at.is_as_wide_as_the_window(), page

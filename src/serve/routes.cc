@@ -93,6 +93,7 @@ const std::vector<Route>& routes() {
       {"POST", "/v1/traces", {Scope::kInference, kTextBody, kPacked}, serve_otlp_traces},
       {"POST", "/v1/logs", {Scope::kInference, kTextBody, kPacked}, serve_otlp_logs},
       {"GET", "/v1/quality", {Scope::kMetrics, kNoBody}, serve_quality},
+      {"GET", "/v1/roofline", {Scope::kMetrics, kNoBody}, serve_roofline},
       {"GET", "/v1/alerts", {Scope::kMetrics, kNoBody}, serve_alerts},
       {"POST", "/v1/alerts/{objective}/silence", {Scope::kAdmin, kTextBody}, serve_alert_silence},
       {"POST", "/v1/canaries", {Scope::kAdmin, kTextBody}, serve_canary_create},

@@ -72,6 +72,11 @@ std::size_t auto_cache_tokens(const model::BlockSpec& spec, kernels::KvType kv_t
   return std::max(context_tokens, std::min(wanted, fitting));
 }
 
+StepKind kind_of(const api::StepRecord& step) noexcept {
+  if (step.prefill_tokens == 0) return StepKind::kDecode;
+  return step.decode_tokens == 0 ? StepKind::kPrefill : StepKind::kMixed;
+}
+
 std::unique_ptr<engine::Speculator> make_speculator(const ServedModelOptions& options) {
   if (!options.guesses_ngrams) return nullptr;
   std::vector<std::unique_ptr<engine::Drafter>> drafters;
@@ -104,7 +109,15 @@ std::size_t text_bytes_of(const text::Tokenizer& tokenizer, std::size_t tokens) 
 
 }  // namespace
 
+ServedModel::ServedModel(std::string name, ServedModelOptions options)
+    : name_(std::move(name)),
+      options_(std::move(options)),
+      opened_seconds_(system_clock().monotonic_seconds()) {}
 ServedModel::~ServedModel() = default;
+
+double ServedModel::loaded_seconds() const noexcept {
+  return system_clock().monotonic_seconds() - opened_seconds_;
+}
 
 Result<ModelPlan> ServedModel::plan(const std::string& path, const ServedModelOptions& options,
                                     std::size_t threads, std::optional<std::uint64_t> free_bytes) {
@@ -242,11 +255,14 @@ ModelTotals ServedModel::totals() const noexcept {
 }
 
 // On the engine's thread, which alone writes them.
-void ServedModel::count(double seconds, double operations, double bytes) {
-  seconds_.store(seconds_.load(std::memory_order_relaxed) + seconds, std::memory_order_relaxed);
-  operations_.store(operations_.load(std::memory_order_relaxed) + operations,
-                    std::memory_order_relaxed);
-  bytes_.store(bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+void ServedModel::count(StepKind kind, const StepTotals& step) {
+  const auto grow = [](std::atomic<double>& total, double amount) {
+    total.store(total.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  };
+  grow(seconds_, step.seconds);
+  grow(operations_, step.operations);
+  grow(bytes_, step.bytes);
+  history_.add(system_clock().wall_seconds(), kind, step);
 }
 
 void ServedModel::publish() {
@@ -287,9 +303,14 @@ bool ServedModel::step() {
     // A call that only ended sequences leaves the step before as it was.
     const api::StepRecord& last = engine_->last_step();
     if (last.start_seconds > counted_step_) {
-      count(last.seconds, last.operations, last.bytes);
-      const auto tokens =
-          static_cast<double>(last.prefill_tokens + last.decode_tokens + last.draft_tokens);
+      const std::size_t computed = last.prefill_tokens + last.decode_tokens + last.draft_tokens;
+      const auto tokens = static_cast<double>(computed);
+      count(kind_of(last), {.steps = 1,
+                            .tokens = static_cast<std::int64_t>(computed),
+                            .seconds = last.seconds,
+                            .waited_seconds = engine_->waiting() > 0 ? last.seconds : 0,
+                            .operations = last.operations,
+                            .bytes = last.bytes});
       // Planning the step and taking its tokens belong to it.
       step_recorder_->add({.tokens = tokens,
                            .rows = static_cast<double>(last.rows),
@@ -314,7 +335,13 @@ void ServedModel::meter(std::vector<api::Work>& works, double seconds, std::size
   metrics().prompt_tokens.add(tokens);
   metrics().operations.add(static_cast<std::uint64_t>(total.operations));
   metrics().read_bytes.add(static_cast<std::uint64_t>(total.bytes));
-  count(seconds, total.operations, total.bytes);
+  // What the step took is not among the jobs any more.
+  count(StepKind::kEncode, {.steps = 1,
+                            .tokens = static_cast<std::int64_t>(tokens),
+                            .seconds = seconds,
+                            .waited_seconds = jobs_.empty() ? 0 : seconds,
+                            .operations = total.operations,
+                            .bytes = total.bytes});
 }
 
 // As many jobs of one kind as fit a step, so that small requests share it.

@@ -27,6 +27,7 @@
 #include "model/lora.h"
 #include "serve/engine_loop.h"
 #include "serve/model_totals.h"
+#include "serve/step_history.h"
 #include "serve/step_recorder.h"
 #include "text/answer_format.h"
 #include "text/constraint.h"
@@ -148,6 +149,9 @@ class ServedModel : public Steppable {
   // As of the last step.
   EngineLoad load() const noexcept;
   ModelTotals totals() const noexcept;
+  // Of its last minutes.
+  const StepHistory& history() const noexcept { return history_; }
+  double loaded_seconds() const noexcept;  // since it was opened
 
   // On the engine's thread. REQUIRES: a decoder, an encoder.
   engine::BatchEngine& engine() noexcept { return *engine_; }
@@ -155,12 +159,11 @@ class ServedModel : public Steppable {
   bool step() override;
 
  private:
-  ServedModel(std::string name, ServedModelOptions options)
-      : name_(std::move(name)), options_(std::move(options)) {}
+  ServedModel(std::string name, ServedModelOptions options);
   Result<void> load_adapters(const std::vector<model::AdapterFile>& files, api::Variant variant);
   bool step_encoder();
   void meter(std::vector<api::Work>& works, double seconds, std::size_t tokens);
-  void count(double seconds, double operations, double bytes);
+  void count(StepKind kind, const StepTotals& step);
   void publish();
 
   std::string name_;
@@ -190,6 +193,8 @@ class ServedModel : public Steppable {
   std::atomic<double> seconds_{0};
   std::atomic<double> operations_{0};
   std::atomic<double> bytes_{0};
+  StepHistory history_;
+  double opened_seconds_ = 0;  // monotonic
 };
 
 }  // namespace paring::serve

@@ -8,12 +8,14 @@ import { modelPage } from "./monitor_model.js";
 import { costPage, overviewPage } from "./monitor_overview.js";
 import { requestPage, requestsPage } from "./monitor_requests.js";
 import { advicePage, alertsPage } from "./monitor_advice.js";
+import { rooflinePage } from "./monitor_roofline.js";
 import { comparePage, qualityPage } from "./monitor_quality.js";
 
 const kPages = [
   ["overview", "Overview", overviewPage], ["requests", "Requests", requestsPage], ["cost", "Cost", costPage],
   ["compare", "Compare", comparePage], ["quality", "Quality", qualityPage], ["model", "Model", modelPage],
-  ["advice", "Advice", advicePage], ["changes", "Changes", changesPage], ["alerts", "Alerts", alertsPage],
+  ["roofline", "Roofline", rooflinePage], ["advice", "Advice", advicePage], ["changes", "Changes", changesPage],
+  ["alerts", "Alerts", alertsPage],
 ];
 const kHidden = [["request", "Request", requestPage]];
 const kEverySeconds = 10;

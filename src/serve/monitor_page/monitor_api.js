@@ -60,6 +60,7 @@ export const users = (filter, signal) => json("v1/traffic/users", filter, signal
 export const liveQuality = async (signal) => (await json("v1/quality", {}, signal)).data;
 export const advice = (values, signal) => json("v1/advice", values, signal);
 export const adviceLedger = (page, signal) => json("v1/advice/ledger", page, signal);
+export const roofline = (filter, signal) => json("v1/roofline", filter, signal);
 export const alerts = (signal) => json("v1/alerts", {}, signal);
 export const weights = (model, signal) => json(`v1/models/${encodeURIComponent(model)}/weights`, {}, signal);
 export const models = async (signal) => (await json("v1/models", {}, signal)).data;

@@ -12,14 +12,14 @@ const kDashes = ["", "7 4", "2 3", "10 3 2 3"];
 let made = 0; // for ids of patterns
 
 // Of a drawing in one of the columns that .charts of the style sheet has, so that its text keeps its size.
-function widthOf(place) {
+export function widthOf(place) {
   const [narrowest, gap, frames] = [384, 12, 18];
   const width = place.clientWidth || 360;
   const columns = Math.max(1, Math.floor((width + gap) / (narrowest + gap)));
   return Math.max(260, (width - gap * (columns - 1)) / columns - frames);
 }
 
-function markOf(kind, x, y, size = 3) {
+export function markOf(kind, x, y, size = 3) {
   const colour = `f${kind}`;
   if (kind === 0) return svg("circle", { cx: x, cy: y, r: size, class: colour });
   if (kind === 1) return svg("rect", { x: x - size, y: y - size, width: 2 * size, height: 2 * size, class: colour });
@@ -65,7 +65,7 @@ function patterns() {
   return { defs, fill: (i) => `url(#${id}-${i % shapes.length})` };
 }
 
-function legend(names, sample) {
+export function legend(names, sample) {
   return el("ul", { class: "legend" }, names.map((name, i) =>
     el("li", {}, svg("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" }, sample(i)), name)));
 }

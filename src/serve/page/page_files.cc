@@ -22,6 +22,7 @@
 #include "embed_page_monitor_overview_js.h"
 #include "embed_page_monitor_quality_js.h"
 #include "embed_page_monitor_requests_js.h"
+#include "embed_page_monitor_roofline_js.h"
 #include "embed_page_monitor_words_js.h"
 
 namespace paring::serve {
@@ -55,6 +56,7 @@ const PageFile kFiles[] = {
     PARING_PAGE_FILE("monitor_advice.js", kScript, page_monitor_advice_js),
     PARING_PAGE_FILE("monitor_quality.js", kScript, page_monitor_quality_js),
     PARING_PAGE_FILE("monitor_requests.js", kScript, page_monitor_requests_js),
+    PARING_PAGE_FILE("monitor_roofline.js", kScript, page_monitor_roofline_js),
     PARING_PAGE_FILE("monitor_words.js", kScript, page_monitor_words_js),
 };
 #undef PARING_PAGE_FILE

@@ -21,6 +21,7 @@
 #include "serve/wire/otlp_answer.h"
 #include "serve/wire/pooling.h"
 #include "serve/wire/quality.h"
+#include "serve/wire/roofline.h"
 #include "serve/wire/traffic.h"
 #include "serve/wire/traffic_users.h"
 
@@ -177,6 +178,9 @@ constexpr Endpoint kEndpoints[] = {
     query_of("/v1/quality", "list_quality",
              "How far live answers are from those of the original model", nullptr,
              quality_answer_shape),
+    query_of("/v1/roofline", "get_roofline",
+             "What the steps of each model did against the machine's limits, and what binds",
+             roofline_query, roofline_answer_shape),
     query_of("/v1/alerts", "list_alerts", "Objectives, how they stand, and their alerts", nullptr,
              alerts_answer_shape),
     {"POST", "/v1/alerts/{objective}/silence", "silence_alerts", "Tell nobody for a while", kOpenAi,
