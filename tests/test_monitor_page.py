@@ -282,6 +282,37 @@ def test_cost_by_user(server, visit):
     assert at.complaints == []
 
 
+def test_scores_apart_by_prompt_version(paring, small, visit):
+    with ServerProcess(paring.path, f"small={small}", "--traffic", "sync") as server:
+        for number in range(24):
+            version = f"v{number % 2}"
+            status, _, headers = post(server, "/v1/chat/completions",
+                                      {**CHAT, "seed": number, "metadata": {"prompt_version": version}})
+            assert status == 200
+            # Version v1 is the better one: 3 of 4 against 1 of 4.
+            is_good = (number // 2 % 4 == 0) != (number % 2 == 1)
+            body = {"response_id": headers["x-request-id"], "name": "rating", "value": is_good}
+            assert post(server, "/v1/feedback", body)[0] == 200
+        assert all("origin" not in score for score in asked(server, "/v1/feedback")["data"])
+        told = asked(server, "/v1/feedback?with=origin")["data"]
+        assert {score["origin"]["prompt_version"] for score in told} == {"v0", "v1"}
+        assert {score["origin"]["model"] for score in told} == {"small"}
+        at = visit(server, "#/quality?range=900", viewport={"width": 360, "height": 800})
+        at.tab.get_by_label("Apart by").select_option("prompt_version")
+        expect(at.tab).to_have_url(re.compile("apart=prompt_version"))
+        at.ready()
+        rows = at.tab.get_by_role("region", name="Scores").locator("tbody tr")
+        expect(rows).to_have_count(2)
+        figures = {cells[1]: (cells[2], cells[3]) for cells in
+                   (row.split("\t") for row in rows.all_inner_texts())}
+        assert figures == {"v0": ("12", "0.250"), "v1": ("12", "0.750")}
+        chart = at.tab.locator("figure").filter(has_text="rating (boolean, user): mean over time")
+        assert chart.locator("ul.legend li").all_inner_texts() == ["v0", "v1"]
+        assert at.is_as_wide_as_the_window() and at.complaints == []
+        at = visit(server, f"#/request?id={told[0]['response_id']}")
+        assert told[0]["origin"]["prompt_version"] in at.tab.locator("#main").inner_text()
+
+
 def test_a_model_shows_its_bits_by_layer(server, visit, small):
     tensors = asked(server, "/v1/models/small/weights")["tensors"]
     with open(small, "rb") as file:

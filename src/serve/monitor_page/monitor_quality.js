@@ -79,17 +79,46 @@ export async function comparePage(context) {
 // --- Quality ---
 
 const kScoresMost = 5000;
+const kOriginsMost = 1000; // each takes a look at its request
 
-function numbersOf(context, span, name, all) {
-  const range = span.to - span.from;
-  const buckets = span.times.map(() => []);
+const kApart = [["", "nothing"], ["prompt_version", "Prompt version"], ["variant", "Variant"], ["model", "Model"]];
+const kPartsShown = 4; // lines in a chart; the table has all
+
+const isNumber = (score) => score.type === "numeric" || score.type === "boolean";
+const meanOf = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
+
+// 95 % of means of as many values lie within, where there are enough of them.
+const kEnough = 10;
+function marginOf(values) {
+  if (values.length < kEnough) return null;
+  const mean = meanOf(values);
+  const spread = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
+  return 1.96 * Math.sqrt(spread / values.length);
+}
+
+// Scores by what made their answers: [[name, scores]], those with most first.
+function partsOf(all, by) {
+  const parts = new Map();
   for (const score of all) {
-    const place = Math.floor((score.updated_at - span.from) / span.bucket);
-    if (place >= 0 && place < buckets.length) buckets[place].push(Number(score.value));
+    const name = !by ? "mean" : !score.origin ? "(not kept)" : short(score.origin[by]);
+    parts.set(name, [...(parts.get(name) || []), score]);
   }
-  const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
+  return [...parts].sort((a, b) => b[1].length - a[1].length);
+}
+
+function numbersOf(context, span, name, all, by) {
+  const range = span.to - span.from;
+  const meansOf = (part) => {
+    const buckets = span.times.map(() => []);
+    for (const score of part) {
+      const place = Math.floor((score.updated_at - span.from) / span.bucket);
+      if (place >= 0 && place < buckets.length) buckets[place].push(Number(score.value));
+    }
+    return buckets.map(meanOf);
+  };
   return lines(context.place, { title: `${name}: mean over time`, times: span.times, range,
-    all: [{ name: "mean", values: buckets.map(mean) }], words: (value) => (value === null ? "\u2013" : value.toPrecision(3)) });
+    all: partsOf(all, by).slice(0, kPartsShown).map(([part, list]) => ({ name: part, values: meansOf(list) })),
+    words: (value) => (value === null ? "\u2013" : value.toPrecision(3)) });
 }
 
 function wordsOf(context, span, name, all) {
@@ -122,7 +151,9 @@ function liveSection(watched) {
 
 export async function qualityPage(context) {
   const span = spanOf(context.range());
-  const [read, watched] = await Promise.all([scores({}, kScoresMost, context.signal), liveQuality(context.signal)]);
+  const by = kApart.some(([name]) => name === context.value("apart")) ? context.value("apart") : "";
+  const [read, watched] = await Promise.all([
+    scores(by ? { with: "origin" } : {}, by ? kOriginsMost : kScoresMost, context.signal), liveQuality(context.signal)]);
   const all = read.scores.filter((score) => score.updated_at >= span.from);
   const head = [liveSection(watched), el("h2", {}, "Quality: what answers were worth")];
   if (!all.length) {
@@ -135,18 +166,22 @@ export async function qualityPage(context) {
     const name = `${score.name} (${score.type}, ${score.source})`;
     groups.set(name, [...(groups.get(name) || []), score]);
   }
-  const isNumber = (score) => score.type === "numeric" || score.type === "boolean";
-  const rows = [...groups].map(([name, list]) => {
-    const values = list.filter(isNumber).map((score) => Number(score.value));
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    return [name, count(list.length), values.length ? mean.toPrecision(3) : "\u2013"];
-  });
+  const title = kApart.find(([name]) => name === by)[1];
+  const rows = [...groups].flatMap(([name, list]) => partsOf(list, by).map(([part, some]) => {
+    const values = some.filter(isNumber).map((score) => Number(score.value));
+    const margin = marginOf(values);
+    return [name, ...(by ? [part] : []), count(some.length), values.length ? meanOf(values).toPrecision(3) : "\u2013",
+      margin === null ? "\u2013" : `\u00b1 ${margin.toPrecision(2)}`];
+  }));
+  const choose = el("select", { id: "apart", onchange: () => context.set({ apart: choose.value }) },
+    kApart.map(([name, words]) => el("option", { value: name, selected: name === by }, words)));
   const charts = [...groups].filter(([, list]) => isNumber(list[0]) || list[0].type === "categorical")
-    .map(([name, list]) => (isNumber(list[0]) ? numbersOf : wordsOf)(context, span, name, list));
+    .map(([name, list]) => (isNumber(list[0]) ? numbersOf : wordsOf)(context, span, name, list, by));
   const newest = all.slice(0, 20).map((score) => [when(score.updated_at), score.name, String(score.value).slice(0, 200),
     score.source, score.comment.slice(0, 200), score.response_id
       ? el("a", { href: context.link("request", { id: score.response_id }) }, "request") : ""]);
-  return [head, read.hasMore ? el("p", {}, `Of the newest ${kScoresMost} scores.`) : "",
-    table([["Score"], ["How many", true], ["Mean", true]], rows, "Scores"), el("div", { class: "charts" }, charts),
+  return [head, el("div", { class: "fields" }, field("Apart by", choose)),
+    read.hasMore ? el("p", {}, `Of the newest ${by ? kOriginsMost : kScoresMost} scores.`) : "",
+    table([["Score"], ...(by ? [[title]] : []), ["How many", true], ["Mean", true], ["95 % interval", true]], rows, "Scores"), el("div", { class: "charts" }, charts),
     el("h2", {}, "Newest"), table([["Time"], ["Name"], ["Value"], ["Source"], ["Comment"], ["Answer"]], newest, "Newest feedback")];
 }

@@ -137,7 +137,7 @@ function oneRequest(context, row) {
     ["Id", row.id], ["Begun", when(row.started_at)], ["Status", statusOf(row)], ["End", row.end],
     ["Model", link("requests", "model", row.model)], ["Variant", link("requests", "variant", row.variant)],
     ["Route", row.route], ["Key", link("requests", "key_id", row.key_id)], ["Tenant", row.tenant], ["User", row.user],
-    ["Session", row.session], ["Cache", row.cache], ["First token", seconds(row.first_token_seconds)],
+    ["Session", row.session], ["Prompt version", row.prompt_version], ["Cache", row.cache], ["First token", seconds(row.first_token_seconds)],
     ["Total", seconds(row.total_seconds)],
     ["Prompt tokens", `${tokens.prompt_fresh} computed, ${tokens.prompt_cached} cached`],
     ["Answer tokens", `${tokens.answer_visible} visible, ${tokens.answer_reasoning} of reasoning`],

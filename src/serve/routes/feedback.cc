@@ -2,6 +2,10 @@
 // /v1/feedback: scores of answers, kept in the database of the server, each tenant's apart.
 #include "serve/routes/feedback.h"
 
+#include <set>
+#include <utility>
+#include <vector>
+
 #include "base/clock.h"
 #include "serve/batch/storage_failure.h"
 #include "serve/routes/handlers.h"
@@ -22,6 +26,23 @@ ApiError feedback_error(const Error& error, const char* param) {
     return {413, "storage_quota_exceeded", error.text(), ""};
   }
   return storage_failure("feedback", error);
+}
+
+// Of judged answers, as far as their rows are kept and the tenant's.
+Result<wire::AnswerOrigins> origins_of(const store::TrafficDb& traffic, const std::string& tenant,
+                                       const std::vector<store::ScoreRow>& scores) {
+  wire::AnswerOrigins origins;
+  std::set<std::string> known;
+  for (const store::ScoreRow& score : scores) {
+    if (score.subject_kind != "response" || !known.insert(score.subject_id).second) continue;
+    PARING_TRY(const std::vector<store::TrafficRequest> rows, traffic.find(score.subject_id));
+    for (const store::TrafficRequest& row : rows) {
+      if (row.tenant != tenant) continue;
+      origins.emplace(score.subject_id,
+                      wire::AnswerOrigin{row.model, row.variant, row.prompt_version});
+    }
+  }
+  return origins;
 }
 
 }  // namespace
@@ -62,7 +83,13 @@ void serve_feedback_list(Server& server, const Call& call) {
   if (!read) return server.refuse(call, read.error());
   const auto page = store::Scores(*control).list(call.principal.tenant, read->filter, read->page);
   if (!page) return server.refuse(call, feedback_error(page.error(), "after"));
-  server.respond(call, 200, "application/json", wire::feedback_list_answer(*page));
+  wire::AnswerOrigins origins;
+  if (read->with_origins && server.traffic() != nullptr) {
+    auto found = origins_of(*server.traffic(), call.principal.tenant, page->rows);
+    if (!found) return server.refuse(call, storage_failure("traffic", found.error()));
+    origins = *std::move(found);
+  }
+  server.respond(call, 200, "application/json", wire::feedback_list_answer(*page, origins));
 }
 
 void serve_feedback_delete(Server& server, const Call& call) {

@@ -95,7 +95,8 @@ Shape value_shape() {
   return one_of({number(-kNumberMax, kNumberMax), boolean(), text(1, kValueCharactersMax)});
 }
 
-void append_score(std::string& out, const store::ScoreRow& score) {
+void append_score(std::string& out, const store::ScoreRow& score,
+                  const AnswerOrigin* origin = nullptr) {
   append(out, "{\"id\":", json_string(score.id), ",\"object\":\"feedback\",\"", score.subject_kind,
          "_id\":", json_string(score.subject_id), ",\"name\":", json_string(score.name),
          ",\"type\":", json_string(score.type), ",\"value\":");
@@ -109,7 +110,13 @@ void append_score(std::string& out, const store::ScoreRow& score) {
   append(out, ",\"comment\":", json_string(score.comment),
          ",\"source\":", json_string(score.source), ",\"author\":", json_string(score.author),
          ",\"metadata\":", score.metadata.value_or("{}"), ",\"created_at\":", score.created_s,
-         ",\"updated_at\":", score.updated_s, '}');
+         ",\"updated_at\":", score.updated_s);
+  if (origin != nullptr) {
+    append(out, ",\"origin\":{\"model\":", json_string(origin->model),
+           ",\"variant\":", json_string(origin->variant),
+           ",\"prompt_version\":", json_string(origin->prompt_version), '}');
+  }
+  out += '}';
 }
 
 Shape score_shape() {
@@ -123,6 +130,11 @@ Shape score_shape() {
        required("value", value_shape(), "The judgement."), required("comment", text(), "Why."),
        required("source", name_of(names_of(store::kScoreSources)), "Who judges."),
        required("author", text(), "Who exactly; empty: nobody said."),
+       field("origin",
+             object({required("model", text(), "The model."),
+                     required("variant", text(), "What was computed."),
+                     required("prompt_version", text(), "As the client named it; empty: not.")}),
+             "What made the answer; absent unless asked for, and where it is not kept."),
        required("metadata", map(text(), kMetadataPairsMax), "As it was given."),
        required("created_at", integer(0, kTimeMax), "Seconds since 1970."),
        required("updated_at", integer(0, kTimeMax), "When it was last given.")});
@@ -200,6 +212,7 @@ const Shape& feedback_list_query() {
       field("limit", integer(1, kListedMax), "At most so many; absent: 100."),
       field("after", text(1, kNameCharacters), "Only those that were given before this one."),
       field("order", name_of({"asc", "desc"}), "asc: oldest first; absent: desc."),
+      field("with", name_of({"origin"}), "origin: model, variant and prompt of judged answers."),
   });
   return shape;
 }
@@ -219,6 +232,7 @@ ApiResult<FeedbackListCall> read_feedback_list(const NamedTexts& query, const Wi
   call.page = {.after = text_of(*read, "after"),
                .limit = integer_of(*read, "limit").value_or(kListed),
                .oldest_first = text_of(*read, "order") == "asc"};
+  call.with_origins = !text_of(*read, "with").empty();
   return call;
 }
 
@@ -228,11 +242,15 @@ std::string feedback_answer(const store::ScoreRow& score) {
   return out;
 }
 
-std::string feedback_list_answer(const store::Page<store::ScoreRow>& page) {
+std::string feedback_list_answer(const store::Page<store::ScoreRow>& page,
+                                 const AnswerOrigins& origins) {
   std::string out = "{\"object\":\"list\",\"data\":[";
   for (std::size_t i = 0; i < page.rows.size(); ++i) {
     if (i > 0) out += ',';
-    append_score(out, page.rows[i]);
+    const store::ScoreRow& score = page.rows[i];
+    const auto found =
+        score.subject_kind == "response" ? origins.find(score.subject_id) : origins.end();
+    append_score(out, score, found == origins.end() ? nullptr : &found->second);
   }
   append(out, "],\"has_more\":", page.has_more, '}');
   return out;

@@ -3,6 +3,7 @@
 // stateless.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -23,14 +24,25 @@ std::string without_prefix(std::string id);
 // Equal for the same opinion of the same author.
 std::string derived_score_id(const store::ScoreRow& score);
 
+// What made an answer that was judged.
+struct AnswerOrigin {
+  std::string model;
+  std::string variant;
+  std::string prompt_version;  // as the client names it; may be empty
+};
+using AnswerOrigins = std::map<std::string, AnswerOrigin>;  // by the answer's id
+
 struct FeedbackListCall {
   store::ScoreFilter filter;
   store::PageRequest page;
+  bool with_origins = false;
 };
 ApiResult<FeedbackListCall> read_feedback_list(const NamedTexts& query, const WireRules& rules);
 
 std::string feedback_answer(const store::ScoreRow& score);
-std::string feedback_list_answer(const store::Page<store::ScoreRow>& page);
+// Scores of answers that are not among `origins` have none.
+std::string feedback_list_answer(const store::Page<store::ScoreRow>& page,
+                                 const AnswerOrigins& origins);
 std::string feedback_deleted_answer(const std::string& id);
 
 const Shape& feedback_request();

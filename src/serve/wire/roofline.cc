@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "serve/wire/detail/json_text.h"
+#include "serve/wire/detail/openai_common.h"
 
 namespace paring::serve::wire {
 

@@ -93,6 +93,7 @@ void begin_row(std::string& out, const store::TrafficRequest& row) {
          ",\"end\":", json_string(row.end), ",\"error_code\":", json_string(row.error_code),
          ",\"key_id\":", json_string(row.key_id), ",\"tenant\":", json_string(row.tenant),
          ",\"user\":", json_string(row.user), ",\"session\":", json_string(row.session),
+         ",\"prompt_version\":", json_string(row.prompt_version),
          ",\"model\":", json_string(row.model), ",\"variant\":", json_string(row.variant),
          ",\"cache\":\"", store::traffic_cache_name(row.cache), "\"");
   append(out, ",\"tokens\":{\"prompt_fresh\":", row.tokens.prompt_fresh,
@@ -182,6 +183,7 @@ std::vector<Field> row_fields() {
       required("tenant", text(), "Whose request."),
       required("user", text(), "As the client named them."),
       required("session", text(), "Likewise."),
+      required("prompt_version", text(), "Of the prompt, as the client names it; may be empty."),
       required("model", text(), "The server's name of it."),
       required("variant", text(), "What computed it."),
       required("cache", name_of(cache_names()), "Which cache answered."),
