@@ -239,6 +239,26 @@ def test_agreement_with_people_is_cohens_kappa(paring, data, tmp_path):
     assert stars_told["weighted_kappa"] == pytest.approx(sklearn.cohen_kappa_score(*zip(*pairs), weights="quadratic"))
 
 
+def test_a_server_tells_the_same_of_its_scores(paring, small, data, tmp_path):
+    with Judge(lambda user: stars(int(user["answer"]) % 4 + 1)) as judge:
+        score(paring, data, scorers(tmp_path, judge.url))
+    with ServerProcess(paring.path, f"small={small}", "--data-dir", data) as server:
+        for query, words in (("judge=quality&human=stars", ["--judge", "quality", "--human", "stars"]),
+                             ("judge=quality%3E%3D3", ["--judge", "quality>=3"])):
+            told, wanted = json.loads(server.get("/v1/scores/agreement?" + query)), agreement(paring, data, *words)
+            for name in ("count", "enough", "judged", "equal", "ratings", "table"):
+                assert told[name] == wanted[name], name
+            assert told["kappa"]["value"] == pytest.approx(wanted["kappa"])
+            # Intervals draw from the answers in another order.
+            assert told["kappa"]["lower"] == pytest.approx(wanted["kappa_interval"][0], abs=0.05)
+        newest = json.loads(server.get("/v1/scores/agreement?judge=quality&human=stars&limit=5"))
+        assert newest["judged"] == newest["count"] == 5 and not newest["enough"]
+        for query, param in (("", "judge"), ("?judge=quality", "judge"), ("?judge=%3E3", "judge"),
+                             ("?judge=quality&human=stars%3E", "human"), ("?judge=a&limit=0", "limit")):
+            status, _, text = ask(server, "GET", "/v1/scores/agreement" + query, None, {})
+            assert status == 400 and json.loads(text)["error"]["param"] == param, text
+
+
 def test_few_labels_are_said_to_be_few(paring, small, tmp_path):
     data = tmp_path / "data"
     with ServerProcess(paring.path, f"small={small}", "--data-dir", data, "--traffic", "sync", "--content",

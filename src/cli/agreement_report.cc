@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -26,17 +25,6 @@ std::string kappa_text(const std::optional<double>& kappa, const std::optional<d
   return fmt::format("{:.3f} (95 %: {:.3f} to {:.3f})", *kappa, *low, *high);
 }
 
-// The share of good answers, the judge's mistakes taken out (Rogan and Gladen 1978). Nothing where
-// the judge is no better than a coin, or nobody knows.
-std::optional<double> corrected_share(const improve::RatingPairs& pairs,
-                                      const improve::Agreement& agreement) {
-  if (!agreement.true_good || !agreement.true_bad || pairs.judged == 0) return std::nullopt;
-  const double skill = *agreement.true_good + *agreement.true_bad - 1;
-  if (skill <= 0) return std::nullopt;
-  const double said = static_cast<double>(pairs.judged_good) / static_cast<double>(pairs.judged);
-  return std::clamp((said + *agreement.true_bad - 1) / skill, 0.0, 1.0);
-}
-
 }  // namespace
 
 Json agreement_json(const improve::RatingPairs& pairs, const improve::Agreement& agreement) {
@@ -54,7 +42,7 @@ Json agreement_json(const improve::RatingPairs& pairs, const improve::Agreement&
   }
   set(json, "true_good", agreement.true_good);
   set(json, "true_bad", agreement.true_bad);
-  set(json, "corrected_share", corrected_share(pairs, agreement));
+  set(json, "corrected_share", improve::corrected_share(pairs, agreement));
   json["ratings"] = agreement.ratings;
   json["table"] = agreement.table;
   return json;
@@ -85,7 +73,7 @@ std::string agreement_text(const std::string& judge, const improve::RatingPairs&
   };
   share("good called good", agreement.true_good);
   share("bad called bad", agreement.true_bad);
-  share("good ones, corrected", corrected_share(pairs, agreement));
+  share("good ones, corrected", improve::corrected_share(pairs, agreement));
   std::vector<Column> columns = {{"people \\ judge"}};
   for (const double rating : agreement.ratings) {
     columns.push_back({fmt::format("{}", rating), Align::kRight});

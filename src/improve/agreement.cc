@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -139,69 +139,128 @@ Result<Rating> parse_rating(const std::string& text) {
   return Rating{std::move(name), std::move(condition)};
 }
 
+std::optional<double> corrected_share(const RatingPairs& pairs, const Agreement& agreement) {
+  if (!agreement.true_good || !agreement.true_bad || pairs.judged == 0) return std::nullopt;
+  const double skill = *agreement.true_good + *agreement.true_bad - 1;
+  if (skill <= 0) return std::nullopt;
+  const double said = static_cast<double>(pairs.judged_good) / static_cast<double>(pairs.judged);
+  return std::clamp((said + *agreement.true_bad - 1) / skill, 0.0, 1.0);
+}
+
+namespace {
+
+// Pairs out of the scores of one answer or subject after the other.
+class Pairing {
+ public:
+  static Result<Pairing> open(const store::Scores& scores, const std::string& tenant,
+                              const Rating& judge, const std::optional<Rating>& human) {
+    if (human && human->condition.has_value() != judge.condition.has_value()) {
+      return invalid_argument("a number cannot be compared with what is good or bad",
+                              "give conditions for both, such as 'quality>=4' and 'stars>=4'");
+    }
+    Pairing pairing(judge, human);
+    PARING_TRY(pairing.scales_.unknown, scores.long_scales(tenant));
+    return pairing;
+  }
+
+  // Newest first.
+  Result<void> take(std::span<const store::ScoreRow> rows) {
+    const auto said = newest(rows, judge_.name, false);
+    if (!said) return {};
+    ++found_.judged;
+    const double judged = value_of(judge_, *said);
+    if (judge_.condition && judged == 1) ++found_.judged_good;
+    if (human_) {
+      const auto rated = newest(rows, human_->name, true);
+      if (rated) found_.pairs.push_back({value_of(*human_, *rated), judged});
+      return {};
+    }
+    if (!judge_.condition && judged != 0 && judged != 1) {
+      return invalid_argument(
+          fmt::format("'{}' is a number, and people said good or bad", escape_control(judge_.name)),
+          fmt::format("say from where on it is good, such as '{}>=4', or name people's score",
+                      judge_.name));
+    }
+    if (!judge_.condition && judged == 1) ++found_.judged_good;
+    const Labels labels = labels_of(rows, scales_);
+    const std::size_t bad = labels.bad + (labels.correction ? 1 : 0);
+    if (labels.good > 0 && bad > 0) ++found_.mixed;
+    if ((labels.good > 0) != (bad > 0)) {
+      found_.pairs.push_back({labels.good > 0 ? 1.0 : 0.0, judged});
+    }
+    return {};
+  }
+  RatingPairs finish() { return std::move(found_); }
+
+ private:
+  Pairing(const Rating& judge, const std::optional<Rating>& human) : judge_(judge), human_(human) {}
+
+  static double value_of(const Rating& rating, double number) {
+    if (!rating.condition) return number;
+    Labels labels;
+    labels.numbers[rating.name] = number;
+    return meets(labels, *rating.condition) ? 1.0 : 0.0;
+  }
+  static std::optional<double> newest(std::span<const store::ScoreRow> rows,
+                                      const std::string& name, bool of_people) {
+    for (const store::ScoreRow& row : rows) {
+      if (row.name == name && row.number && is_human(row) == of_people) return row.number;
+    }
+    return std::nullopt;
+  }
+
+  Rating judge_;
+  std::optional<Rating> human_;
+  Scales scales_;
+  RatingPairs found_;
+};
+
+}  // namespace
+
 Result<RatingPairs> rating_pairs(const store::TrafficDb& traffic, const store::Scores& scores,
                                  const store::TrafficFilter& filter, const Rating& judge,
                                  const std::optional<Rating>& human) {
   if (!filter.tenant) return invalid_argument("ratings are of one tenant, and none is chosen");
-  if (human && human->condition.has_value() != judge.condition.has_value()) {
-    return invalid_argument("a number cannot be compared with what is good or bad",
-                            "give conditions for both, such as 'quality>=4' and 'stars>=4'");
-  }
+  PARING_TRY(Pairing pairing, Pairing::open(scores, *filter.tenant, judge, human));
   PARING_TRY(AnswerScores of_answers, AnswerScores::open(scores, *filter.tenant));
   const auto note = [&](std::span<const store::TrafficRequest> rows) -> Result<void> {
     of_answers.note(rows);
     return {};
   };
   PARING_TRY_VOID(monitor::export_traffic(traffic, filter, /*with_content=*/false, note));
-  Scales scales;
-  PARING_TRY(scales.unknown, scores.long_scales(*filter.tenant));
-  RatingPairs found;
-  const auto value_of = [](const Rating& rating, double number) {
-    if (!rating.condition) return number;
-    Labels labels;
-    labels.numbers[rating.name] = number;
-    return meets(labels, *rating.condition) ? 1.0 : 0.0;
-  };
-  const auto newest = [](std::span<const store::ScoreRow> rows, const std::string& name,
-                         bool of_people) -> std::optional<double> {
-    for (const store::ScoreRow& row : rows) {
-      if (row.name == name && row.number && is_human(row) == of_people) return row.number;
-    }
-    return std::nullopt;
-  };
-  const auto take = [&](const store::TrafficRequest& row) -> Result<void> {
-    PARING_TRY(const auto rows, of_answers.of(row));
-    const auto said = newest(rows, judge.name, false);
-    if (!said) return {};
-    ++found.judged;
-    const double judged = value_of(judge, *said);
-    if (judge.condition && judged == 1) ++found.judged_good;
-    if (human) {
-      const auto rated = newest(rows, human->name, true);
-      if (rated) found.pairs.push_back({value_of(*human, *rated), judged});
-      return {};
-    }
-    if (!judge.condition && judged != 0 && judged != 1) {
-      return invalid_argument(
-          fmt::format("'{}' is a number, and people said good or bad", escape_control(judge.name)),
-          fmt::format("say from where on it is good, such as '{}>=4', or name people's score with "
-                      "--human",
-                      judge.name));
-    }
-    if (!judge.condition && judged == 1) ++found.judged_good;
-    const Labels labels = labels_of(rows, scales);
-    const std::size_t bad = labels.bad + (labels.correction ? 1 : 0);
-    if (labels.good > 0 && bad > 0) ++found.mixed;
-    if ((labels.good > 0) != (bad > 0))
-      found.pairs.push_back({labels.good > 0 ? 1.0 : 0.0, judged});
-    return {};
-  };
   const auto take_all = [&](std::span<const store::TrafficRequest> rows) -> Result<void> {
-    for (const store::TrafficRequest& row : rows) PARING_TRY_VOID(take(row));
+    for (const store::TrafficRequest& row : rows) {
+      PARING_TRY(const auto of_row, of_answers.of(row));
+      PARING_TRY_VOID(pairing.take(of_row));
+    }
     return {};
   };
   PARING_TRY_VOID(monitor::export_traffic(traffic, filter, /*with_content=*/false, take_all));
-  return found;
+  return pairing.finish();
+}
+
+Result<RatingPairs> rating_pairs_of_subjects(const store::Scores& scores, const std::string& tenant,
+                                             const Rating& judge,
+                                             const std::optional<Rating>& human, std::size_t most) {
+  PARING_TRY(Pairing pairing, Pairing::open(scores, tenant, judge, human));
+  std::set<std::pair<std::string, std::string>> subjects;
+  constexpr std::int64_t kScoresAtOnce = 500;
+  store::PageRequest request{.after = "", .limit = kScoresAtOnce};
+  for (bool has_more = true; has_more && subjects.size() < most;) {
+    PARING_TRY(const auto page, scores.list(tenant, {"", "", judge.name}, request));
+    for (const store::ScoreRow& score : page.rows) {
+      if (is_human(score) || subjects.size() >= most) continue;
+      if (!subjects.emplace(score.subject_kind, score.subject_id).second) continue;
+      PARING_TRY(auto of_subject, scores.list(tenant, {score.subject_kind, score.subject_id, ""},
+                                              {.after = "", .limit = kScoresOfAnswerMax}));
+      std::ranges::stable_sort(of_subject.rows, std::ranges::greater(),
+                               &store::ScoreRow::updated_s);
+      PARING_TRY_VOID(pairing.take(of_subject.rows));
+    }
+    has_more = page.has_more && !page.rows.empty();
+    if (has_more) request.after = page.rows.back().id;
+  }
+  return pairing.finish();
 }
 
 }  // namespace paring::improve

@@ -44,8 +44,7 @@ struct Agreement {
   std::optional<double> weighted_kappa;
   std::optional<double> weighted_low;
   std::optional<double> weighted_high;
-  // Of two ratings: how many of people's good ones the judge calls good, of bad ones bad, and the
-  // true share of good ones that these tell of the judge's (Rogan and Gladen 1978).
+  // Of two ratings: how many of people's good ones the judge calls good, and of bad ones bad.
   std::optional<double> true_good;
   std::optional<double> true_bad;
   bool is_enough() const noexcept { return count >= kAgreementPairsMin; }
@@ -68,10 +67,20 @@ struct RatingPairs {
   std::int64_t judged_good = 0;  // of those, with a condition, that meet it
   std::int64_t mixed = 0;        // with feedback that contradicts itself, left out
 };
+// The share of good answers among all that were judged, the judge's mistakes taken out (Rogan and
+// Gladen 1978). Nothing where it is no better than a coin, or nobody knows.
+std::optional<double> corrected_share(const RatingPairs& pairs, const Agreement& agreement);
 // One of each answer, with the newest ratings. InvalidArgument: a rating as it is against one that
 // is good or bad. Errors of the databases.
 Result<RatingPairs> rating_pairs(const store::TrafficDb& traffic, const store::Scores& scores,
                                  const store::TrafficFilter& filter, const Rating& judge,
                                  const std::optional<Rating>& human);
+
+// The same out of the scores alone: of subjects that `judge` rated, those with the newest `most`
+// ratings, and what people said of the very same subject (of a trace or a span not what was said of
+// its response). Takes about 30 microseconds a rating.
+Result<RatingPairs> rating_pairs_of_subjects(const store::Scores& scores, const std::string& tenant,
+                                             const Rating& judge,
+                                             const std::optional<Rating>& human, std::size_t most);
 
 }  // namespace paring::improve

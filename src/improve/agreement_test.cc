@@ -157,6 +157,42 @@ TEST_F(RatingPairing, ComparesNumbersAndConditions) {
                             *parse_rating("stars>=4")));
 }
 
+TEST_F(RatingPairing, NeedsNoTrafficWhenSubjectsAreTheSame) {
+  for (int i = 0; i < 6; ++i) {
+    rate(i, "quality", i, "judge");
+    if (i != 3) rate(i, "thumb", i % 2, "user");
+  }
+  rate(5, "quality", 0, "judge");
+  const auto found =
+      rating_pairs_of_subjects(*scores_, "default", *parse_rating("quality>=2"), std::nullopt, 100);
+  ASSERT_TRUE(found) << found.error().text();
+  EXPECT_EQ(found->judged, 6);
+  EXPECT_EQ(found->judged_good, 3) << "2, 3 and 4; the newest of 5 is 0";
+  EXPECT_EQ(found->pairs.size(), 5U);
+  const auto few =
+      rating_pairs_of_subjects(*scores_, "default", *parse_rating("quality>=2"), std::nullopt, 2);
+  EXPECT_EQ(few->judged, 2);
+  EXPECT_EQ(
+      rating_pairs_of_subjects(*scores_, "other", *parse_rating("quality>=2"), std::nullopt, 9)
+          ->judged,
+      0);
+}
+
+TEST(CorrectedShare, TakesTheJudgesMistakesOut) {
+  // 60 of 100 called good; of good ones 0.9, of bad ones 0.8 are seen: (0.6 + 0.8 - 1) / 0.7.
+  Agreement agreement;
+  agreement.true_good = 0.9;
+  agreement.true_bad = 0.8;
+  RatingPairs pairs;
+  pairs.judged = 100;
+  pairs.judged_good = 60;
+  EXPECT_NEAR(*corrected_share(pairs, agreement), 0.4 / 0.7, 1e-12);
+  agreement.true_bad = 0.1;
+  EXPECT_FALSE(corrected_share(pairs, agreement)) << "no better than a coin";
+  agreement.true_bad.reset();
+  EXPECT_FALSE(corrected_share(pairs, agreement));
+}
+
 TEST(ParseRating, IsANameOrACondition) {
   EXPECT_FALSE(parse_rating("quality")->condition);
   EXPECT_EQ(parse_rating("quality>=4")->name, "quality");

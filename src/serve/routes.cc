@@ -92,6 +92,7 @@ const std::vector<Route>& routes() {
        serve_langfuse_delete},
       {"POST", "/v1/traces", {Scope::kInference, kTextBody, kPacked}, serve_otlp_traces},
       {"POST", "/v1/logs", {Scope::kInference, kTextBody, kPacked}, serve_otlp_logs},
+      {"GET", "/v1/scores/agreement", {Scope::kInference, kNoBody}, serve_agreement},
       {"GET", "/v1/quality", {Scope::kMetrics, kNoBody}, serve_quality},
       {"GET", "/v1/roofline", {Scope::kMetrics, kNoBody}, serve_roofline},
       {"GET", "/v1/alerts", {Scope::kMetrics, kNoBody}, serve_alerts},

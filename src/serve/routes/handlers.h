@@ -53,6 +53,7 @@ void serve_langfuse_ingestion(Server& server, const Call& call);
 void serve_langfuse_delete(Server& server, const Call& call);
 void serve_otlp_traces(Server& server, const Call& call);
 void serve_otlp_logs(Server& server, const Call& call);
+void serve_agreement(Server& server, const Call& call);
 void serve_quality(Server& server, const Call& call);
 void serve_roofline(Server& server, const Call& call);
 void serve_traffic_list(Server& server, const Call& call);

@@ -2,6 +2,7 @@
 #include "serve/wire/endpoints.h"
 
 #include "serve/wire/advice.h"
+#include "serve/wire/agreement.h"
 #include "serve/wire/alerts.h"
 #include "serve/wire/anthropic_messages.h"
 #include "serve/wire/canaries.h"
@@ -175,6 +176,8 @@ constexpr Endpoint kEndpoints[] = {
     {"DELETE", "/api/public/scores/{score_id}", "langfuse_delete_score",
      "Take it back, as Langfuse", kOpenAi, nullptr, langfuse_deleted_answer_shape, nullptr,
      nullptr},
+    query_of("/v1/scores/agreement", "scores_agreement", "How far a judge agrees with people",
+             agreement_query, agreement_answer_shape),
     query_of("/v1/quality", "list_quality",
              "How far live answers are from those of the original model", nullptr,
              quality_answer_shape),
