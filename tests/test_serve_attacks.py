@@ -340,6 +340,9 @@ def every_error(server):
              json.dumps({"model": KEYS["alice"]}).encode(), b'{"messages": "' + b"A" * 3000 + b'"}']
     for path in posts(server):
         for body in wrong:
+            # To OTLP fields that nobody knows are nothing wrong.
+            if path in ("/v1/traces", "/v1/logs") and body.startswith(b'{"'):
+                continue
             yield ask(server, path, body)
             yield post(server, path, body, {"authorization": "Bearer wrong-" + KEYS["bob"][::-1]})
     yield post(server, "/v1/no/such/route", {}, {"x-api-key": KEYS["bob"]})
