@@ -69,9 +69,10 @@ def refused_for_room(disk, call):
 
 
 def content_files(disk):
-    """Whole contents, and parts of uploads: all but the database and the lock, which lie in the folder itself, and the key
-    under which prompts are hashed."""
-    return sorted(path for path in (disk.point / "data").glob("*/**/*") if path.is_file() and path.name != "marks.key")
+    """Whole contents, and parts of uploads: all but the database and the lock, which lie in the folder itself, and the
+    key under which prompts are hashed."""
+    files = (path for path in (disk.point / "data").glob("*/**/*") if path.is_file())
+    return sorted(path for path in files if path.name != "marks.key")
 
 
 def test_an_upload_without_room_leaves_nothing_and_chats_go_on(server, client, disk):
