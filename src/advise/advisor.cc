@@ -149,22 +149,22 @@ void Maker::prefix_cache() {
 }
 
 void Maker::weight_types() {
-  if (!options.weights) return;
-  const WeightCurve& old = *options.weights;
-  const StepParts parts = parts_of(old, [&](double tokens, double rows) {
-    return predictor.correction() * sample.steps.fixed_seconds(tokens, rows);
-  });
   for (const WeightCandidate& candidate : options.candidates) {
     Advice advice;
     advice.action = AdviceAction::kWeightType;
     advice.title = fmt::format("Serve weights in {}", candidate.name);
+    const StepRatios& steps = candidate.steps;
+    const auto step_ms = [&](double tokens) {
+      return 1e3 * predictor.correction() * sample.steps.fixed_seconds(tokens, tokens);
+    };
     advice.evidence = fmt::format(
-        "weights take {:.0f} MB and {:.2f} ms of each step with one token, {:.2f} ms of one with "
-        "16; in {} they would take {:.0f} MB, {:.2f} ms and {:.2f} ms (measured here)",
-        facts().weight_bytes / kMegabyte, 1e3 * old.seconds(1, 1), 1e3 * old.seconds(16, 16),
-        candidate.name,
-        (facts().weight_bytes + candidate.curve.packed_bytes - old.packed_bytes) / kMegabyte,
-        1e3 * candidate.curve.seconds(1, 1), 1e3 * candidate.curve.seconds(16, 16));
+        "weights take {:.0f} MB, a step {:.2f} ms for one answer and {:.2f} ms for 8; in {} they "
+        "would take {:.0f} MB, {:.2f} ms and {:.2f} ms (steps of both timed here, in turns; "
+        "prompts "
+        "{:.2f} times as long)",
+        facts().weight_bytes / kMegabyte, step_ms(1), step_ms(8), candidate.name,
+        candidate.weight_bytes / kMegabyte, step_ms(1) * steps.at(1, 1),
+        step_ms(8) * steps.at(8, 8), steps.at(128, 1));
     if (candidate.path.empty()) {
       const std::string file = fmt::format("model-{}.gguf", candidate.name);
       advice.commands = {
@@ -176,23 +176,16 @@ void Maker::weight_types() {
     }
     advice.loss = candidate.loss;
     Variation variation = predictor.present();
-    const WeightCurve& curve = candidate.curve;
-    const double now_kv = facts().kv_bytes_per_token;
     if (candidate.kv_bytes_per_token > 0) {
       variation.kv_bytes_per_token = candidate.kv_bytes_per_token;
     }
-    const double kv_share = now_kv > 0 ? variation.kv_bytes_per_token / now_kv : 1;
-    variation.cost = [this, &old, &curve, parts, kv_share](const engine::StepShape& shape) {
-      engine::StepShape same = shape;
-      same.decode_positions *= kv_share;
-      const double before = parts.seconds(old, shape.tokens, shape.rows);
-      const double after = parts.seconds(curve, shape.tokens, shape.rows);
-      const double fixed =
-          predictor.correction() * sample.steps.fixed_seconds(shape.tokens, shape.rows);
-      const double attention = std::max(predictor.step_seconds(same) - fixed, 0.0);
-      return std::max(fixed * (before > 0 ? after / before : 1) + attention, 1e-6);
+    // All of a step, attention too: what each part takes by itself cannot be told from steps in
+    // which tokens and positions grow together. They were timed behind as many tokens as stand in
+    // front of these on average, mean_depth().
+    variation.cost = [this, &steps](const engine::StepShape& shape) {
+      return std::max(predictor.step_seconds(shape) * steps.at(shape.tokens, shape.rows), 1e-6);
     };
-    variation.memory_change = curve.packed_bytes - old.packed_bytes;
+    variation.memory_change = candidate.weight_bytes - facts().weight_bytes;
     predictor.predict(variation, AdviceMetric::kThroughput, advice);
     add(std::move(advice));
   }

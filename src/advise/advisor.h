@@ -6,8 +6,7 @@
 //   turn),
 //   - how well a replay foretells a machine (kModelErrors, measured by bench/advice_prediction.py).
 // Predicted are figures of a replay of the same requests (replay/replay.h), times what was measured
-// over what the replay of the present set-up says. Values and pure functions, but for what
-// WeightTimes measures.
+// over what the replay of the present set-up says. Values and pure functions.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +16,8 @@
 #include <vector>
 
 #include "advise/replay/replay.h"
+#include "advise/replay/step_ratios.h"
 #include "advise/replay/traffic_sample.h"
-#include "advise/replay/weight_times.h"
 #include "base/result.h"
 
 namespace paring::advise {
@@ -89,9 +88,10 @@ struct Advice {
 };
 
 struct WeightCandidate {
-  std::string name;  // "Q4_K", or a file
-  std::string path;  // of a file that is there; "": it is to be made
-  WeightCurve curve;
+  std::string name;               // "Q4_K", or a file
+  std::string path;               // of a file that is there; "": it is to be made
+  StepRatios steps;               // of steps with them to steps as they are
+  double weight_bytes = 0;        // in memory, with them
   double kv_bytes_per_token = 0;  // that come with them; 0: as now
   std::string loss;               // what is known of its quality
 };
@@ -100,8 +100,7 @@ struct AdvisorOptions {
   std::size_t clients = 0;  // of the replay at full load; 0: as many sequences as ran on average
   std::size_t usable_cores = 0;
   double free_bytes = 0;  // of memory; 0: not known
-  // Present weights and what could be in their place; without the first nothing is predicted.
-  std::optional<WeightCurve> weights{};
+  // What could be in the place of the present weights.
   std::vector<WeightCandidate> candidates{};
   // Past predictions of an action against what was measured: measured / predicted - 1.
   std::vector<std::pair<AdviceAction, double>> residuals{};

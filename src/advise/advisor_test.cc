@@ -67,26 +67,23 @@ TEST(Advisor, PromptsThatBeginAlikeSayPrefixCache) {
 TEST(Advisor, FasterWeightsAreTakenAtTheirTimes) {
   SampleForTest make{.requests = 60, .distinct = 60};
   const TrafficSample sample = make.sample();
-  const auto curve_of = [](double factor) {
-    WeightCurve curve;
-    for (const std::size_t tokens : WeightTimes::kTokens) {
-      curve.tokens.push_back(static_cast<double>(tokens));
-      curve.all_s.push_back(factor * std::max(0.008, 0.0005 * static_cast<double>(tokens)));
-      curve.head_s.push_back(0);
-    }
-    curve.packed_bytes = factor * 1e8;
-    return curve;
-  };
   AdvisorOptions options{.clients = 1};
-  options.weights = curve_of(1);
-  options.candidates.push_back(
-      {.name = "half", .path = "", .curve = curve_of(0.5), .loss = "some"});
+  options.candidates.push_back({.name = "half",
+                                .path = "",
+                                .steps = {.decode_tokens = {1},
+                                          .decode = {0.5},
+                                          .decode_now_s = {0.01},
+                                          .prompt_tokens = {8, 512},
+                                          .prompt = {0.5, 0.9},
+                                          .prompt_now_s = {0.01, 0.2}},
+                                .weight_bytes = 0.5e8,
+                                .loss = "some"});
   const AdviceReport report = advise_on(sample, options);
   const Advice* const advice = find(report, AdviceAction::kWeightType);
   ASSERT_NE(advice, nullptr);
   const PredictedMetric* const gap = find(*advice, AdviceMetric::kInterToken);
   ASSERT_NE(gap, nullptr);
-  EXPECT_LT(gap->expected, 0.75 * gap->now);
+  EXPECT_LT(gap->expected, 0.6 * gap->now);
   EXPECT_GT(gap->expected, 0.45 * gap->now);
   const PredictedMetric* const memory = find(*advice, AdviceMetric::kMemory);
   ASSERT_NE(memory, nullptr);

@@ -9,17 +9,13 @@
 
 #include "advise/advice_json.h"
 #include "advise/advisor.h"
-#include "api/certificate.h"
 #include "base/text.h"
 #include "cli/advice_apply.h"
+#include "cli/advice_weights.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/table.h"
 #include "cost/machine.h"
-#include "engine/open_model.h"
-#include "model/architecture.h"
-#include "model/kv_cache.h"
-#include "quant/format.h"
 #include "store/advice_ledger.h"
 #include "store/control_db.h"
 #include "store/data_folder.h"
@@ -41,73 +37,6 @@ struct AdviseFlags {
   ApplyOptions trial{.url = "http://127.0.0.1:8000", .key = {}};
   bool is_json = false;
 };
-
-// What a file's certificate says about its quality.
-std::string loss_of(const io::ModelFile& file) {
-  if (!file.metadata().has(api::kCertificateKey)) {
-    return "not known: the file has no certificate; paring eval --against the original measures it";
-  }
-  const auto text = file.metadata().get_string(api::kCertificateKey);
-  if (!text) return "not known";
-  const auto certificate = api::Certificate::from_json(*text);
-  if (!certificate) return "not known: its certificate cannot be read";
-  return "as its certificate says: paring inspect shows it";
-}
-
-shrink::TypeMap types_of(const io::ModelFile& file, std::span<const model::MatrixSlot> slots) {
-  shrink::TypeMap types;
-  for (const model::MatrixSlot& slot : slots) {
-    const io::TensorInfo* const tensor = file.find(slot.name);
-    types.push_back(tensor == nullptr ? DType::kF32 : tensor->type);
-  }
-  return types;
-}
-
-// How fast other weights would be, measured on this machine.
-Result<void> measure_weights(Context& context, const AdviseFlags& flags,
-                             const advise::TrafficSample& sample, advise::AdvisorOptions& options) {
-  PARING_TRY(const io::ModelFile file, engine::open_model(sample.facts.path));
-  PARING_TRY(const model::BlockSpec spec, model::read_block_spec(file));
-  const std::vector<model::MatrixSlot> slots = model::matrix_slots(spec);
-  PARING_TRY(Executor * executor, context.executor());
-  advise::WeightTimes times(*executor);
-  const shrink::TypeMap present = types_of(file, slots);
-  PARING_TRY(options.weights, times.curve(slots, present));
-  for (const std::string& name : flags.types) {
-    PARING_TRY(const DType type, quant::writable_type(name));
-    const Result<shrink::TypeChoice> choice = shrink::choose_types(slots, type, DType::kQ8_0);
-    if (!choice || choice->types == present) continue;
-    advise::WeightCandidate candidate;
-    candidate.name = dtype_name(type);
-    // Unless somebody chose one, the type of keys and values follows the weights.
-    if (kernels::kv_type_name(engine::served_kv_type(file)) == sample.facts.kv_type) {
-      const kernels::KvType kv_type =
-          dtype_info(type).block_values > 1 ? kernels::KvType::kQ8 : kernels::KvType::kF16;
-      candidate.kv_bytes_per_token =
-          static_cast<double>(model::KvPool::bytes_per_token(spec, kv_type));
-    }
-    PARING_TRY(candidate.curve, times.curve(slots, choice->types));
-    candidate.loss = "paring quantize measures it against the model, and writes it into the file";
-    options.candidates.push_back(std::move(candidate));
-  }
-  for (const std::string& name : flags.candidates) {
-    PARING_TRY(const std::string path, context.resolve(name));
-    PARING_TRY(const io::ModelFile other, engine::open_model(path));
-    PARING_TRY(const model::BlockSpec other_spec, model::read_block_spec(other));
-    const std::vector<model::MatrixSlot> other_slots = model::matrix_slots(other_spec);
-    advise::WeightCandidate candidate;
-    candidate.name = std::filesystem::path(path).filename().string();
-    candidate.path = path;
-    if (kernels::kv_type_name(engine::served_kv_type(file)) == sample.facts.kv_type) {
-      candidate.kv_bytes_per_token = static_cast<double>(
-          model::KvPool::bytes_per_token(other_spec, engine::served_kv_type(other)));
-    }
-    PARING_TRY(candidate.curve, times.curve(other_slots, types_of(other, other_slots)));
-    candidate.loss = loss_of(other);
-    options.candidates.push_back(std::move(candidate));
-  }
-  return {};
-}
 
 std::string value_text(advise::AdviceMetric metric, double value) {
   switch (metric) {
@@ -246,9 +175,8 @@ Result<void> run_advise(Context& context, const AdviseFlags& flags) {
   options.usable_cores = machine.usable_cores;
   options.free_bytes = static_cast<double>(machine.memory_available_bytes.value_or(0));
   if (!flags.measures_nothing) {
-    if (auto done = measure_weights(context, flags, sample, options); !done) {
-      print_note("other types of weights are not predicted: " + done.error().message);
-    }
+    PARING_TRY(options.candidates, weight_candidates(context, sample, options.free_bytes,
+                                                     {flags.types, flags.candidates}));
   }
   if (auto past = residuals_of(folder); past) options.residuals = std::move(*past);
   const advise::AdviceReport report = advise::advise_on(sample, options);

@@ -241,6 +241,22 @@ Result<std::shared_ptr<const Model>> Model::load(const io::ModelFile& file, Exec
   return std::shared_ptr<const Model>(std::move(model));
 }
 
+Result<std::shared_ptr<const Model>> Model::with_matrices(
+    const Model& like, AlignedBuffer memory, std::vector<kernels::PackedMatrix> matrices) {
+  if (like.spec_.experts || like.spec_.encoder) {
+    return unsupported("encoders and mixtures of experts get other matrices from their files only",
+                       "paring quantize makes one with other weights");
+  }
+  PARING_TRY(std::shared_ptr<const Model> made, from_parts(like.spec_, std::move(matrices),
+                                                           {.norms = like.vectors_.norms,
+                                                            .final_norm = like.vectors_.final_norm,
+                                                            .biases = like.vectors_.biases,
+                                                            .routers = {},
+                                                            .encoder = {}}));
+  std::const_pointer_cast<Model>(made)->memory_ = std::move(memory);
+  return made;
+}
+
 Result<std::shared_ptr<const Model>> Model::from_parts(BlockSpec spec,
                                                        std::vector<kernels::PackedMatrix> matrices,
                                                        ModelVectors vectors) {

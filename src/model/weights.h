@@ -89,6 +89,11 @@ class Model {
   static Result<std::shared_ptr<const Model>> from_parts(
       BlockSpec spec, std::vector<kernels::PackedMatrix> matrices, ModelVectors vectors);
 
+  // `like` with other matrices, which lie in `memory`. Unsupported for encoders and mixtures
+  // of experts.
+  static Result<std::shared_ptr<const Model>> with_matrices(
+      const Model& like, AlignedBuffer memory, std::vector<kernels::PackedMatrix> matrices);
+
   const BlockSpec& spec() const noexcept { return spec_; }
   std::size_t matrix_count() const noexcept { return slots_.size(); }
   const MatrixSlot& slot(std::size_t index) const { return slots_[index]; }

@@ -196,6 +196,17 @@ Result<EngineFacts> facts_of(const store::TrafficEngine& engine) {
   return facts;
 }
 
+double mean_depth(const TrafficSample& sample) noexcept {
+  double tokens = 0;
+  double positions = 0;
+  for (const ReplayRequest& request : sample.requests) {
+    const auto answer = static_cast<double>(request.answer_tokens);
+    tokens += answer;
+    positions += answer * (static_cast<double>(request.prompt_tokens) + answer / 2);
+  }
+  return tokens > 0 ? positions / tokens : 0;
+}
+
 Result<TrafficSample> read_sample(const store::TrafficDb& traffic, const SampleOptions& options) {
   store::TrafficFilter filter{.from_s = options.from_s, .to_s = options.to_s};
   if (!options.model.empty()) filter.model = options.model;

@@ -60,6 +60,9 @@ struct TrafficSample {
   Measured measured;        // of requests that it computed
 };
 
+// Tokens in front of a generated one, mean over all of them; 0 without any.
+double mean_depth(const TrafficSample& sample) noexcept;
+
 struct SampleOptions {
   std::string model = {};  // "": that of the last engine
   double from_s = 0;
