@@ -228,7 +228,7 @@ std::function<Result<void>(Context&)> define(CLI::App& app) {
                  "A model file that could be served instead; may be repeated")
       ->type_name("MODEL");
   app.add_flag("--no-measure", flags->measures_nothing,
-               "Times no products on this machine: other weights are not predicted");
+               "Times no steps on this machine: other weights are not predicted");
   CLI::Option* apply = app.add_option("--apply", flags->apply,
                                       "Has the running server try advice N on a share of its "
                                       "requests, and keep it or take it back (PARING_API_KEY: a "
