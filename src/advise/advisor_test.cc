@@ -117,5 +117,103 @@ TEST(Advisor, ABusyServerWantsAnotherOne) {
       nullptr);
 }
 
+TEST(Advisor, WideKeysAndValuesSayANarrowerType) {
+  SampleForTest make{.requests = 60, .distinct = 60};
+  make.facts.kv_type = "f16";
+  make.facts.kv_bytes_per_token = 10000;
+  const TrafficSample sample = make.sample();
+  const AdviceReport report = advise_on(sample, {.clients = 2, .free_bytes = 1e6});
+  const Advice* const advice = find(report, AdviceAction::kKvType);
+  ASSERT_NE(advice, nullptr);
+  EXPECT_NE(advice->change.find("q8"), std::string::npos);
+  EXPECT_TRUE(advice->is_recommended);
+  // With memory to spare nobody gives up quality for it.
+  const AdviceReport roomy = advise_on(sample, {.clients = 2, .free_bytes = 1e12});
+  EXPECT_FALSE(find(roomy, AdviceAction::kKvType)->is_recommended);
+  make.facts.kv_type = "q4";
+  EXPECT_EQ(find(advise_on(make.sample(), {.clients = 2}), AdviceAction::kKvType), nullptr);
+}
+
+TEST(Advisor, ClientsThatWaitForATurnSayMoreSequences) {
+  SampleForTest make{.requests = 100, .distinct = 100};
+  make.facts.engine.sequences_max = 1;
+  const AdviceReport report = advise_on(make.sample(), {.clients = 8});
+  const Advice* const advice = find(report, AdviceAction::kSequences);
+  ASSERT_NE(advice, nullptr);
+  EXPECT_TRUE(advice->is_recommended);
+  make.facts.engine.sequences_max = 64;
+  EXPECT_EQ(find(advise_on(make.sample(), {.clients = 8}), AdviceAction::kSequences), nullptr);
+}
+
+TEST(Advisor, GuessesThatAreWrongSayNoSpeculation) {
+  SampleForTest make{.requests = 60, .distinct = 60};
+  make.facts.has_speculation = true;
+  TrafficSample sample = make.sample();
+  EXPECT_EQ(find(advise_on(sample, {.clients = 1}), AdviceAction::kSpeculation), nullptr);
+  for (ReplayRequest& request : sample.requests) {
+    request.drafted = 20 * request.answer_tokens;
+    request.accepted = 0;
+  }
+  const AdviceReport report = advise_on(sample, {.clients = 1});
+  const Advice* const advice = find(report, AdviceAction::kSpeculation);
+  ASSERT_NE(advice, nullptr);
+  EXPECT_GT(advice->gain, 0);
+}
+
+TEST(Advisor, FewLongPromptsSayTrimmingButDoNotRecommendIt) {
+  SampleForTest make{.requests = 100, .distinct = 100};
+  TrafficSample sample = make.sample();
+  EXPECT_EQ(find(advise_on(sample, {.clients = 1}), AdviceAction::kContextTrimming), nullptr);
+  for (std::size_t i = 0; i < sample.requests.size(); i += 10) {
+    sample.requests[i].prompt_tokens = 1500;
+  }
+  const AdviceReport report = advise_on(sample, {.clients = 1});
+  const Advice* const advice = find(report, AdviceAction::kContextTrimming);
+  ASSERT_NE(advice, nullptr);
+  EXPECT_GT(advice->gain, 0);
+  EXPECT_FALSE(advice->is_recommended);
+}
+
+TEST(Advisor, IdleCoresSayThreadsAndBusyOnesMore) {
+  SampleForTest make{.requests = 100, .distinct = 100, .seconds_between = 0.01};
+  make.facts.threads = 1;
+  AdviceReport report = advise_on(make.sample(), {.clients = 4, .usable_cores = 4});
+  EXPECT_NE(find(report, AdviceAction::kThreads), nullptr);
+  EXPECT_EQ(find(report, AdviceAction::kCores), nullptr);
+  make.facts.threads = 4;
+  report = advise_on(make.sample(), {.clients = 4, .usable_cores = 4});
+  EXPECT_EQ(find(report, AdviceAction::kThreads), nullptr);
+  const Advice* const more = find(report, AdviceAction::kCores);
+  ASSERT_NE(more, nullptr);
+  EXPECT_NE(more->title.find('8'), std::string::npos);
+  make.seconds_between = 100;
+  const AdviceReport idle = advise_on(make.sample(), {.clients = 4, .usable_cores = 4});
+  const Advice* const fewer = find(idle, AdviceAction::kCores);
+  ASSERT_NE(fewer, nullptr);
+  EXPECT_FALSE(fewer->is_recommended);
+}
+
+TEST(Advisor, ACacheThatIsNeverFullSaysLessMemory) {
+  SampleForTest make{.requests = 60, .distinct = 60};
+  make.facts.engine.cache_tokens = 100000;
+  make.facts.engine.has_prefix_cache = false;
+  make.facts.extra_bytes = 2e8;
+  make.facts.resident_bytes = 3e8;
+  const AdviceReport report = advise_on(make.sample(), {.clients = 1});
+  const Advice* const advice = find(report, AdviceAction::kMemorySize);
+  ASSERT_NE(advice, nullptr);
+  EXPECT_EQ(advice->gain_metric, AdviceMetric::kMemory);
+  make.facts.engine.cache_tokens = 2048;
+  EXPECT_EQ(find(advise_on(make.sample(), {.clients = 1}), AdviceAction::kMemorySize), nullptr);
+}
+
+TEST(Advisor, DepthIsThatOfGeneratedTokens) {
+  TrafficSample sample;
+  EXPECT_EQ(mean_depth(sample), 0);
+  sample.requests = {{.prompt_tokens = 100, .answer_tokens = 10},
+                     {.prompt_tokens = 1000, .answer_tokens = 30}};
+  EXPECT_DOUBLE_EQ(mean_depth(sample), (10 * 105.0 + 30 * 1015.0) / 40);
+}
+
 }  // namespace
 }  // namespace paring::advise
